@@ -1,0 +1,250 @@
+"""Inputs: what the outside told us, in the words of this domain. Built by a switch adapter or the runtime, never stored as such.
+
+`switch_utc_us` is the switch's own time of the happening in microseconds of UTC, None where it gave none
+(ASTERISK.md 2.12 says what each kind of stamp means). Every input may be late, doubled or missing: the engine is idempotent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edge.core.model import ClockState, PhoneState, Refusal, Side
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallPresented:
+    """A call stands before us, newly arrived. `leg_id` is opaque here. `joined_utc_us`: when it joined, by the switch's stamp."""
+
+    call_id: str
+    leg_id: str
+    line: str
+    caller_number: str | None
+    caller_name: str | None
+    number_withheld: bool
+    joined_utc_us: int | None = None
+    switch_utc_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallerGone:
+    """The caller's leg has ended. `cause`: the switch's own words, for the record. `side`: who hung up, if it is known."""
+
+    call_id: str
+    side: Side
+    cause: str
+    switch_utc_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhoneRang:
+    """The offered phone rings."""
+
+    offer_id: str
+    switch_utc_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhoneAnswered:
+    """The offered phone was answered and its leg is in our hands. Never sent for a leg that we already asked to end."""
+
+    offer_id: str
+    switch_utc_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhoneGone:
+    """The agent's leg has ended, at whatever point. `side` says who hung up when the pair was talking."""
+
+    offer_id: str
+    refusal: Refusal
+    side: Side
+    cause: str
+    switch_utc_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairJoined:
+    """Caller and agent are in one native bridge and hear each other."""
+
+    call_id: str
+    offer_id: str
+    switch_utc_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairReturned:
+    """The hand-over found no agent leg: the caller is back in our hands, alive."""
+
+    call_id: str
+    switch_utc_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldChanged:
+    """The agent put the caller on hold, or took them back."""
+
+    offer_id: str
+    held: bool
+    switch_utc_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnnouncementFinished:
+    """An announcement ended. `completed` is False when it was cut short or could not be played."""
+
+    call_id: str
+    prompt: str
+    completed: bool
+    switch_utc_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentSeen:
+    """What a person set: signed in at `phone` (None: signed out), and not ready for `not_ready_reason` (None: ready)."""
+
+    agent: str
+    phone: str | None
+    not_ready_reason: str | None = None
+    switch_utc_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhoneSeen:
+    """The state of a phone, as the switch sees it."""
+
+    phone: str
+    state: PhoneState
+    switch_utc_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FallbackTook:
+    """The switch's own queue has taken the call: at entry, by the dead-man, or because we sent it there."""
+
+    call_id: str
+    line: str
+    leg_id: str
+    why: str
+    caller_number: str | None = None
+    caller_name: str | None = None
+    number_withheld: bool = False
+    joined_utc_us: int | None = None
+    switch_utc_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FallbackAnswered:
+    """The switch's own queue connected the call to this agent (None where the switch named nobody we know)."""
+
+    call_id: str
+    agent: str | None
+    switch_utc_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkLost:
+    """A connection to the switch is gone: nothing is seen and nothing can be asked until `Reconciled`."""
+
+    link: str
+    error: str
+    switch_utc_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenCall:
+    """A caller's leg found in a snapshot. `place` is where it stands: `held` by us, `connected` to an agent, or in `fallback`."""
+
+    call_id: str
+    leg_id: str
+    line: str
+    place: str
+    caller_number: str | None = None
+    caller_name: str | None = None
+    number_withheld: bool = False
+    joined_utc_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenOffer:
+    """An agent's leg found in a snapshot."""
+
+    offer_id: str
+    answered: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reconciled:
+    """The switch after a (re)connection: subscribed first, looked at second. Whatever it does not show does not exist."""
+
+    calls: tuple[SeenCall, ...] = ()
+    offers: tuple[SeenOffer, ...] = ()
+    agents: tuple[AgentSeen, ...] = ()
+    phones: tuple[PhoneSeen, ...] = ()
+    switch_utc_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockSeen:
+    """The state of the system clock; `error_us`: the kernel's maximum error, None where unknown."""
+
+    state: ClockState
+    error_us: int | None = None
+    switch_utc_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """The daemon begins to act on this ledger. `boot_id`: identifies the monotonic clock's origin."""
+
+    version: str
+    policy_digest: str
+    boot_id: str
+    switch_utc_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stopping:
+    """The daemon was asked to stop: it leaves waiting callers to the switch's dead-man and fallback."""
+
+    why: str
+    switch_utc_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerTrouble:
+    """The ledger did not take facts within its bound (`ok` False), or takes them again (`ok` True)."""
+
+    ok: bool
+    detail: str
+    switch_utc_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Woken:
+    """Nothing happened but time: a deadline may have passed."""
+
+    switch_utc_us: int | None = None
+
+
+Input = (
+    CallPresented
+    | CallerGone
+    | PhoneRang
+    | PhoneAnswered
+    | PhoneGone
+    | PairJoined
+    | PairReturned
+    | HoldChanged
+    | AnnouncementFinished
+    | AgentSeen
+    | PhoneSeen
+    | FallbackTook
+    | FallbackAnswered
+    | LinkLost
+    | Reconciled
+    | ClockSeen
+    | Started
+    | Stopping
+    | LedgerTrouble
+    | Woken
+)
