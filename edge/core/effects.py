@@ -64,4 +64,12 @@ class SendToFallback:
     line: str
 
 
-Effect = MakeOffer | WithdrawOffer | HangUpOffer | ConnectPair | TakeCharge | SendToFallback
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspect:
+    """Look where this call's legs are and post what is found: `PairJoined`, `PairReturned` or `CallerGone`."""
+
+    call_id: str
+    offer_id: str
+
+
+Effect = MakeOffer | WithdrawOffer | HangUpOffer | ConnectPair | TakeCharge | SendToFallback | Inspect

@@ -336,6 +336,30 @@ Fact = (
     | PhoneChanged
 )
 
+CallFact = (
+    CallArrived
+    | CallAnswered
+    | CallQueued
+    | AnnouncementStarted
+    | AnnouncementEnded
+    | OfferMade
+    | OfferRang
+    | OfferAnswered
+    | OfferWithdrawn
+    | OfferEnded
+    | CallConnected
+    | CallReturned
+    | CallHeld
+    | CallResumed
+    | FallbackEntered
+    | FallbackConnected
+    | CallEnded
+)
+"""Facts of one call."""
+
+OfferFact = OfferMade | OfferRang | OfferAnswered | OfferWithdrawn | OfferEnded
+"""Facts of one offer."""
+
 KINDS: dict[str, type[Fact]] = {kind.__name__: kind for kind in get_args(Fact)}
 """Fact class by its name, which is its `kind` in the ledger."""
 

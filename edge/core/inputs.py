@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from edge.core.model import ClockState, PhoneState, Refusal, Side
 
@@ -109,6 +110,14 @@ class AgentSeen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReadyPressed:
+    """The agent asked to be ready now, by code or command: any wrap-up ends."""
+
+    agent: str
+    switch_utc_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PhoneSeen:
     """The state of a phone, as the switch sees it."""
 
@@ -150,14 +159,26 @@ class LinkLost:
     switch_utc_us: int | None = None
 
 
+class Standing(StrEnum):
+    """Where a caller's leg stands in a snapshot."""
+
+    HELD = "held"
+    """In our hands."""
+    CONNECTED = "connected"
+    """In a bridge with an agent, or on the way there."""
+    FALLBACK = "fallback"
+    """In the switch's own queue, waiting or served."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeenCall:
-    """A caller's leg found in a snapshot. `place` is where it stands: `held` by us, `connected` to an agent, or in `fallback`."""
+    """A caller's leg found in a snapshot. `offer_id`: the agent's leg it is connected to, where that could be seen."""
 
     call_id: str
     leg_id: str
     line: str
-    place: str
+    standing: Standing
+    offer_id: str | None = None
     caller_number: str | None = None
     caller_name: str | None = None
     number_withheld: bool = False
@@ -237,6 +258,7 @@ Input = (
     | HoldChanged
     | AnnouncementFinished
     | AgentSeen
+    | ReadyPressed
     | PhoneSeen
     | FallbackTook
     | FallbackAnswered

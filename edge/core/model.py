@@ -249,6 +249,8 @@ class Policy:
     """An answered pair that is not connected by then goes back: the caller to their place."""
     refusal_memory_seconds: float = 30.0
     """How long a call is kept from an agent who rejected or missed it while another may take it."""
+    refusal_rest_seconds: float = 2.0
+    """How long an agent who has just rejected or missed a call is offered nothing at all."""
     unreachable_rest_seconds: float = 10.0
     """How long an unreachable phone is left alone, unless its state is seen to change."""
     digest: str = field(default="", compare=False)

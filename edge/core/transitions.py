@@ -1,0 +1,173 @@
+"""The rules, as tables. Draw the state diagrams from here (`python -m edge.core.diagrams`), change them here.
+
+Three kinds of table:
+
+`*_TRANSITIONS`: state -> fact -> next state. The fold (`edge.core.state`) walks them; a missing row is an illegal fact,
+    raised before anything has changed.
+`*_REACTIONS`: input -> state -> reaction. What the engine does with an input in each state, every absurd pair included:
+    glare is decided here, on purpose. The reactions are methods of `edge.core.engine.Engine`.
+`*_DEADLINES`: state -> when to be woken and what to do then, so that no state can be left to rot.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edge.core import facts, inputs
+from edge.core.model import CallState, OfferState
+
+CALL_TRANSITIONS: dict[CallState, dict[type[facts.Fact], CallState]] = {
+    CallState.WAITING: {
+        facts.OfferMade: CallState.OFFERED,
+        facts.OfferAnswered: CallState.CONNECTING,  # a withdrawn phone that was answered first
+        facts.FallbackEntered: CallState.FALLBACK,
+        facts.CallQueued: CallState.WAITING,
+        facts.CallEnded: CallState.ENDED,
+    },
+    CallState.OFFERED: {
+        facts.OfferMade: CallState.OFFERED,
+        facts.OfferAnswered: CallState.CONNECTING,
+        facts.OfferWithdrawn: CallState.WAITING,  # when it was the last live offer
+        facts.OfferEnded: CallState.WAITING,  # likewise
+        facts.FallbackEntered: CallState.FALLBACK,
+        facts.CallEnded: CallState.ENDED,
+    },
+    CallState.CONNECTING: {
+        facts.CallConnected: CallState.TALKING,
+        facts.CallReturned: CallState.WAITING,
+        facts.FallbackEntered: CallState.FALLBACK,
+        facts.CallEnded: CallState.ENDED,
+    },
+    CallState.TALKING: {
+        facts.CallHeld: CallState.TALKING,
+        facts.CallResumed: CallState.TALKING,
+        facts.CallReturned: CallState.WAITING,
+        facts.FallbackEntered: CallState.FALLBACK,
+        facts.CallEnded: CallState.ENDED,
+    },
+    CallState.FALLBACK: {
+        facts.FallbackConnected: CallState.FALLBACK,
+        facts.CallQueued: CallState.WAITING,
+        facts.CallEnded: CallState.ENDED,
+    },
+}
+
+OFFER_TRANSITIONS: dict[OfferState, dict[type[facts.Fact], OfferState]] = {
+    OfferState.CALLING: {
+        facts.OfferRang: OfferState.RINGING,
+        facts.OfferAnswered: OfferState.ANSWERED,
+        facts.OfferWithdrawn: OfferState.WITHDRAWN,
+        facts.OfferEnded: OfferState.ENDED,
+    },
+    OfferState.RINGING: {
+        facts.OfferAnswered: OfferState.ANSWERED,
+        facts.OfferWithdrawn: OfferState.WITHDRAWN,
+        facts.OfferEnded: OfferState.ENDED,
+    },
+    OfferState.ANSWERED: {
+        facts.OfferWithdrawn: OfferState.WITHDRAWN,
+        facts.OfferEnded: OfferState.ENDED,
+    },
+    OfferState.WITHDRAWN: {
+        facts.OfferAnswered: OfferState.ANSWERED,
+        facts.OfferEnded: OfferState.ENDED,
+    },
+}
+
+CALL_REACTIONS: dict[type[inputs.Input], dict[CallState, str]] = {
+    inputs.CallPresented: {
+        CallState.WAITING: "serve_again",  # doubled, or adopted after a reconnect
+        CallState.OFFERED: "serve_again",
+        CallState.CONNECTING: "ignore",  # the hand-over decides; a return says so itself
+        CallState.TALKING: "ignore",
+        CallState.FALLBACK: "take_back",
+    },
+    inputs.CallerGone: {
+        CallState.WAITING: "abandon",
+        CallState.OFFERED: "abandon",
+        CallState.CONNECTING: "abandon",  # in the same breath as the answer: the agent gets no wrap-up
+        CallState.TALKING: "conversation_over",
+        CallState.FALLBACK: "fallback_over",
+    },
+    inputs.PairJoined: {
+        CallState.WAITING: "ignore",
+        CallState.OFFERED: "ignore",
+        CallState.CONNECTING: "joined",
+        CallState.TALKING: "ignore",
+        CallState.FALLBACK: "ignore",
+    },
+    inputs.PairReturned: {
+        CallState.WAITING: "serve_again",
+        CallState.OFFERED: "serve_again",
+        CallState.CONNECTING: "returned",
+        CallState.TALKING: "returned",  # the bridge failed after it was seen: the caller is alive, so back to the queue
+        CallState.FALLBACK: "take_back",
+    },
+    inputs.AnnouncementFinished: {
+        CallState.WAITING: "announcement_over",
+        CallState.OFFERED: "announcement_over",
+        CallState.CONNECTING: "ignore",
+        CallState.TALKING: "ignore",
+        CallState.FALLBACK: "ignore",
+    },
+    inputs.FallbackTook: {
+        CallState.WAITING: "fallback",
+        CallState.OFFERED: "fallback",
+        CallState.CONNECTING: "fallback",
+        CallState.TALKING: "fallback",
+        CallState.FALLBACK: "ignore",
+    },
+    inputs.FallbackAnswered: {
+        CallState.WAITING: "ignore",
+        CallState.OFFERED: "ignore",
+        CallState.CONNECTING: "ignore",
+        CallState.TALKING: "ignore",
+        CallState.FALLBACK: "fallback_answered",
+    },
+}
+
+OFFER_REACTIONS: dict[type[inputs.Input], dict[OfferState, str]] = {
+    inputs.PhoneRang: {
+        OfferState.CALLING: "rang",
+        OfferState.RINGING: "ignore",
+        OfferState.ANSWERED: "ignore",
+        OfferState.WITHDRAWN: "ignore",
+    },
+    inputs.PhoneAnswered: {
+        OfferState.CALLING: "claim",
+        OfferState.RINGING: "claim",
+        OfferState.ANSWERED: "ignore",
+        OfferState.WITHDRAWN: "claim_late",  # the first answer seen wins, if nobody has the call yet
+    },
+    inputs.PhoneGone: {
+        OfferState.CALLING: "refused",
+        OfferState.RINGING: "refused",
+        OfferState.ANSWERED: "agent_left",
+        OfferState.WITHDRAWN: "offer_over",
+    },
+    inputs.HoldChanged: {
+        OfferState.CALLING: "ignore",
+        OfferState.RINGING: "ignore",
+        OfferState.ANSWERED: "hold",
+        OfferState.WITHDRAWN: "ignore",
+    },
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """A row: `seconds` (attribute of the policy or of the thing itself) after `since` (attribute of the thing), `then`."""
+
+    since: str
+    seconds: str
+    then: str
+
+
+OFFER_DEADLINES: dict[OfferState, Deadline] = {
+    OfferState.CALLING: Deadline("made_at", "unreachable_seconds", "unreachable"),
+    OfferState.RINGING: Deadline("made_at", "ring_seconds", "missed"),
+    OfferState.WITHDRAWN: Deadline("withdrawn_at", "withdrawal_seconds", "never_ended"),
+}
+CALL_DEADLINES: dict[CallState, Deadline] = {
+    CallState.CONNECTING: Deadline("claimed_at", "connect_seconds", "inspect"),
+}
