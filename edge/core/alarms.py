@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+
 from edge.core.model import Instant
 
 Key = tuple[str, str]

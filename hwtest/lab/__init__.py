@@ -1,0 +1,1 @@
+"""The lab switch: a real Asterisk on loopback, without root (`hwtest lab`)."""
