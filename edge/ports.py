@@ -31,6 +31,9 @@ class Pbx(Protocol):
     def perform(self, effect: Effect, cause: int) -> None:
         """Begin to carry out `effect`, caused by the fact with sequence `cause`; whatever comes of it comes back as inputs."""
 
+    def pulse(self) -> None:
+        """The engine is alive. An adapter that has not heard this for a while lets the callers' dead-men fire."""
+
 
 class LedgerError(Exception):
     """The ledger could not do what was asked; the message says what, where and how to mend it. Nothing was half written."""

@@ -7,7 +7,7 @@ Calls and offers leave it when they end, so it stays as small as the room is bus
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
 from edge.core import facts
@@ -452,3 +452,18 @@ _FOLDS: dict[type[facts.Fact], Callable[[State, Any, Instant], None]] = {
     facts.WrapUpEnded: _wrap_up_ended,
     facts.PhoneChanged: _phone_changed,
 }
+
+
+def rebase(thing: Any, now: Instant) -> Any:
+    """The same state or value with monotonic readings of another boot carried over to this boot's clock, by way of UTC.
+
+    The monotonic clock starts anew with each boot; UTC is what both boots share, so these durations are only as good as it.
+    """
+    if isinstance(thing, Instant):
+        return Instant(now.monotonic_ns - (now.utc_us - thing.utc_us) * 1000, thing.utc_us)
+    if isinstance(thing, dict):
+        return {key: rebase(value, now) for key, value in thing.items()}
+    if is_dataclass(thing) and not isinstance(thing, type):
+        changes = {part.name: rebase(getattr(thing, part.name), now) for part in fields(thing)}
+        return replace(thing, **changes)
+    return thing

@@ -1,0 +1,66 @@
+"""`edge run`: the daemon."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+
+import click
+import structlog
+
+from edge import config, logs
+from edge.clock import SystemClock
+from edge.errors import EXIT_CONFIGURATION, LinkError, PermanentError
+from edge.ledger import open_ledger
+from edge.ledger.executor import ThreadCommitExecutor
+from edge.pbx.asterisk.switch import AsteriskPbx
+from edge.ports import LedgerError
+from edge.recorder import BacklogFullError
+from edge.runtime import InboxFullError, Runtime
+from edge.version import VERSION
+
+EXIT_RESTART = 75
+"""EX_TEMPFAIL of sysexits.h: systemd starts the daemon again, and callers are adopted."""
+
+log = structlog.get_logger(__name__)
+
+
+def serve(configuration: config.Configuration) -> None:
+    """Compose the daemon and run it until it is told to stop. Raises what ended it otherwise."""
+    policy = configuration.policy()
+    ledger = open_ledger(configuration.ledger.url)
+    executor = ThreadCommitExecutor(ledger)
+    try:
+        pbx = AsteriskPbx(configuration.asterisk(), policy)
+        asyncio.run(_until_stopped(Runtime(policy, pbx, ledger, executor, SystemClock())))
+    finally:
+        executor.close()
+        ledger.close()
+
+
+async def _until_stopped(runtime: Runtime) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, runtime.stop, signal.Signals(number).name)
+    await runtime.run()
+
+
+@click.command("run")
+@click.pass_obj
+def command(configuration_path: str) -> None:
+    """Serve calls until stopped (SIGTERM). The switch keeps its callers whenever this ends."""
+    try:
+        configuration = config.load(configuration_path)
+        logs.configure(configuration.log.level, configuration.log.format)
+        for finding in configuration.warnings:
+            log.warning("configuration", finding=str(finding))
+        log.info("starting", version=VERSION, site=configuration.site.name, policy=configuration.digest[:12])
+        serve(configuration)
+        log.info("stopped")
+    except PermanentError as error:
+        click.echo(f"edge: {error}", err=True)
+        sys.exit(EXIT_CONFIGURATION)
+    except (LedgerError, LinkError, InboxFullError, BacklogFullError) as error:
+        click.echo(f"edge: {error}", err=True)
+        sys.exit(EXIT_RESTART)

@@ -1,0 +1,140 @@
+"""Facts before effects: gathers steps, commits their facts as one group, then lets their effects go.
+
+While a commit is on its way the loop goes on deciding, and what it decides makes the next group. A ledger that is slow or
+refuses must not stop a call (DESIGN, "Survival", layer 6): after `COMMIT_SECONDS` effects no longer wait for it, facts stay
+in memory up to `BACKLOG_MAXIMUM`, and what happened becomes a fact itself once the ledger takes facts again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from edge.core.effects import Effect
+from edge.core.engine import Step
+from edge.core.facts import Entry
+from edge.core.inputs import Input, LedgerTrouble
+from edge.ledger.executor import CommitExecutor
+from edge.ports import LedgerError
+
+COMMIT_SECONDS = 0.25
+"""A commit that takes longer holds nobody up."""
+RETRY_SECONDS = 0.5
+"""Between attempts at a ledger that refuses."""
+BACKLOG_MAXIMUM = 100_000
+"""Facts kept in memory while the ledger refuses: some thousand calls. Beyond it the daemon ends, and the switch goes on alone."""
+
+Perform = Callable[[Effect, int], None]
+
+log = structlog.get_logger(__name__)
+
+
+class BacklogFullError(Exception):
+    """More facts wait for the ledger than memory is meant to hold."""
+
+
+class Recorder:
+    """Owns everything between a decision and its consequences."""
+
+    def __init__(self, executor: CommitExecutor, perform: Perform, post: Callable[[Input], None]) -> None:
+        """`perform` carries out an effect; `post` gives the engine an input (about the ledger itself)."""
+        self._executor = executor
+        self._perform = perform
+        self._post = post
+        self._entries: list[Entry] = []
+        self._effects: list[tuple[Effect, int]] = []
+        self._checkpoint: tuple[int, bytes] | None = None
+        self._work = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.trouble: str | None = None
+        """What is wrong with the ledger, None while all is well."""
+
+    def take(self, step: Step, checkpoint: tuple[int, bytes] | None = None) -> None:
+        """Accept one step. Raises `BacklogFullError` at the bound."""
+        if not step.entries and not step.effects:
+            return
+        self._entries.extend(step.entries)
+        if len(self._entries) > BACKLOG_MAXIMUM:
+            raise BacklogFullError(
+                f"{len(self._entries)} facts wait for the ledger ({self.trouble}): ending, the switch's own queue takes over"
+            )
+        if self.trouble is None:
+            self._effects.extend(step.effects)
+        else:
+            self._release(step.effects)
+        self._checkpoint = checkpoint or self._checkpoint
+        self._idle.clear()
+        self._work.set()
+
+    async def run(self) -> None:
+        """Commit and release until cancelled."""
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            while self._entries or self._effects:
+                await self._commit_group()
+            if not self._entries and not self._effects:
+                self._idle.set()
+
+    async def flush(self) -> None:
+        """Wait until everything taken so far is committed and released."""
+        await self._idle.wait()
+
+    async def _commit_group(self) -> None:
+        entries, self._entries = self._entries, []
+        released, self._effects = self._effects, []
+        checkpoint, self._checkpoint = self._checkpoint, None
+        try:
+            if entries:
+                released = await self._commit(entries, released)
+        except LedgerError as error:
+            self._troubled(str(error))
+            self._release(released)
+            self._entries = entries + self._entries
+            await asyncio.sleep(RETRY_SECONDS)
+            return
+        self._release(released)
+        if checkpoint is not None:
+            await self._save(checkpoint)
+        if self.trouble is not None and not self._entries:
+            self._recovered()
+
+    async def _commit(
+        self, entries: list[Entry], waiting: list[tuple[Effect, int]]
+    ) -> list[tuple[Effect, int]]:
+        """Commit; returns the effects still to be released afterwards. Raises `LedgerError`."""
+        commit = asyncio.wrap_future(self._executor.submit(entries))
+        done, _ = await asyncio.wait({commit}, timeout=COMMIT_SECONDS)
+        if not done:
+            self._troubled(f"a commit takes longer than {COMMIT_SECONDS * 1000:.0f} ms")
+            self._release(waiting)
+            waiting = []
+        await commit
+        return waiting
+
+    async def _save(self, checkpoint: tuple[int, bytes]) -> None:
+        try:
+            await asyncio.wrap_future(self._executor.submit_checkpoint(*checkpoint))
+        except LedgerError as error:
+            log.warning("checkpoint not saved: restart will read more facts", error=str(error))
+
+    def _release(self, effects: list[tuple[Effect, int]] | tuple[tuple[Effect, int], ...]) -> None:
+        for effect, cause in effects:
+            self._perform(effect, cause)
+
+    def _troubled(self, detail: str) -> None:
+        if self.trouble is not None:
+            return
+        log.error("ledger in trouble: calls go on from memory", detail=detail)
+        self.trouble = detail
+        released, self._effects = self._effects, []
+        self._release(released)
+        self._post(LedgerTrouble(ok=False, detail=detail))
+
+    def _recovered(self) -> None:
+        log.warning("ledger takes facts again", after=self.trouble)
+        detail, self.trouble = self.trouble, None
+        self._post(LedgerTrouble(ok=True, detail=f"all facts made meanwhile were kept: {detail}"))

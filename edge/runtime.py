@@ -1,0 +1,152 @@
+"""The one loop: read an input, step the engine, hand the step to the recorder, wait for the next input or deadline."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+import structlog
+
+from edge.clock import boot_id, clock_quality
+from edge.core.engine import Engine
+from edge.core.inputs import Input, Started, Stopping, Woken
+from edge.core.model import NANOSECONDS, Policy
+from edge.core.state import State, rebase, replay
+from edge.ledger.codec import decode_state, encode_state
+from edge.ledger.executor import CommitExecutor
+from edge.ports import Clock, Ledger, LedgerError, Pbx, read_all
+from edge.recorder import Recorder
+from edge.version import VERSION
+
+CHECKPOINT_FACTS = 2_000
+"""A restart reads at most about this many facts: well under a second."""
+PULSE_SECONDS = 0.25
+"""The adapter is told at least this often that the engine is alive; the dead-men depend on it."""
+CLOCK_SECONDS = 10.0
+"""How often the quality of the clock is read."""
+INBOX_MAXIMUM = 20_000
+"""Inputs waiting for the engine. Beyond it we are hopelessly behind: end, and let the switch's own queue serve."""
+FLUSH_SECONDS = 3.0
+"""How long a stop waits for the ledger."""
+
+log = structlog.get_logger(__name__)
+
+
+class InboxFullError(Exception):
+    """The engine cannot keep up with what is told to it."""
+
+
+def recall(ledger: Ledger, clock: Clock) -> State:
+    """The open state as the ledger has it: the newest checkpoint and the facts after it, on this boot's clock."""
+    state = State()
+    checkpoint = ledger.load_checkpoint()
+    if checkpoint is not None:
+        try:
+            state = decode_state(checkpoint[1], State)
+        except LedgerError as error:
+            log.warning("checkpoint not usable: all facts are read", error=str(error))
+    replay(read_all(ledger, after=state.sequence), state)
+    if state.boot_id and state.boot_id != boot_id():
+        state = rebase(state, clock.now())
+    return state
+
+
+class Runtime:
+    """Owns the engine. Everything reaches it through `post`, in order."""
+
+    def __init__(
+        self, policy: Policy, pbx: Pbx, ledger: Ledger, executor: CommitExecutor, clock: Clock
+    ) -> None:
+        self._clock = clock
+        self._pbx = pbx
+        self._policy = policy
+        self.engine = Engine(policy, recall(ledger, clock))
+        self._recorder = Recorder(executor, pbx.perform, self.post)
+        self._inbox: deque[Input] = deque()
+        self._arrived = asyncio.Event()
+        self._stopping: str | None = None
+        self._checkpointed = self.engine.state.sequence
+
+    def post(self, given: Input) -> None:
+        """Give the engine an input. Raises `InboxFullError` at the bound."""
+        if len(self._inbox) >= INBOX_MAXIMUM:
+            raise InboxFullError(f"{INBOX_MAXIMUM} inputs wait: ending, the switch's own queue takes over")
+        self._inbox.append(given)
+        self._arrived.set()
+
+    def stop(self, why: str) -> None:
+        """End after the inputs already here. Callers stay in the switch, with their places in the ledger."""
+        self._stopping = why
+        self._arrived.set()
+
+    async def run(self) -> None:
+        """Serve until stopped. Whatever fails in any of its tasks ends all of them and is raised."""
+        self.post(Started(version=VERSION, policy_digest=self._policy.digest, boot_id=boot_id()))
+        self.post(clock_quality())
+        helpers = [
+            asyncio.create_task(self._pbx.run(self.post), name="pbx"),
+            asyncio.create_task(self._recorder.run(), name="recorder"),
+            asyncio.create_task(self._watch_clock(), name="clock"),
+        ]
+        loop = asyncio.create_task(self._serve(), name="engine")
+        try:
+            done, _ = await asyncio.wait({loop, *helpers}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in (loop, *helpers):
+                task.cancel()
+            await asyncio.gather(loop, *helpers, return_exceptions=True)
+
+    async def _serve(self) -> None:
+        while True:
+            self._pbx.pulse()
+            self._turn()
+            if self._stopping is not None:
+                break
+            await self._sleep()
+        self._step(Stopping(why=self._stopping))
+        try:
+            await asyncio.wait_for(self._recorder.flush(), FLUSH_SECONDS)
+        except TimeoutError:
+            log.error("the ledger did not take the last facts in time", trouble=self._recorder.trouble)
+
+    def _turn(self) -> None:
+        """Everything that has arrived, then whatever has come due."""
+        while self._inbox:
+            self._step(self._inbox.popleft())
+        deadline = self.engine.next_deadline()
+        if deadline is not None and deadline.monotonic_ns <= self._clock.now().monotonic_ns:
+            self._step(Woken())
+
+    def _step(self, given: Input) -> None:
+        step = self.engine.step(given, self._clock.now())
+        self._recorder.take(step, self._checkpoint_if_due())
+        if step.entries or step.effects:
+            log.info(step.reason, sequence=self.engine.state.sequence)
+        elif step.reason:
+            log.debug(step.reason)
+
+    def _checkpoint_if_due(self) -> tuple[int, bytes] | None:
+        state = self.engine.state
+        if state.sequence - self._checkpointed < CHECKPOINT_FACTS:
+            return None
+        self._checkpointed = state.sequence
+        return state.sequence, encode_state(state)
+
+    async def _sleep(self) -> None:
+        """Until something arrives, a deadline comes or it is time to show a pulse."""
+        seconds = PULSE_SECONDS
+        deadline = self.engine.next_deadline()
+        if deadline is not None:
+            until = (deadline.monotonic_ns - self._clock.now().monotonic_ns) / NANOSECONDS
+            seconds = max(0.0, min(seconds, until))
+        handle = asyncio.get_running_loop().call_later(seconds, self._arrived.set)
+        await self._arrived.wait()
+        handle.cancel()
+        self._arrived.clear()
+
+    async def _watch_clock(self) -> None:
+        while True:
+            await asyncio.sleep(CLOCK_SECONDS)
+            self.post(clock_quality())
