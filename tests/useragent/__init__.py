@@ -1,0 +1,1 @@
+"""Tests of hwtest's own SIP user agent."""
