@@ -1,0 +1,167 @@
+"""Facts commit before effects, and calls go on when the ledger does not."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+
+import pytest
+
+from edge import recorder
+from edge.core.effects import Effect, HangUpOffer
+from edge.core.engine import Step
+from edge.core.facts import Entry, WrapUpEnded
+from edge.core.inputs import Input, LedgerTrouble
+from edge.core.model import ClockState, Instant
+from edge.ledger import open_ledger
+from edge.ledger.executor import ThreadCommitExecutor
+from edge.ports import Ledger, LedgerError
+from edge.recorder import BacklogFullError, Recorder
+
+
+def entry(sequence: int) -> Entry:
+    """Any fact."""
+    return Entry(
+        sequence=sequence,
+        at=Instant(sequence, sequence),
+        fact=WrapUpEnded(agent="4001"),
+        reason="because",
+        clock=ClockState.UNKNOWN,
+    )
+
+
+def step(sequence: int) -> Step:
+    """A step of one fact and one effect that names it."""
+    return Step((entry(sequence),), ((HangUpOffer(offer_id=str(sequence)), sequence),), "because")
+
+
+class HeldLedger:
+    """A real memory ledger whose appends can be held back or refused."""
+
+    def __init__(self) -> None:
+        self.inner: Ledger = open_ledger("memory:")
+        self.open = threading.Event()
+        self.open.set()
+        self.refusal: str | None = None
+
+    def append(self, entries: Sequence[Entry]) -> None:
+        self.open.wait(10)
+        if self.refusal is not None:
+            raise LedgerError(self.refusal)
+        self.inner.append(entries)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.inner, name)
+
+
+class Rig:
+    """A recorder with everything around it visible."""
+
+    def __init__(self) -> None:
+        self.ledger = HeldLedger()
+        self.performed: list[tuple[str, int]] = []
+        self.posted: list[Input] = []
+        self.changed = asyncio.Event()
+        executor = ThreadCommitExecutor(self.ledger)  # type: ignore[arg-type]
+        self.recorder = Recorder(executor, self._perform, self._post)
+
+    def _perform(self, effect: Effect, cause: int) -> None:
+        assert isinstance(effect, HangUpOffer)
+        self.performed.append((effect.offer_id, self.ledger.inner.last_sequence()))
+        self.changed.set()
+
+    def _post(self, given: Input) -> None:
+        self.posted.append(given)
+        self.changed.set()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(10):
+            while not condition():
+                self.changed.clear()
+                await self.changed.wait()
+
+
+@asynccontextmanager
+async def rig() -> AsyncIterator[Rig]:
+    made = Rig()
+    task = asyncio.create_task(made.recorder.run())
+    try:
+        yield made
+    finally:
+        made.ledger.open.set()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_effects_wait_for_their_facts() -> None:
+    """No effect is performed before its fact can be read back, and nothing of a later group overtakes it."""
+    async with rig() as here:
+        for sequence in range(1, 101):
+            here.recorder.take(step(sequence))
+        await here.until(lambda: len(here.performed) == 100)
+
+        assert [str(n) for n in range(1, 101)] == [offer for offer, _ in here.performed]
+        assert all(int(offer) <= durable for offer, durable in here.performed)
+        assert here.posted == []
+
+
+async def test_decisions_made_during_a_commit_form_the_next_group() -> None:
+    """The loop never waits for the disk."""
+    async with rig() as here:
+        here.ledger.open.clear()
+        here.recorder.take(step(1))
+        here.recorder.take(step(2))
+        here.ledger.open.set()
+        await here.recorder.flush()
+
+        assert here.ledger.inner.last_sequence() == 2
+        assert [offer for offer, _ in here.performed] == ["1", "2"]
+
+
+async def test_a_slow_ledger_does_not_hold_a_call_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the bound effects go first; the facts follow in order, and both ends of the trouble are told to the engine."""
+    monkeypatch.setattr(recorder, "COMMIT_SECONDS", 0.01)
+    async with rig() as here:
+        here.ledger.open.clear()
+        here.recorder.take(step(1))
+        await here.until(lambda: bool(here.performed))
+        here.recorder.take(step(2))
+
+        assert here.performed == [("1", 0), ("2", 0)]
+        assert here.recorder.trouble is not None
+
+        here.ledger.open.set()
+        await here.until(lambda: len(here.posted) == 2)
+
+        assert here.ledger.inner.last_sequence() == 2
+        assert [type(given) for given in here.posted] == [LedgerTrouble, LedgerTrouble]
+        assert [given.ok for given in here.posted if isinstance(given, LedgerTrouble)] == [False, True]
+        assert here.recorder.trouble is None
+
+
+async def test_a_refusing_ledger_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refused facts are kept in order and committed when the ledger takes facts again."""
+    monkeypatch.setattr(recorder, "RETRY_SECONDS", 0.001)
+    async with rig() as here:
+        here.ledger.refusal = "database is locked"
+        here.recorder.take(step(1))
+        await here.until(lambda: here.recorder.trouble is not None)
+        here.recorder.take(step(2))
+        here.ledger.refusal = None
+        await here.until(lambda: len(here.posted) == 2)
+
+        assert [row.sequence for row in here.ledger.inner.read()] == [1, 2]
+        assert [offer for offer, _ in here.performed] == ["1", "2"]
+
+
+async def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the bound the daemon ends by name instead of growing."""
+    monkeypatch.setattr(recorder, "BACKLOG_MAXIMUM", 3)
+    async with rig() as here:
+        here.ledger.open.clear()
+        for sequence in (1, 2, 3):
+            here.recorder.take(step(sequence))
+        with pytest.raises(BacklogFullError, match="switch's own queue"):
+            here.recorder.take(step(4))
