@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import fields, replace
 
 import structlog
 
@@ -16,6 +17,7 @@ from edge.core.effects import Effect
 from edge.core.engine import Step
 from edge.core.facts import Entry
 from edge.core.inputs import Input, LedgerTrouble
+from edge.ledger.codec import EntryRefusedError
 from edge.ledger.executor import CommitExecutor
 from edge.ports import LedgerError
 
@@ -33,6 +35,16 @@ log = structlog.get_logger(__name__)
 
 class BacklogFullError(Exception):
     """More facts wait for the ledger than memory is meant to hold."""
+
+
+def storable(entry: Entry) -> Entry:
+    """The same entry with texts that any ledger takes: what no UTF-8 can hold becomes a question mark."""
+
+    def clean(value: object) -> object:
+        return value.encode("utf-8", "replace").decode() if type(value) is str else value
+
+    texts = {part.name: clean(getattr(entry.fact, part.name)) for part in fields(entry.fact)}
+    return replace(entry, fact=replace(entry.fact, **texts), reason=str(clean(entry.reason)))
 
 
 class Recorder:
@@ -90,6 +102,13 @@ class Recorder:
         try:
             if entries:
                 released = await self._commit(entries, released)
+        except EntryRefusedError as error:
+            log.error("a fact cannot be stored as it is: its texts are cleaned", error=str(error))
+            clean = [storable(entry) for entry in entries]
+            if clean == entries:
+                raise  # not a matter of text: a programming fault
+            self._entries, self._effects = clean + self._entries, released + self._effects
+            return
         except LedgerError as error:
             self._troubled(str(error))
             self._release(released)
@@ -106,7 +125,7 @@ class Recorder:
         self, entries: list[Entry], waiting: list[tuple[Effect, int]]
     ) -> list[tuple[Effect, int]]:
         """Commit; returns the effects still to be released afterwards. Raises `LedgerError`."""
-        commit = asyncio.wrap_future(self._executor.submit(entries))
+        commit = asyncio.ensure_future(self._executor.commit(entries))
         done, _ = await asyncio.wait({commit}, timeout=COMMIT_SECONDS)
         if not done:
             self._troubled(f"a commit takes longer than {COMMIT_SECONDS * 1000:.0f} ms")
@@ -117,7 +136,7 @@ class Recorder:
 
     async def _save(self, checkpoint: tuple[int, bytes]) -> None:
         try:
-            await asyncio.wrap_future(self._executor.submit_checkpoint(*checkpoint))
+            await asyncio.shield(asyncio.wrap_future(self._executor.submit_checkpoint(*checkpoint)))
         except LedgerError as error:
             log.warning("checkpoint not saved: restart will read more facts", error=str(error))
 

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -154,6 +155,18 @@ async def test_a_refusing_ledger_loses_nothing(monkeypatch: pytest.MonkeyPatch) 
 
         assert [row.sequence for row in here.ledger.inner.read()] == [1, 2]
         assert [offer for offer, _ in here.performed] == ["1", "2"]
+
+
+async def test_text_that_no_ledger_takes_is_cleaned_and_kept() -> None:
+    """A lone surrogate in a fact neither blocks the ledger nor loses the fact."""
+    hostile = WrapUpEnded(agent="40\udc8001")
+    async with rig() as here:
+        here.recorder.take(Step((replace(entry(1), fact=hostile),), (), "because"))
+        here.recorder.take(step(2))
+        await here.recorder.flush()
+
+        assert [row.sequence for row in here.ledger.inner.read()] == [1, 2]
+        assert here.ledger.inner.read()[0].fact == WrapUpEnded(agent="40?01")
 
 
 async def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

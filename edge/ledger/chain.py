@@ -1,0 +1,230 @@
+"""The hash chain over the facts: making it, and finding the first place where it does not hold.
+
+Each fact's hash is SHA-256 over the hash before it and every column of its row, each written as a netstring
+(`length:bytes,`; a missing value is `-,`), so that no two rows have the same form. The first fact follows the digest of
+the ledger's id, so that facts cannot be moved between ledgers. docs/adr/0004-ledger.md says what the chain can prove.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+
+from edge.core.facts import Entry
+from edge.ledger.codec import Personal, Record, Row, encode_entry, personal_digest
+from edge.ports import LedgerError
+
+PAGE = 1000
+
+
+class Head(NamedTuple):
+    """The newest fact's sequence and hash (hexadecimal). Written down elsewhere, it proves everything up to it."""
+
+    sequence: int
+    hash: str
+
+
+class Anchors(NamedTuple):
+    """What the ledger says of itself beside its facts, read in the same transaction as a page of them."""
+
+    ledger_id: str
+    head: Head
+    checkpoint_sequence: int
+    """0 without a checkpoint."""
+    personal_sequences: tuple[int, int] | None
+    """Lowest and highest sequence that personal data is kept for."""
+
+
+class Chained(Protocol):
+    """A ledger that shows its records and anchors as they are stored."""
+
+    def page(self, after: int | None, limit: int) -> tuple[Sequence[Record], Anchors]:
+        """Records with sequence greater than `after` (None: from the very first) in order, and the anchors."""
+
+
+class Damage(StrEnum):
+    """What is wrong at the first place where the chain does not hold."""
+
+    CHANGED = "changed"
+    MISSING = "missing"
+    REORDERED = "reordered"
+    PERSONAL_ALTERED = "personal altered"
+    TRUNCATED = "truncated"
+    ADDED = "added"
+    REWRITTEN = "rewritten"
+    """Whole in itself, but not what it was when its head was written down."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification:
+    """What `verify` found. `count`: facts that hold, `erased`: how many of them had their personal data erased."""
+
+    count: int
+    erased: int
+    head: Head
+    """The last fact that holds."""
+    damage: Damage | None = None
+    broken_at: int | None = None
+    """Sequence of the first fact that does not hold."""
+    explanation: str = "the chain holds"
+
+    @property
+    def sound(self) -> bool:
+        """Whether every fact holds."""
+        return self.damage is None
+
+
+class BrokenError(Exception):
+    """The chain does not hold here; becomes a `Verification`."""
+
+    def __init__(self, damage: Damage, sequence: int, explanation: str) -> None:
+        super().__init__(explanation)
+        self.damage, self.sequence, self.explanation = damage, sequence, explanation
+
+
+def genesis(ledger_id: str) -> Head:
+    """The head of an empty ledger."""
+    return Head(0, hashlib.sha256(_netstrings(("edge101 ledger", ledger_id))).hexdigest())
+
+
+def link(previous: str, row: Row) -> str:
+    """The hash of `row` after a fact with the hash `previous`."""
+    return hashlib.sha256(_netstrings((previous, *row))).hexdigest()
+
+
+def _netstrings(values: Sequence[str | int | None]) -> bytes:
+    encoded = (None if value is None else str(value).encode() for value in values)
+    return b"".join(b"-," if value is None else b"%d:%b," % (len(value), value) for value in encoded)
+
+
+def extend(head: Head, entries: Sequence[Entry]) -> tuple[list[Record], Head]:
+    """The records that hold `entries` after `head`, and the new head. Raises `LedgerError` if they do not follow it."""
+    records: list[Record] = []
+    for entry in entries:
+        if entry.sequence != head.sequence + 1:
+            raise LedgerError(
+                f"entry {entry.sequence} does not follow entry {head.sequence}: nothing was appended; "
+                f"the next sequence is {head.sequence + 1}"
+            )
+        row, personal = encode_entry(entry)
+        head = Head(row.sequence, link(head.hash, row))
+        records.append(Record(row, head.hash, personal))
+    return records, head
+
+
+def verify_chain(
+    ledger: Chained,
+    progress: Callable[[int, int], None] | None = None,
+    known_head: Head | None = None,
+) -> Verification:
+    """Recompute the whole chain, page by page. `progress(done, total)` is called after each page.
+
+    `known_head`: a head written down earlier, against a chain that was recomputed as a whole.
+    """
+    count = erased = 0
+    _, anchors = ledger.page(None, 0)
+    head = genesis(anchors.ledger_id)
+    try:
+        for records, anchors in _pages(ledger):
+            for record in records:
+                _check(ledger, head, record)
+                head = Head(record.row.sequence, record.hash)
+                count += 1
+                erased += record.erased
+                _check_known(head, known_head)
+            if progress:
+                progress(count, max(count, anchors.head.sequence))
+        _check_end(head, anchors, known_head)
+    except BrokenError as broken:
+        return Verification(
+            count=count,
+            erased=erased,
+            head=head,
+            damage=broken.damage,
+            broken_at=broken.sequence,
+            explanation=broken.explanation,
+        )
+    return Verification(count=count, erased=erased, head=head)
+
+
+def _pages(ledger: Chained, after: int | None = None) -> Iterator[tuple[Sequence[Record], Anchors]]:
+    """Every page up to the one that was not full; its anchors are those of the end."""
+    while True:
+        records, anchors = ledger.page(after, PAGE)
+        yield records, anchors
+        if len(records) < PAGE:
+            return
+        after = records[-1].row.sequence
+
+
+def _check(ledger: Chained, head: Head, record: Record) -> None:
+    sequence = record.row.sequence
+    expected = head.sequence + 1
+    if sequence > expected:
+        last = sequence - 1
+        which = f"entry {expected} is" if last == expected else f"entries {expected} to {last} are"
+        raise BrokenError(Damage.MISSING, expected, f"{which} missing")
+    if sequence < expected:
+        raise BrokenError(Damage.ADDED, sequence, f"entry {sequence} stands before the first")
+    if link(head.hash, record.row) != record.hash:
+        raise _changed_or_moved(ledger, head, record)
+    _check_personal(record.row, record.personal)
+
+
+def _changed_or_moved(ledger: Chained, head: Head, record: Record) -> BrokenError:
+    """Which of the two: a record further on that would hold here was moved away from here."""
+    sequence = record.row.sequence
+    for records, _ in _pages(ledger, sequence):
+        for later in records:
+            if link(head.hash, later.row._replace(sequence=sequence)) == later.hash:
+                where = f"what was recorded as entry {sequence} now stands as entry {later.row.sequence}"
+                return BrokenError(Damage.REORDERED, sequence, where)
+    return BrokenError(Damage.CHANGED, sequence, f"entry {sequence} is not what was recorded")
+
+
+def _check_personal(row: Row, personal: Personal | None) -> None:
+    if personal is None:
+        return
+    if row.personal_digest is None:
+        raise BrokenError(
+            Damage.PERSONAL_ALTERED, row.sequence, f"personal data was added to entry {row.sequence}"
+        )
+    if personal_digest(personal.salt, personal.body) != row.personal_digest:
+        raise BrokenError(
+            Damage.PERSONAL_ALTERED,
+            row.sequence,
+            f"the personal data of entry {row.sequence} is not what was recorded",
+        )
+
+
+def _check_known(head: Head, known_head: Head | None) -> None:
+    if known_head is not None and head.sequence == known_head.sequence and head != known_head:
+        raise BrokenError(
+            Damage.REWRITTEN,
+            head.sequence,
+            f"entry {head.sequence} had another hash when it was written down",
+        )
+
+
+def _check_end(head: Head, anchors: Anchors, known_head: Head | None) -> None:
+    last = head.sequence
+    reached = max(
+        anchors.head.sequence, anchors.checkpoint_sequence, known_head.sequence if known_head else 0
+    )
+    if reached > last:
+        raise BrokenError(Damage.TRUNCATED, last + 1, f"entries {last + 1} to {reached} were cut off the end")
+    if anchors.head.sequence < last:
+        raise BrokenError(
+            Damage.ADDED,
+            anchors.head.sequence + 1,
+            f"entries {anchors.head.sequence + 1} to {last} were added behind the recorded head",
+        )
+    if anchors.head != head:
+        raise BrokenError(Damage.CHANGED, last, f"the recorded head is not the hash of entry {last}")
+    lowest, highest = anchors.personal_sequences or (1, last)
+    if lowest < 1 or highest > last:
+        stray = lowest if lowest < 1 else highest
+        raise BrokenError(Damage.PERSONAL_ALTERED, stray, f"personal data is kept for no entry {stray}")

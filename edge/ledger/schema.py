@@ -1,0 +1,69 @@
+"""The tables of the ledger, and the revisions of this schema that this program knows.
+
+Digests are kept as hexadecimal text, so that the chain can be recomputed with nothing but the database's own shell and
+`sha256sum`.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+REVISIONS = ("0001",)
+"""Every schema revision in order; the last is the one this program reads and writes. A test holds it against Alembic's."""
+
+whole_number = BigInteger().with_variant(Integer(), "sqlite")
+"""64 bits. SQLite's rowid alias, the fastest key it has, must be spelt INTEGER."""
+
+metadata = MetaData()
+
+facts = Table(
+    "facts",
+    metadata,
+    Column("sequence", whole_number, primary_key=True, autoincrement=False),
+    Column("kind", String(64), nullable=False),
+    Column("monotonic_ns", whole_number, nullable=False),
+    Column("utc_us", whole_number, nullable=False),
+    Column("switch_utc_us", whole_number),
+    Column("clock", String(32), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("call_id", Text, index=True),
+    Column("agent", Text),
+    Column("body", Text, nullable=False),
+    Column("personal_digest", String(64)),
+    Column("hash", String(64), nullable=False),
+)
+
+personal = Table(
+    "personal",
+    metadata,
+    Column("sequence", whole_number, ForeignKey("facts.sequence"), primary_key=True, autoincrement=False),
+    Column("salt", String(64), nullable=False),
+    Column("body", Text, nullable=False),
+)
+
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("sequence", whole_number, primary_key=True, autoincrement=False),
+    Column("made_utc_us", whole_number, nullable=False),
+    Column("state", LargeBinary, nullable=False),
+)
+
+meta = Table(
+    "meta",
+    metadata,
+    Column("ledger_id", String(32), primary_key=True),
+    Column("created_utc_us", whole_number, nullable=False),
+    Column("head_sequence", whole_number, nullable=False),
+    Column("head_hash", String(64), nullable=False),
+)

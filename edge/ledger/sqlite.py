@@ -1,0 +1,206 @@
+"""Everything that is particular to SQLite: how to open it, how one daemon keeps others out, and what its errors mean.
+
+WAL with synchronous=FULL: a commit is one append and one fsync of the WAL, and readers never wait for the writer nor it for
+them (sqlite.org/wal.html).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.pool import NullPool, QueuePool
+
+from edge.ports import LedgerError
+
+WRITER_WAIT_SECONDS = 0.2
+"""Less than the 250 ms after which a commit counts as trouble (DESIGN: survival, layer 6)."""
+READER_WAIT_SECONDS = 5.0
+
+MEANING = {
+    sqlite3.SQLITE_BUSY: ("another program holds it locked", "find it with `fuser` and end it"),
+    sqlite3.SQLITE_LOCKED: ("another program holds it locked", "find it with `fuser` and end it"),
+    sqlite3.SQLITE_READONLY: (
+        "it may not be written",
+        "give the daemon's user write permission on the file and its directory",
+    ),
+    sqlite3.SQLITE_PERM: ("access is denied", "give the daemon's user permission on the file"),
+    sqlite3.SQLITE_CANTOPEN: (
+        "it cannot be opened",
+        "check that the directory exists and that the user may read and write it",
+    ),
+    sqlite3.SQLITE_FULL: ("the disk is full", "free space on its file system; appending goes on by itself"),
+    sqlite3.SQLITE_IOERR: (
+        "the disk failed to read or write",
+        "look at the kernel's log and replace the disk",
+    ),
+    sqlite3.SQLITE_CORRUPT: (
+        "the file is damaged",
+        "stop the daemon, keep the file as evidence, restore the newest copy that verifies",
+    ),
+    sqlite3.SQLITE_NOTADB: (
+        "the file is no SQLite database",
+        "stop the daemon, keep the file as evidence, restore the newest copy that verifies",
+    ),
+}
+
+
+class SqliteFile:
+    """A ledger's database file. Engines made here hide parameters: they hold personal data and reach logs in tracebacks."""
+
+    def __init__(self, url: URL) -> None:
+        if not url.database or url.database == ":memory:":
+            raise LedgerError(
+                f"{url} names no file: write sqlite:///path/to/ledger.db, or memory: for none at all"
+            )
+        self.path = Path(url.database).resolve()
+
+    def __str__(self) -> str:
+        return f"ledger {self.path}"
+
+    def create(self) -> None:
+        """Make the file and its directory if need be: readable by owner and group, as its numbers are personal data.
+
+        A file that exists is not opened here: closing it would drop the locks of any connection in this process
+        (sqlite.org/howtocorrupt.html, 2.2).
+        """
+        if self.exists():
+            return
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640))
+        except FileExistsError:
+            return  # another daemon was faster; the lock decides between the two
+        except OSError as error:
+            raise LedgerError(
+                f"{self}: cannot be created: {error.strerror} ({error.filename}); "
+                "give the daemon's user write permission on the directory"
+            ) from error
+
+    def exists(self) -> bool:
+        """Whether there is a file."""
+        return self.path.is_file()
+
+    def size_bytes(self) -> int:
+        """What it takes on disk, WAL included."""
+        files = (self.path, self._beside("-wal"))
+        return sum(file.stat().st_size for file in files if file.exists())
+
+    def writer(self, wait_seconds: float = WRITER_WAIT_SECONDS) -> Engine:
+        """An engine that writes durably and overwrites what it deletes.
+
+        SQLite opens a file without write permission all the same, and would refuse the first fact only.
+        """
+        if not os.access(self.path, os.W_OK):
+            raise self._meant(sqlite3.SQLITE_READONLY, "access(2)")
+
+        def connect() -> sqlite3.Connection:
+            connection = self._connect("mode=rw", wait_seconds)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA secure_delete = ON")
+            return connection
+
+        return _engine(connect, QueuePool, pool_size=1, max_overflow=8)
+
+    def reader(self) -> Engine:
+        """An engine that cannot write. It opens the file for each transaction, so it never holds on to a replaced one.
+
+        A WAL database that was closed cleanly has no -wal and -shm beside it, and SQLite cannot read it where they
+        cannot be made (sqlite.org/wal.html#read_only_databases); nobody writes then, so it is read as immutable.
+        """
+
+        def connect() -> sqlite3.Connection:
+            at_rest = not self._beside("-wal").exists() and not os.access(self.path.parent, os.W_OK)
+            connection = self._connect("mode=ro&immutable=1" if at_rest else "mode=ro", READER_WAIT_SECONDS)
+            connection.execute("PRAGMA query_only = ON")
+            return connection
+
+        return _engine(connect, NullPool)
+
+    def lock(self) -> WriterLock:
+        """Keep every other daemon away from this ledger, until released or dead. Raises `LedgerError`."""
+        return WriterLock(self._beside(".lock"), str(self))
+
+    def purge(self, engine: Engine) -> bool:
+        """Copy the WAL into the database and empty it, so that erased data is in neither. False while others use it."""
+        with engine.connect() as connection:
+            raw = connection.connection.cursor()  # no transaction may be open, and SQLAlchemy would begin one
+            try:
+                raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                return raw.fetchone() == (0, 0, 0)
+            except sqlite3.OperationalError:
+                return False
+
+    def explain(self, error: SQLAlchemyError) -> LedgerError:
+        """What the error means: what, where and how to mend it."""
+        cause = error.orig if isinstance(error, DBAPIError) else None
+        code = getattr(cause, "sqlite_errorcode", 0) & 0xFF  # the primary code of an extended one
+        name = getattr(cause, "sqlite_errorname", type(error).__name__)
+        return self._meant(code, name, str(cause or type(error).__name__))
+
+    def _meant(self, code: int, name: str, otherwise: str = "") -> LedgerError:
+        what, mend = MEANING.get(code, (otherwise, "run `edge ledger verify`"))
+        return LedgerError(f"{self}: {what} ({name}); {mend}")
+
+    def _connect(self, mode: str, wait_seconds: float) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            f"{self.path.as_uri()}?{mode}",
+            uri=True,
+            timeout=wait_seconds,
+            isolation_level=None,  # the driver's own guesses at transactions are off: see `_begin`
+            check_same_thread=False,  # the pool gives a connection to one thread at a time
+        )
+        connection.execute("PRAGMA foreign_keys = ON")
+        return connection
+
+    def _beside(self, suffix: str) -> Path:
+        return self.path.with_name(self.path.name + suffix)
+
+
+def _engine(connect: Callable[[], sqlite3.Connection], pool: type, **options: int) -> Engine:
+    engine = create_engine(
+        "sqlite+pysqlite://", creator=connect, poolclass=pool, hide_parameters=True, **options
+    )
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN")
+
+
+class WriterLock:
+    """An flock on a file beside the ledger, holding the pid of its owner. The kernel frees it however the owner dies."""
+
+    def __init__(self, path: Path, ledger: str) -> None:
+        try:
+            self._file = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o640)
+        except OSError as error:
+            raise LedgerError(
+                f"{ledger}: the lock file {path} cannot be opened: {error.strerror}; "
+                "give the daemon's user write permission on it and its directory"
+            ) from error
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.pread(self._file, 20, 0).decode(errors="replace").strip() or "unknown"
+            os.close(self._file)
+            raise LedgerError(
+                f"{ledger}: another daemon writes to it (pid {holder}); stop that one first, "
+                "as two daemons must never serve the same calls"
+            ) from error
+        os.ftruncate(self._file, 0)
+        os.pwrite(self._file, f"{os.getpid()}\n".encode(), 0)
+
+    def release(self) -> None:
+        """Let others in. The file stays: deleting it would let two owners each lock a file of their own."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1

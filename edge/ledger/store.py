@@ -1,0 +1,399 @@
+"""The ledger over SQLAlchemy Core: `open_ledger` for the one daemon that writes, `open_reader` for everybody else."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Executable,
+    Select,
+    String,
+    bindparam,
+    column,
+    delete,
+    func,
+    insert,
+    inspect,
+    select,
+    table,
+    update,
+)
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from edge.core.facts import Entry
+from edge.ledger import chain
+from edge.ledger.chain import Anchors, Chained, Head, Verification, verify_chain
+from edge.ledger.codec import Personal, Record, Row, decode_entry
+from edge.ledger.memory import MemoryLedger
+from edge.ledger.schema import REVISIONS, checkpoints, facts, meta, personal
+from edge.ledger.sqlite import SqliteFile, WriterLock
+from edge.ports import Ledger, LedgerError
+
+CHECKPOINTS_KEPT = 2
+ERASED_AT_ONCE = 500
+"""Bound on the values of one statement: SQLite takes no more than 999 in its older releases."""
+ERASING_WAIT_SECONDS = 5.0
+
+RECORDS = select(*facts.c, personal.c.salt, personal.c.body).outerjoin_from(facts, personal)
+PAGE = (
+    RECORDS.where(facts.c.sequence > bindparam("after")).order_by(facts.c.sequence).limit(bindparam("limit"))
+)
+OF_CALL = RECORDS.where(facts.c.call_id == bindparam("call_id")).order_by(facts.c.sequence)
+ANCHORS = select(
+    meta.c.ledger_id,
+    meta.c.head_sequence,
+    meta.c.head_hash,
+    select(func.max(checkpoints.c.sequence)).scalar_subquery(),
+    select(func.min(personal.c.sequence)).scalar_subquery(),
+    select(func.max(personal.c.sequence)).scalar_subquery(),
+)
+REVISION: Select[str] = select(column("version_num", String)).select_from(table("alembic_version"))
+BEFORE_ALL = -(2**63)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statistics:
+    """The size of a ledger. UTC in microseconds, None when it is empty."""
+
+    ledger_id: str
+    created_utc_us: int
+    facts: int
+    head: Head
+    first_utc_us: int | None
+    last_utc_us: int | None
+    personal: int
+    """Facts whose personal data is kept."""
+    erased: int
+    checkpoint_sequence: int | None
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erasure:
+    """What `erase` did. `purged`: the data is gone from every file; otherwise it stays in the WAL until others let go."""
+
+    facts: int
+    checkpoints: int
+    purged: bool
+
+
+@contextmanager
+def _explained(place: SqliteFile) -> Iterator[None]:
+    """Turn the database's errors into the ledger's."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        raise place.explain(error) from error
+
+
+class SqlReader:
+    """A ledger that can only be read. Raises `LedgerError`."""
+
+    def __init__(self, place: SqliteFile, engine: Engine) -> None:
+        self._place = place
+        self._engine = engine
+        with _explained(place), engine.connect() as connection:
+            _require_current(connection, str(place))
+
+    def _all(self, query: Executable, **values: object) -> Sequence[Any]:
+        with _explained(self._place), self._engine.connect() as connection:
+            return connection.execute(query, values).all()
+
+    def read(self, after: int = 0, limit: int = 1000) -> Sequence[Entry]:
+        """Entries with sequence greater than `after`, in order, at most `limit`."""
+        return [_entry(row) for row in self._all(PAGE, after=after, limit=limit)]
+
+    def read_call(self, call_id: str) -> Sequence[Entry]:
+        """Every entry about this call, in order."""
+        return [_entry(row) for row in self._all(OF_CALL, call_id=call_id)]
+
+    def page(self, after: int | None, limit: int) -> tuple[Sequence[Record], Anchors]:
+        """Records with sequence greater than `after` and the anchors, seen at the same moment."""
+        start = BEFORE_ALL if after is None else after
+        with _explained(self._place), self._engine.connect() as connection:
+            rows = connection.execute(PAGE, {"after": start, "limit": limit}).all()
+            return [_record(row) for row in rows], _anchors(connection, str(self._place))
+
+    def last_sequence(self) -> int:
+        """Sequence of the newest entry, 0 when empty."""
+        return self.head().sequence
+
+    def head(self) -> Head:
+        """Sequence and hash of the newest entry, to be written down elsewhere."""
+        return self.page(None, 0)[1].head
+
+    def load_checkpoint(self) -> tuple[int, bytes] | None:
+        """The newest checkpoint, or None."""
+        newest = select(checkpoints.c.sequence, checkpoints.c.state).order_by(checkpoints.c.sequence.desc())
+        for sequence, state in self._all(newest.limit(1)):
+            return sequence, state
+        return None
+
+    def statistics(self) -> Statistics:
+        """Counts, times and size; reads the whole ledger once."""
+        had_personal = func.count(facts.c.personal_digest)
+        times = func.count(), func.min(facts.c.utc_us), func.max(facts.c.utc_us), had_personal
+        with _explained(self._place), self._engine.connect() as connection:
+            count, first, last, digests = connection.execute(select(*times).select_from(facts)).one()
+            kept = connection.execute(select(func.count()).select_from(personal)).scalar_one()
+            created = connection.execute(select(meta.c.created_utc_us)).scalar_one()
+            anchors = _anchors(connection, str(self._place))
+        return Statistics(
+            ledger_id=anchors.ledger_id,
+            created_utc_us=created,
+            facts=count,
+            head=anchors.head,
+            first_utc_us=first,
+            last_utc_us=last,
+            personal=kept,
+            erased=digests - kept,
+            checkpoint_sequence=anchors.checkpoint_sequence or None,
+            size_bytes=self._place.size_bytes(),
+        )
+
+    def close(self) -> None:
+        """Release the files."""
+        self._engine.dispose()
+
+
+class SqlLedger(SqlReader):
+    """The `Ledger` port. Thread-safe; with `lock`, the only writer of facts on this machine."""
+
+    def __init__(self, place: SqliteFile, engine: Engine, lock: WriterLock | None = None) -> None:
+        self._lock = lock
+        self._appending = Lock()
+        self._head: Head | None = None
+        super().__init__(place, engine)
+
+    def append(self, entries: Sequence[Entry]) -> None:
+        """Commit all entries durably in one transaction, or none. Raises `LedgerError`; the next append starts afresh."""
+        if not entries:
+            return
+        with self._appending:
+            records, head = chain.extend(self._head or self.head(), entries)
+            self._head = None  # after an error only the disk knows
+            with _explained(self._place), self._engine.begin() as connection:
+                _insert(connection, records, head)
+            self._head = head
+
+    def save_checkpoint(self, sequence: int, state: bytes) -> None:
+        """Keep the open state as of `sequence`, and the checkpoint before it."""
+        if not 0 <= sequence <= (last := self.last_sequence()):
+            raise LedgerError(f"{self._place}: no checkpoint at entry {sequence}: the last entry is {last}")
+        row = {"sequence": sequence, "made_utc_us": time.time_ns() // 1000, "state": state}
+        newest = select(checkpoints.c.sequence).order_by(checkpoints.c.sequence.desc())
+        with _explained(self._place), self._engine.begin() as connection:
+            connection.execute(delete(checkpoints).where(checkpoints.c.sequence >= sequence))
+            connection.execute(insert(checkpoints), row)
+            kept = newest.limit(CHECKPOINTS_KEPT).scalar_subquery()
+            connection.execute(delete(checkpoints).where(checkpoints.c.sequence.not_in(kept)))
+
+    def erase(self, sequences: Sequence[int] = (), call_ids: Sequence[str] = ()) -> Erasure:
+        """Delete the personal data of these entries and calls, and every checkpoint, since it may hold the same data.
+
+        The chain holds without it. Meant for calls that have ended: the daemon still knows an open one, and puts it
+        into its next checkpoint.
+        """
+        erased = forgotten = 0
+        with _explained(self._place), self._engine.begin() as connection:
+            for chosen in _chosen(sequences, call_ids):
+                erased += connection.execute(delete(personal).where(chosen)).rowcount
+            if erased:
+                forgotten = connection.execute(delete(checkpoints)).rowcount
+        with _explained(self._place):
+            purged = self._place.purge(self._engine)
+        return Erasure(facts=erased, checkpoints=forgotten, purged=purged)
+
+    def close(self) -> None:
+        """Release the files, then let another daemon in."""
+        super().close()
+        if self._lock:
+            self._lock.release()
+
+
+def _chosen(sequences: Sequence[int], call_ids: Sequence[str]) -> Iterator[Any]:
+    """Conditions on `personal`, each of bounded size. Each is one statement that writes first, so it waits for its turn."""
+    for start in range(0, len(sequences), ERASED_AT_ONCE):
+        yield personal.c.sequence.in_(sequences[start : start + ERASED_AT_ONCE])
+    for start in range(0, len(call_ids), ERASED_AT_ONCE):
+        of_calls = facts.c.call_id.in_(call_ids[start : start + ERASED_AT_ONCE])
+        yield personal.c.sequence.in_(select(facts.c.sequence).where(of_calls))
+
+
+def _insert(connection: Connection, records: Sequence[Record], head: Head) -> None:
+    connection.execute(insert(facts), [{**record.row._asdict(), "hash": record.hash} for record in records])
+    if private := [record.personal._asdict() for record in records if record.personal]:
+        connection.execute(insert(personal), private)
+    connection.execute(update(meta).values(head_sequence=head.sequence, head_hash=head.hash))
+
+
+def _record(row: Sequence[Any]) -> Record:
+    *columns, digest, salt, body = row
+    kept = None if body is None else Personal(columns[0], salt, body)
+    return Record(Row(*columns), digest, kept)
+
+
+def _entry(row: Sequence[Any]) -> Entry:
+    record = _record(row)
+    return decode_entry(record.row, record.personal)
+
+
+def _anchors(connection: Connection, place: str) -> Anchors:
+    found: Sequence[Any] = connection.execute(ANCHORS).all()
+    if len(found) != 1:
+        raise LedgerError(f"{place}: its table meta has {len(found)} rows and not one: it was tampered with")
+    ledger_id, sequence, digest, checkpoint, lowest, highest = found[0]
+    kept = None if lowest is None else (lowest, highest)
+    return Anchors(ledger_id, Head(sequence, digest), checkpoint or 0, kept)
+
+
+def _revision(connection: Connection, place: str) -> str | None:
+    """The schema revision; None for an empty database. Raises `LedgerError` when it is not one this program knows."""
+    tables = inspect(connection).get_table_names()
+    if not tables:
+        return None
+    if "alembic_version" not in tables:
+        raise LedgerError(f"{place}: this database is no Edge101 ledger; name another file")
+    found = connection.scalar(REVISION)
+    if found is not None and found not in REVISIONS:
+        raise LedgerError(
+            f"{place}: its schema {found} is newer than this program's {REVISIONS[-1]}; use a newer version of edge"
+        )
+    return found
+
+
+def _require_current(connection: Connection, place: str) -> None:
+    revision = _revision(connection, place)
+    if revision is None:
+        raise LedgerError(f"{place}: it is still empty; `edge run` prepares it when it starts")
+    if revision != REVISIONS[-1]:
+        raise LedgerError(
+            f"{place}: its schema {revision} is older than this program's {REVISIONS[-1]}; "
+            "`edge run` brings it up to date when it starts"
+        )
+
+
+def _prepare(engine: Engine, place: SqliteFile) -> None:
+    """Create or migrate the tables, all in one transaction."""
+    with _explained(place), engine.begin() as connection:
+        if _revision(connection, str(place)) == REVISIONS[-1]:
+            return
+        from edge.ledger.migrations import (
+            upgrade,  # Alembic takes a tenth of a second to import; few starts need it
+        )
+
+        upgrade(connection)
+        if not connection.execute(select(meta.c.ledger_id)).all():
+            _introduce(connection)
+
+
+def _introduce(connection: Connection) -> None:
+    ledger_id = uuid4().hex
+    head = chain.genesis(ledger_id)
+    row = {
+        "ledger_id": ledger_id,
+        "created_utc_us": time.time_ns() // 1000,
+        "head_sequence": head.sequence,
+        "head_hash": head.hash,
+    }
+    connection.execute(insert(meta), row)
+
+
+def _place(url: str) -> SqliteFile:
+    """Where the ledger is. PostgreSQL joins here: an engine, an advisory lock and its own meaning of errors."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise LedgerError(f"{url!r} is no ledger URL: write sqlite:///path/to/ledger.db") from error
+    if parsed.get_backend_name() != "sqlite":
+        raise LedgerError(
+            f"a ledger in {parsed.get_backend_name()} is not supported yet: write sqlite:///path"
+        )
+    return SqliteFile(parsed)
+
+
+def _existing(url: str) -> SqliteFile:
+    place = _place(url)
+    if not place.exists():
+        raise LedgerError(f"{place}: there is no such file; `edge run` makes it when it starts")
+    return place
+
+
+def open_ledger(url: str, *, create: bool = True) -> Ledger:
+    """The ledger at `url` (sqlite:///path or memory:) for its one writer, its schema brought up to date.
+
+    Raises `LedgerError`: not there and not to be created, not a ledger, of a newer schema, or open in another daemon.
+    """
+    return MemoryLedger() if url == "memory:" else open_sql_ledger(url, create=create)
+
+
+def open_sql_ledger(url: str, *, create: bool = True) -> SqlLedger:
+    """As `open_ledger`, with all that a ledger on disk can do."""
+    place = _place(url) if create else _existing(url)
+    if create:
+        place.create()
+    with ExitStack() as undone:
+        lock = place.lock()
+        undone.callback(lock.release)
+        engine = place.writer()
+        undone.callback(engine.dispose)
+        _prepare(engine, place)
+        ledger = SqlLedger(place, engine, lock)
+        undone.pop_all()
+    return ledger
+
+
+def open_reader(url: str) -> SqlReader:
+    """The ledger at `url` to be read only, whether its daemon lives or not. Raises `LedgerError`."""
+    place = _existing(url)
+    return SqlReader(place, place.reader())
+
+
+def verify(
+    ledger: Chained | str,
+    progress: Callable[[int, int], None] | None = None,
+    known_head: Head | None = None,
+) -> Verification:
+    """Recompute the chain of this ledger or URL: see `verify_chain`. Raises `LedgerError` when it cannot be read at all."""
+    if not isinstance(ledger, str):
+        return verify_chain(ledger, progress, known_head)
+    with closing(open_reader(ledger)) as reader:
+        return verify_chain(reader, progress, known_head)
+
+
+def head(url: str) -> Head:
+    """Sequence and hash of the newest fact: write it down elsewhere, and nothing up to it can be changed unseen."""
+    with closing(open_reader(url)) as reader:
+        return reader.head()
+
+
+def statistics(url: str) -> Statistics:
+    """Counts, times and size of the ledger at `url`."""
+    with closing(open_reader(url)) as reader:
+        return reader.statistics()
+
+
+def export(url: str, after: int = 0) -> Iterator[dict[str, Any]]:
+    """Every record after `after` as plain values, as stored: enough to recompute the chain without this program."""
+    with closing(open_reader(url)) as reader:
+        while records := reader.page(after, chain.PAGE)[0]:
+            for record in records:
+                kept = record.personal and {"salt": record.personal.salt, "body": record.personal.body}
+                yield {**record.row._asdict(), "hash": record.hash, "personal": kept}
+            after = records[-1].row.sequence
+
+
+def erase(url: str, sequences: Sequence[int] = (), call_ids: Sequence[str] = ()) -> Erasure:
+    """Erase personal data at `url` (`SqlLedger.erase`), beside a living daemon or without one. Raises `LedgerError`."""
+    place = _existing(url)
+    with closing(SqlLedger(place, place.writer(ERASING_WAIT_SECONDS))) as ledger:
+        return ledger.erase(sequences, call_ids)
