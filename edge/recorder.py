@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import fields, replace
+from typing import Any
 
 import structlog
 
@@ -43,7 +44,7 @@ def storable(entry: Entry) -> Entry:
     def clean(value: object) -> object:
         return value.encode("utf-8", "replace").decode() if type(value) is str else value
 
-    texts = {part.name: clean(getattr(entry.fact, part.name)) for part in fields(entry.fact)}
+    texts: dict[str, Any] = {part.name: clean(getattr(entry.fact, part.name)) for part in fields(entry.fact)}
     return replace(entry, fact=replace(entry.fact, **texts), reason=str(clean(entry.reason)))
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 
 import click
 import structlog
 
 from edge import config, logs
+from edge.cli import Failure
 from edge.clock import SystemClock
-from edge.errors import EXIT_CONFIGURATION, LinkError, PermanentError
+from edge.errors import LinkError
 from edge.ledger import open_ledger
 from edge.ledger.executor import ThreadCommitExecutor
 from edge.pbx.asterisk.switch import AsteriskPbx
@@ -32,7 +32,7 @@ def serve(configuration: config.Configuration) -> None:
     ledger = open_ledger(configuration.ledger.url)
     executor = ThreadCommitExecutor(ledger)
     try:
-        pbx = AsteriskPbx(configuration.asterisk(), policy)
+        pbx = AsteriskPbx(configuration.asterisk_settings(), policy)
         asyncio.run(_until_stopped(Runtime(policy, pbx, ledger, executor, SystemClock())))
     finally:
         executor.close()
@@ -48,19 +48,18 @@ async def _until_stopped(runtime: Runtime) -> None:
 
 @click.command("run")
 @click.pass_obj
-def command(configuration_path: str) -> None:
-    """Serve calls until stopped (SIGTERM). The switch keeps its callers whenever this ends."""
+def command(path: str) -> None:
+    """Serve calls until stopped (SIGTERM). The switch keeps its callers whenever this ends.
+
+    Exit code 75: start it again (systemd does). 78: somebody must mend the configuration first.
+    """
+    configuration = config.load(path)
+    logs.configure(configuration.log.level, configuration.log.format)
+    for finding in configuration.warnings:
+        log.warning("configuration", finding=str(finding))
+    log.info("starting", version=VERSION, site=configuration.site.name, policy=configuration.digest[:12])
     try:
-        configuration = config.load(configuration_path)
-        logs.configure(configuration.log.level, configuration.log.format)
-        for finding in configuration.warnings:
-            log.warning("configuration", finding=str(finding))
-        log.info("starting", version=VERSION, site=configuration.site.name, policy=configuration.digest[:12])
         serve(configuration)
-        log.info("stopped")
-    except PermanentError as error:
-        click.echo(f"edge: {error}", err=True)
-        sys.exit(EXIT_CONFIGURATION)
     except (LedgerError, LinkError, InboxFullError, BacklogFullError) as error:
-        click.echo(f"edge: {error}", err=True)
-        sys.exit(EXIT_RESTART)
+        raise Failure(str(error), EXIT_RESTART) from error
+    log.info("stopped")

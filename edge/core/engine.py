@@ -42,7 +42,13 @@ from edge.core.ordering import (
     skills_needed,
 )
 from edge.core.state import AgentRecord, Call, Offer, State, apply
-from edge.core.transitions import CALL_DEADLINES, CALL_REACTIONS, OFFER_DEADLINES, OFFER_REACTIONS
+from edge.core.transitions import (
+    CALL_DEADLINES,
+    CALL_REACTIONS,
+    OFFER_DEADLINES,
+    OFFER_REACTIONS,
+    Deadline,
+)
 
 MATCH_AGAIN = ("match", "")
 """Alarm key: something that bars an agent from a call expires then."""
@@ -53,7 +59,7 @@ OUTCOME_OF_REFUSAL = {
     Refusal.REJECTED: OfferOutcome.REJECTED,
     Refusal.UNREACHABLE: OfferOutcome.UNREACHABLE,
     Refusal.FAILED: OfferOutcome.UNREACHABLE,
-    Refusal.CLEARED: OfferOutcome.LOST,
+    Refusal.CLEARED: OfferOutcome.REJECTED,  # ended normally by the other side, unanswered
 }
 
 
@@ -81,6 +87,10 @@ class Engine:
         self._reason = ""
         self._now = Instant(0, 0)
         self._switch_utc_us: int | None = None
+        self._build_indexes()
+
+    def _build_indexes(self) -> None:
+        self._order, self._alarms = WaitingOrder(), AlarmClock()
         for call in self.state.calls.values():
             self._index_call(call)
         for offer in self.state.offers.values():
@@ -161,20 +171,24 @@ class Engine:
         self._arm(("call", call.call_id), call, CALL_DEADLINES.get(call.state))
 
     def _is_waiting(self, call: Call) -> bool:
-        """Whether it takes part in matching. A queue that a new configuration dropped serves nobody (see `_reconcile_call`)."""
-        return call.state is CallState.WAITING and call.queue in self.policy.queues
+        """Whether it takes part in matching. What a new configuration dropped serves nobody (see `_serve`)."""
+        return call.state is CallState.WAITING and self._is_configured(call)
+
+    def _is_configured(self, call: Call) -> bool:
+        return call.line in self.policy.lines and call.queue in self.policy.queues
 
     def _arm_offer(self, offer: Offer) -> None:
         self._arm(("offer", offer.offer_id), offer, OFFER_DEADLINES.get(offer.state))
 
-    def _arm(self, key: tuple[str, str], thing: Any, deadline: Any) -> None:
-        if deadline is None:
+    def _arm(self, key: tuple[str, str], thing: Any, deadline: Deadline | None) -> None:
+        since = None if deadline is None else getattr(thing, deadline.since)
+        if deadline is None or since is None:
             self._alarms.cancel(key)
             return
         seconds = getattr(thing, deadline.seconds, None)
         if seconds is None:
             seconds = getattr(self.policy, deadline.seconds)
-        self._alarms.set(key, getattr(thing, deadline.since).plus(seconds))
+        self._alarms.set(key, since.plus(seconds))
 
     def _arm_wrap_up(self, record: AgentRecord) -> None:
         key = ("agent", record.agent)
@@ -189,9 +203,9 @@ class Engine:
         match given:
             case inputs.Woken():
                 pass
-            case inputs.CallPresented() if given.call_id not in self.state.calls:
+            case inputs.CallPresented() if self._is_new(given.call_id):
                 self._arrive(given)
-            case inputs.FallbackTook() if given.call_id not in self.state.calls:
+            case inputs.FallbackTook() if self._is_new(given.call_id):
                 self._arrive_in_fallback(given)
             case (
                 inputs.CallPresented()
@@ -228,11 +242,16 @@ class Engine:
                         version=given.version, policy_digest=given.policy_digest, boot_id=given.boot_id
                     )
                 )
+                self._build_indexes()  # after a reboot every monotonic reading has moved
             case inputs.Stopping():
                 self._because(f"the daemon stops: {given.why}")
                 self._record(facts.DaemonStopped(why=given.why))
             case inputs.LedgerTrouble():
                 self._ledger_trouble(given)
+
+    def _is_new(self, call_id: str) -> bool:
+        """Neither open nor ended just now: late and doubled words about a call do not open it again."""
+        return call_id not in self.state.calls and call_id not in self.state.ended
 
     def _react_for_call(self, given: Any) -> None:
         call = self.state.calls.get(given.call_id)
@@ -264,6 +283,7 @@ class Engine:
                 f"call {given.call_id} came by line {given.line!r}, which the configuration does not know: "
                 "given to the switch's own queue"
             )
+            self._record_arrival(given, adopted)
             self._ask(effects.SendToFallback(call_id=given.call_id, line=given.line))
             return
         self._because(f"call {given.call_id} arrived on line {line.name}" + (", adopted" * adopted))
@@ -307,14 +327,14 @@ class Engine:
         )
 
     def _serve(self, call: Call, greet: bool = False) -> None:
-        line = self.policy.lines.get(call.line)
-        if line is None or call.queue not in self.policy.queues:
+        if not self._is_configured(call):
             self._because(
                 f"line {call.line} or queue {call.queue} of call {call.call_id} is no longer configured: "
                 "given to the switch's own queue"
             )
             self._ask(effects.SendToFallback(call_id=call.call_id, line=call.line))
             return
+        line = self.policy.lines[call.line]
         greeting = line.greeting if greet else None
         if greeting is not None:
             self._record(facts.AnnouncementStarted(call_id=call.call_id, prompt=greeting))
@@ -389,7 +409,7 @@ class Engine:
                 side=side,
                 cause=cause,
                 waited_seconds=self._waited(call),
-                talked_seconds=self._now.since(connected_at) if connected_at is not None else 0.0,
+                talked_seconds=(call.agent_left_at or self._now).since(connected_at) if connected_at else 0.0,
                 agent=call.agent,
                 unseen_since=unseen_since,
             )
@@ -399,14 +419,16 @@ class Engine:
         """Seconds from joining the queue to the connection, or until now."""
         return (call.connected_at or self._now).since(call.queued_at)
 
-    def _conversation_over(self, call: Call, given: inputs.CallerGone | inputs.PhoneGone) -> None:
-        agent = call.agent
+    def _conversation_over(self, call: Call, given: inputs.CallerGone) -> None:
         offer = self.state.offers.get(call.claimed_by or "")
-        self._because(f"conversation of {call.call_id} with agent {agent} ended by the {given.side}")
+        self._because(f"conversation of {call.call_id} with agent {call.agent} ended by the {given.side}")
         self._end(call, CallOutcome.ANSWERED, Stage.TALKING, given.side, given.cause)
         if offer is not None:
-            self._record_end(offer, OfferOutcome.ANSWERED, given.cause)
-            self._begin_wrap_up(offer.agent, call)
+            self._leave_conversation(offer, call, given.cause)
+
+    def _leave_conversation(self, offer: Offer, call: Call, cause: str) -> None:
+        self._record_end(offer, OfferOutcome.ANSWERED, cause)
+        self._begin_wrap_up(offer.agent, call)
 
     def _begin_wrap_up(self, agent: str, call: Call) -> None:
         record = self.state.agents[agent]
@@ -417,6 +439,9 @@ class Engine:
             )
 
     def _joined(self, call: Call, given: inputs.PairJoined) -> None:
+        if given.offer_id != call.claimed_by:
+            self._ignore(call, given)
+            return
         waited_seconds = self._now.since(call.queued_at)
         self._because(
             f"call {call.call_id} connected to agent {call.agent} after {waited_seconds:.1f} s in the queue"
@@ -432,7 +457,10 @@ class Engine:
             )
         )
 
-    def _returned(self, call: Call, given: inputs.Input) -> None:  # noqa: ARG002
+    def _returned(self, call: Call, given: inputs.PairReturned) -> None:
+        if given.offer_id not in (None, call.claimed_by):
+            self._ignore(call, given)
+            return
         self._because(
             f"call {call.call_id} could not be connected to agent {call.agent}: back at its place in the queue"
         )
@@ -450,13 +478,10 @@ class Engine:
     # ------------------------------------------------------------------ fallback
 
     def _arrive_in_fallback(self, given: inputs.FallbackTook) -> None:
-        line = self.policy.lines.get(given.line)
-        if line is None:
-            self._because(f"call {given.call_id} of unknown line {given.line!r} is in the switch's own queue")
-            return
         self._because(f"call {given.call_id} went to the switch's own queue without us ({given.why})")
         self._record_arrival(given, adopted=True)
-        self._join(given.call_id, line, self._joined_at(given))
+        if (line := self.policy.lines.get(given.line)) is not None:
+            self._join(given.call_id, line, self._joined_at(given))
         self._record(facts.FallbackEntered(call_id=given.call_id, why=given.why))
 
     def _fallback(self, call: Call, given: inputs.FallbackTook) -> None:
@@ -518,7 +543,8 @@ class Engine:
     def _agent_left(self, offer: Offer, given: inputs.PhoneGone) -> None:
         call = self.state.calls.get(offer.call_id)
         if call is not None and call.state is CallState.TALKING and call.claimed_by == offer.offer_id:
-            self._conversation_over(call, given)
+            self._because(f"agent {offer.agent} left the conversation of {call.call_id}: its caller goes too")
+            self._leave_conversation(offer, call, given.cause)
             return
         self._because(f"the leg of agent {offer.agent} ended before call {offer.call_id} was connected to it")
         self._record_end(offer, OfferOutcome.LOST, given.cause)
@@ -577,6 +603,8 @@ class Engine:
             return
         if record is None or record.phone != given.phone:
             self._because(f"agent {given.agent} signed in at phone {given.phone}")
+            if record is not None:
+                self._withdraw_ringing(record)
             self._record(facts.AgentSignedIn(agent=given.agent, phone=given.phone))
         self._set_readiness(self.state.agents[given.agent], given.not_ready_reason)
 
@@ -649,8 +677,9 @@ class Engine:
             self._reconcile_call(call, calls[call.call_id])
         for stranger in new:
             self._adopt(stranger)
+        talking = {call.offer_id for call in seen.calls if call.standing is inputs.Standing.CONNECTED}
         for leg in seen.offers:
-            if leg.offer_id not in self.state.offers:
+            if leg.offer_id not in self.state.offers and leg.offer_id not in talking:
                 self._because(f"a leg of offer {leg.offer_id}, which is over, was left behind: hung up")
                 self._ask(effects.HangUpOffer(offer_id=leg.offer_id))
 
@@ -663,17 +692,16 @@ class Engine:
             self._agent_seen(agent)
 
     def _ended_unseen(self, call: Call, since: Instant) -> None:
+        stage = self._stage(call)
         self._because(f"call {call.call_id} is gone from the switch: it ended while it was not seen")
         self._cut_announcement(call)
         self._withdraw_all(call, OfferOutcome.WITHDRAWN)
         offer = self.state.offers.get(call.claimed_by or "")
-        self._end(
-            call, CallOutcome.ENDED_UNKNOWN, self._stage(call), Side.UNKNOWN, "not seen", unseen_since=since
-        )
-        if offer is not None:
-            self._record_end(
-                offer, OfferOutcome.ANSWERED if call.connected_at else OfferOutcome.LOST, "not seen"
-            )
+        self._end(call, CallOutcome.ENDED_UNKNOWN, stage, Side.UNKNOWN, "not seen", unseen_since=since)
+        if offer is not None and call.connected_at is not None:
+            self._leave_conversation(offer, call, "not seen")
+        elif offer is not None:
+            self._record_end(offer, OfferOutcome.LOST, "not seen")
 
     def _reconcile_offer(
         self, offer: Offer, leg: inputs.SeenOffer | None, call: inputs.SeenCall | None
@@ -681,15 +709,36 @@ class Engine:
         connected = call is not None and call.standing is inputs.Standing.CONNECTED
         if leg is None:
             self._because(f"the leg of offer {offer.offer_id} is gone from the switch")
-            self._record_end(offer, offer.outcome or OfferOutcome.LOST, "not seen")
+            held = self.state.calls.get(offer.call_id)
+            if held is not None and held.state is CallState.TALKING and held.claimed_by == offer.offer_id:
+                self._leave_conversation(offer, held, "not seen")
+            else:
+                self._record_end(offer, offer.outcome or OfferOutcome.LOST, "not seen")
         elif offer.state is OfferState.ANSWERED and connected:
             return
+        elif connected and call is not None and call.offer_id == offer.offer_id:
+            self._answered_unseen(offer)
         elif offer.state is not OfferState.WITHDRAWN:
             self._because(f"offer {offer.offer_id} was interrupted: withdrawn, its caller keeps the place")
             self._record_withdrawal(offer, OfferOutcome.WITHDRAWN)
             self._ask(effects.HangUpOffer(offer_id=offer.offer_id))
         else:
             self._ask(effects.HangUpOffer(offer_id=offer.offer_id))
+            until = self._now.plus(
+                self.policy.withdrawal_seconds
+            )  # its deadline may have passed while we were blind
+            self._alarms.set(("offer", offer.offer_id), until)
+
+    def _answered_unseen(self, offer: Offer) -> None:
+        """The pair talks, and the ledger lost (or never got) the answer: catch up, and touch nothing."""
+        call = self.state.calls[offer.call_id]
+        if call.state in (CallState.WAITING, CallState.OFFERED):
+            self._because(f"call {call.call_id} was found connected to agent {offer.agent}: answered unseen")
+            self._record(
+                facts.OfferAnswered(offer_id=offer.offer_id, call_id=call.call_id, agent=offer.agent)
+            )
+            self._cut_announcement(call)
+            self._withdraw_all(call, OfferOutcome.WITHDRAWN)
 
     def _reconcile_call(self, call: Call, seen: inputs.SeenCall) -> None:
         match seen.standing:
@@ -699,7 +748,11 @@ class Engine:
                 self._take_back(call, inputs.PairReturned(call_id=call.call_id))
             case inputs.Standing.HELD:
                 self._serve_again(call, inputs.Woken())
-            case inputs.Standing.CONNECTED if call.state is CallState.CONNECTING:
+            case inputs.Standing.CONNECTED if call.state in (CallState.WAITING, CallState.OFFERED):
+                self._served_by_unknown(call)
+            case inputs.Standing.CONNECTED if (
+                call.state is CallState.CONNECTING and call.claimed_by in self.state.offers
+            ):
                 self._joined(call, inputs.PairJoined(call_id=call.call_id, offer_id=call.claimed_by or ""))
             case inputs.Standing.FALLBACK if call.state is not CallState.FALLBACK:
                 self._fallback(
@@ -711,9 +764,24 @@ class Engine:
             case _:
                 pass
 
+    def _served_by_unknown(self, call: Call) -> None:
+        """Somebody talks to this caller by a leg that we know nothing of: no more ours than one in the switch's queue."""
+        self._because(
+            f"call {call.call_id} was found talking to an agent whom the ledger does not name: left alone"
+        )
+        self._cut_announcement(call)
+        self._record(facts.FallbackEntered(call_id=call.call_id, why="found connected"))
+        self._record(facts.FallbackConnected(call_id=call.call_id, agent=None))
+
     def _adopt(self, seen: inputs.SeenCall) -> None:
         if seen.standing is inputs.Standing.HELD:
             self._arrive(seen, adopted=True)
+        elif seen.standing is inputs.Standing.CONNECTED and seen.call_id not in self.state.ended:
+            self._because(f"call {seen.call_id} was found, of which the ledger knows nothing")
+            self._record_arrival(seen, adopted=True)
+            if (line := self.policy.lines.get(seen.line)) is not None:
+                self._join(seen.call_id, line, self._joined_at(seen))
+            self._served_by_unknown(self.state.calls[seen.call_id])
         elif seen.standing is inputs.Standing.FALLBACK:
             self._arrive_in_fallback(
                 inputs.FallbackTook(
@@ -740,15 +808,16 @@ class Engine:
 
     def _expire(self) -> None:
         """Without sight of the switch only wrap-ups end: nothing can be asked of it, and `Reconciled` settles the rest."""
-        for kind, name in self._alarms.due(self._now):
-            if kind == "agent":
-                self._wrap_up_over(self.state.agents[name])
-            elif kind == "offer" and self.state.sight:
-                offer = self.state.offers[name]
-                getattr(self, f"_{OFFER_DEADLINES[offer.state].then}")(offer)
-            elif kind == "call" and self.state.sight:
-                call = self.state.calls[name]
-                getattr(self, f"_{CALL_DEADLINES[call.state].then}")(call)
+        while keys := self._alarms.due(self._now):
+            for kind, name in keys:
+                if kind == "agent":
+                    self._wrap_up_over(self.state.agents[name])
+                elif kind == "offer" and self.state.sight:
+                    offer = self.state.offers[name]
+                    getattr(self, f"_{OFFER_DEADLINES[offer.state].then}")(offer)
+                elif kind == "call" and self.state.sight:
+                    call = self.state.calls[name]
+                    getattr(self, f"_{CALL_DEADLINES[call.state].then}")(call)
 
     def _wrap_up_over(self, record: AgentRecord) -> None:
         self._because(f"wrap-up of agent {record.agent} is over")
@@ -776,7 +845,7 @@ class Engine:
         self._ask(effects.HangUpOffer(offer_id=offer.offer_id))
 
     def _inspect(self, call: Call) -> None:
-        self._because(f"call {call.call_id} was handed over but not seen connected: looking where it is")
+        self._because(f"call {call.call_id} is neither seen connected nor seen ended: looking where it is")
         self._ask(effects.Inspect(call_id=call.call_id, offer_id=call.claimed_by or ""))
         self._alarms.set(("call", call.call_id), self._now.plus(self.policy.connect_seconds))
 
@@ -784,12 +853,14 @@ class Engine:
 
     def _match(self) -> None:
         """Offer waiting calls, in order of service, to free agents. Nothing is polled: every step ends here."""
+        self._alarms.cancel(MATCH_AGAIN)
+        if not self.state.sight or not len(self._order):
+            return
         candidates = Candidates(self.state, self.policy, self._now)
-        if not self.state.sight or not len(self._order) or not candidates.free:
-            self._alarms.cancel(MATCH_AGAIN)
+        if not candidates.free:
             return
         hopeless: set[tuple[str, ...]] = set()
-        passed_over = 0
+        passed_over, withheld = 0, False
         for call_id in self._order:
             if not candidates.free:
                 break
@@ -807,8 +878,10 @@ class Engine:
             if not candidates.able(skills):
                 hopeless.add(skills)
             if call.tier == Tier.EMERGENCY:
+                withheld = True
                 candidates.withhold(skills)
-        self._arm_next_match(candidates.free > 0)
+        if candidates.free or withheld:
+            self._arm_next_match()
 
     def _offer(
         self,
@@ -869,25 +942,22 @@ class Engine:
             f"{whom} (idle {idle_seconds:.0f} s){ahead}"
         )
 
-    def _arm_next_match(self, somebody_is_free: bool) -> None:
-        """Wake when a rest, a refusal's memory or a skill requirement runs out, if that could match anyone."""
-        times = []
-        if somebody_is_free:
-            times += [
-                record.rest_since.plus(rest_seconds(record, self.policy))
-                for record in self.state.agents.values()
-                if record.rest_since is not None
-            ]
-            for call_id in self._order:
-                times += self._changes_of(self.state.calls[call_id])
+    def _arm_next_match(self) -> None:
+        """Somebody is free and somebody waits: wake when a rest, a refusal's memory or a skill requirement runs out."""
+        times = [
+            record.rest_since.plus(rest_seconds(record, self.policy))
+            for record in self.state.agents.values()
+            if record.rest_since is not None
+        ]
+        for call in map(self.state.calls.__getitem__, self._order):
+            if call.refused_by or self.policy.queues[call.queue].relaxations:
+                times += self._changes_of(call)
         soonest = min(
             (at for at in times if at.monotonic_ns > self._now.monotonic_ns),
             key=lambda at: at.monotonic_ns,
             default=None,
         )
-        if soonest is None:
-            self._alarms.cancel(MATCH_AGAIN)
-        else:
+        if soonest is not None:
             self._alarms.set(MATCH_AGAIN, soonest)
 
     def _changes_of(self, call: Call) -> list[Instant]:

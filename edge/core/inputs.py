@@ -74,9 +74,13 @@ class PairJoined:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairReturned:
-    """The hand-over found no agent leg: the caller is back in our hands, alive."""
+    """The hand-over found no agent leg: the caller is back in our hands, alive.
+
+    `offer_id`: the hand-over that failed, where it is known; a late word about an earlier one then does no harm.
+    """
 
     call_id: str
+    offer_id: str | None = None
     switch_utc_us: int | None = None
 
 

@@ -68,6 +68,8 @@ class WaitingOrder:
 
 def skills_needed(call: Call, queue: Queue, now: Instant) -> tuple[str, ...]:
     """The skills that an agent must have to take this call now; they relax with its waiting time."""
+    if not queue.relaxations:  # asked of every waiting call in every match
+        return queue.skills
     waited_seconds = now.since(call.queued_at)
     needed = queue.skills
     for relaxation in queue.relaxations:
@@ -92,6 +94,7 @@ class Candidates:
         self._state = state
         self._policy = policy
         self._now = now
+        self._phones_in_use = {offer.phone for offer in state.offers.values()}
         self._free = [record for record in state.agents.values() if self._is_free(record)]
 
     @property
@@ -100,8 +103,8 @@ class Candidates:
         return len(self._free)
 
     def take(self, record: AgentRecord) -> None:
-        """This agent is no longer free."""
-        self._free = [other for other in self._free if other is not record]
+        """This agent is no longer free, nor is anyone else who is signed in at the same phone."""
+        self._free = [other for other in self._free if other.phone != record.phone]
 
     def withhold(self, skills: Collection[str]) -> None:
         """Keep every free agent with these skills from calls that come later in the order (a 999 waits for them)."""
@@ -126,6 +129,7 @@ class Candidates:
             and record.phone is not None
             and record.not_ready_reason is None
             and record.activity is Activity.IDLE
+            and record.phone not in self._phones_in_use
             and self._phone_state(record) is PhoneState.IDLE
         )
 

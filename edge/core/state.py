@@ -27,6 +27,10 @@ REFUSALS = frozenset({OfferOutcome.MISSED, OfferOutcome.REJECTED, OfferOutcome.U
 """Outcomes after which a call is not put to the same agent while another may take it."""
 
 
+ENDED_MEMORY_SECONDS = 60.0
+"""How long an ended call is remembered, so that a late or doubled input does not open it a second time."""
+
+
 class IllegalFactError(Exception):
     """A fact that the tables do not allow here: a programming fault, or a ledger that was altered. Nothing was changed."""
 
@@ -56,10 +60,12 @@ class Call:
     """The offer whose agent answered."""
     claimed_at: Instant | None = None
     connected_at: Instant | None = None
+    agent_left_at: Instant | None = None
+    """When the agent's leg of the conversation ended; the caller's follows, or comes back to the queue."""
     agent: str | None = None
     held: bool = False
     refused_by: dict[str, Instant] = field(default_factory=dict)
-    """Agent number -> when this agent last rejected or missed this call."""
+    """Agent number -> when this agent last rejected, missed or lost this call (a leg that broke may break again)."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -116,6 +122,8 @@ class State:
     """Everything open, as of fact `sequence`."""
 
     sequence: int = 0
+    latest_at: Instant | None = None
+    """When fact `sequence` was recorded."""
     boot_id: str = ""
     policy_digest: str = ""
     version: str = ""
@@ -130,6 +138,8 @@ class State:
     offers: dict[str, Offer] = field(default_factory=dict)
     agents: dict[str, AgentRecord] = field(default_factory=dict)
     phones: dict[str, PhoneState] = field(default_factory=dict)
+    ended: dict[str, Instant] = field(default_factory=dict)
+    """Call id -> when it ended, for the last `ENDED_MEMORY_SECONDS`, oldest first."""
 
 
 def replay(entries: Iterable[facts.Entry], state: State | None = None) -> State:
@@ -145,7 +155,7 @@ def apply(state: State, entry: facts.Entry) -> None:
     if entry.sequence != state.sequence + 1:
         raise IllegalFactError(f"fact {entry.sequence} does not follow fact {state.sequence}")
     _FOLDS[type(entry.fact)](state, entry.fact, entry.at)
-    state.sequence = entry.sequence
+    state.sequence, state.latest_at = entry.sequence, entry.at
 
 
 def _call(state: State, fact: facts.CallFact) -> Call:
@@ -168,6 +178,10 @@ def _offer(state: State, fact: facts.OfferFact) -> Offer:
     offer = state.offers.get(fact.offer_id)
     if offer is None:
         raise IllegalFactError(f"{type(fact).__name__} for offer {fact.offer_id}, which is not open")
+    if (offer.call_id, offer.agent) != (fact.call_id, fact.agent):
+        raise IllegalFactError(
+            f"{type(fact).__name__} names another call or agent than offer {offer.offer_id}"
+        )
     try:
         offer.state = OFFER_TRANSITIONS[offer.state][type(fact)]
     except KeyError:
@@ -178,18 +192,33 @@ def _offer(state: State, fact: facts.OfferFact) -> Offer:
 
 
 def _daemon_started(state: State, fact: facts.DaemonStarted, at: Instant) -> None:
+    if state.boot_id not in ("", fact.boot_id):
+        _count_from_boot(state, at)
     state.boot_id, state.policy_digest, state.version = fact.boot_id, fact.policy_digest, fact.version
     state.started_at = at
-    state.sight, state.sight_since, state.sight_error = False, at, "starting"
+    _lose_sight(state, state.latest_at or at, "starting")  # a killed daemon saw nothing after its last fact
     state.ledger_trouble = None
 
 
+def _count_from_boot(state: State, at: Instant) -> None:
+    """The machine restarted: what is remembered moves to the new origin. A fold, so that every later replay agrees."""
+    for part in fields(state):
+        setattr(state, part.name, rebase(getattr(state, part.name), at))
+
+
+def _lose_sight(state: State, since: Instant, error: str) -> None:
+    """Blindness counts from its beginning: whatever ended unseen may have ended at any time after it."""
+    if state.sight or state.sight_since is None:
+        state.sight_since = since
+    state.sight, state.sight_error = False, error
+
+
 def _daemon_stopped(state: State, fact: facts.DaemonStopped, at: Instant) -> None:
-    state.sight, state.sight_since, state.sight_error = False, at, f"stopped: {fact.why}"
+    _lose_sight(state, at, f"stopped: {fact.why}")
 
 
 def _switch_lost(state: State, fact: facts.SwitchLost, at: Instant) -> None:
-    state.sight, state.sight_since, state.sight_error = False, at, fact.error
+    _lose_sight(state, at, fact.error)
 
 
 def _switch_restored(state: State, fact: facts.SwitchRestored, at: Instant) -> None:  # noqa: ARG001
@@ -232,6 +261,7 @@ def _call_queued(state: State, fact: facts.CallQueued, at: Instant) -> None:  # 
     _move_call(call, fact)
     call.queue, call.priority_class, call.tier = fact.queue, fact.priority_class, fact.tier
     call.queued_at = fact.queued_at
+    call.connected_at = call.agent = None
 
 
 def _announcement_started(state: State, fact: facts.AnnouncementStarted, at: Instant) -> None:  # noqa: ARG001
@@ -244,7 +274,7 @@ def _announcement_ended(state: State, fact: facts.AnnouncementEnded, at: Instant
 
 def _offer_made(state: State, fact: facts.OfferMade, at: Instant) -> None:
     call = _call(state, fact)
-    record = state.agents[fact.agent]
+    record = _known(state, fact.agent)
     if fact.offer_id in state.offers or record.activity is not Activity.IDLE:
         raise IllegalFactError(f"offer {fact.offer_id} to agent {fact.agent}, who is {record.activity}")
     _move_call(call, fact)
@@ -291,6 +321,9 @@ def _offer_withdrawn(state: State, fact: facts.OfferWithdrawn, at: Instant) -> N
 def _offer_ended(state: State, fact: facts.OfferEnded, at: Instant) -> None:
     _offer(state, fact)
     del state.offers[fact.offer_id]
+    call = state.calls.get(fact.call_id)
+    if call is not None and call.state is CallState.TALKING and call.claimed_by == fact.offer_id:
+        call.agent_left_at = at
     record = state.agents[fact.agent]
     if record.offer_id == fact.offer_id:
         record.activity, record.offer_id = Activity.IDLE, None
@@ -302,11 +335,11 @@ def _offer_ended(state: State, fact: facts.OfferEnded, at: Instant) -> None:
 
 
 def _note_refusal(state: State, fact: facts.OfferFact, outcome: OfferOutcome, at: Instant) -> None:
-    if outcome not in REFUSALS:
-        return
-    record = state.agents[fact.agent]
-    record.rest_since, record.rest_outcome = at, outcome
-    if (call := state.calls.get(fact.call_id)) is not None:
+    if outcome in REFUSALS:
+        record = state.agents[fact.agent]
+        record.rest_since, record.rest_outcome = at, outcome
+    call = state.calls.get(fact.call_id)
+    if call is not None and (outcome in REFUSALS or outcome is OfferOutcome.LOST):
         call.refused_by[fact.agent] = at
 
 
@@ -329,12 +362,13 @@ def _call_connected(state: State, fact: facts.CallConnected, at: Instant) -> Non
     call = _call(state, fact)
     _move_call(call, fact)
     call.connected_at = at
+    call.agent_left_at = None if fact.offer_id in state.offers else at
 
 
 def _call_returned(state: State, fact: facts.CallReturned, at: Instant) -> None:  # noqa: ARG001
     call = _call(state, fact)
     _move_call(call, fact)
-    call.claimed_by = call.claimed_at = call.agent = call.connected_at = None
+    call.claimed_by = call.claimed_at = call.agent = call.connected_at = call.agent_left_at = None
     call.held = False
 
 
@@ -354,7 +388,7 @@ def _fallback_entered(state: State, fact: facts.FallbackEntered, at: Instant) ->
     call = _call(state, fact)
     _move_call(call, fact)
     call.live_offers.clear()
-    call.claimed_by = call.claimed_at = call.connected_at = call.agent = None
+    call.claimed_by = call.claimed_at = call.agent = call.connected_at = call.agent_left_at = None
 
 
 def _fallback_connected(state: State, fact: facts.FallbackConnected, at: Instant) -> None:
@@ -363,13 +397,25 @@ def _fallback_connected(state: State, fact: facts.FallbackConnected, at: Instant
     call.connected_at, call.agent = at, fact.agent
 
 
-def _call_ended(state: State, fact: facts.CallEnded, at: Instant) -> None:  # noqa: ARG001
+def _call_ended(state: State, fact: facts.CallEnded, at: Instant) -> None:
     _move_call(_call(state, fact), fact)
     del state.calls[fact.call_id]
+    state.ended.pop(fact.call_id, None)
+    state.ended[fact.call_id] = at
+    while at.since(state.ended[oldest := next(iter(state.ended))]) > ENDED_MEMORY_SECONDS:
+        del state.ended[oldest]
 
 
 def _record(state: State, agent: str, at: Instant) -> AgentRecord:
     return state.agents.setdefault(agent, AgentRecord(agent=agent, since=at, idle_since=at))
+
+
+def _known(state: State, agent: str) -> AgentRecord:
+    """The record of an agent who has signed in before. Nothing is changed."""
+    record = state.agents.get(agent)
+    if record is None:
+        raise IllegalFactError(f"agent {agent} was never signed in")
+    return record
 
 
 def _agent_signed_in(state: State, fact: facts.AgentSignedIn, at: Instant) -> None:
@@ -399,21 +445,24 @@ def _agent_became_not_ready(state: State, fact: facts.AgentBecameNotReady, at: I
 
 
 def _wrap_up_started(state: State, fact: facts.WrapUpStarted, at: Instant) -> None:
-    record = state.agents[fact.agent]
+    record = _known(state, fact.agent)
     if record.activity is not Activity.IDLE:
         raise IllegalFactError(f"WrapUpStarted while agent {fact.agent} is {record.activity}")
     record.activity, record.wrap_up_until, record.since = Activity.WRAP_UP, at.plus(fact.seconds), at
 
 
 def _wrap_up_ended(state: State, fact: facts.WrapUpEnded, at: Instant) -> None:
-    record = state.agents[fact.agent]
+    record = _known(state, fact.agent)
     if record.activity is not Activity.WRAP_UP:
         raise IllegalFactError(f"WrapUpEnded while agent {fact.agent} is {record.activity}")
     record.activity, record.wrap_up_until, record.since, record.idle_since = Activity.IDLE, None, at, at
 
 
 def _phone_changed(state: State, fact: facts.PhoneChanged, at: Instant) -> None:  # noqa: ARG001
+    before = state.phones.get(fact.phone, PhoneState.UNKNOWN)
     state.phones[fact.phone] = fact.state
+    if before not in (PhoneState.UNAVAILABLE, PhoneState.UNKNOWN):
+        return  # our own attempt made it busy and idle again: that says nothing about the phone
     for record in state.agents.values():
         if record.phone == fact.phone and record.rest_outcome is OfferOutcome.UNREACHABLE:
             record.rest_since = record.rest_outcome = None

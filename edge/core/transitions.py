@@ -156,7 +156,10 @@ OFFER_REACTIONS: dict[type[inputs.Input], dict[OfferState, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """A row: `seconds` (attribute of the policy or of the thing itself) after `since` (attribute of the thing), `then`."""
+    """A row: `seconds` (attribute of the policy or of the thing itself) after `since` (attribute of the thing), `then`.
+
+    No deadline while `since` is None.
+    """
 
     since: str
     seconds: str
@@ -170,4 +173,5 @@ OFFER_DEADLINES: dict[OfferState, Deadline] = {
 }
 CALL_DEADLINES: dict[CallState, Deadline] = {
     CallState.CONNECTING: Deadline("claimed_at", "connect_seconds", "inspect"),
+    CallState.TALKING: Deadline("agent_left_at", "connect_seconds", "inspect"),  # None while both are there
 }

@@ -1,0 +1,34 @@
+# `make` or `make help` lists what can be done here.
+.DEFAULT_GOAL := help
+.PHONY: help setup run test lint bench clean
+
+FOR ?=
+AGENTS ?=
+SEED ?=
+ARGS ?=
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "  Options: make run FOR=60 (seconds) AGENTS=8 SEED=1; make test ARGS='-m \"not live\"' or any other of pytest's"
+
+setup: ## prepare .venv; implied by the others, takes no time when all is there
+	@scripts/setup
+
+run: setup ## a shift on a real Asterisk with real SIP callers, until Ctrl-C; FOR=60 ends it after a minute
+	@.venv/bin/hwtest shift $(if $(FOR),--for $(FOR)) $(if $(AGENTS),--agents $(AGENTS)) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+test: setup ## all tests, the live ones included
+	@.venv/bin/python -m pytest $(ARGS)
+
+lint: setup ## style and types
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+
+bench: setup ## the figures: how fast a caller gets an agent, against app_queue on the same switch
+	@.venv/bin/hwtest bench $(ARGS)
+
+clean: ## remove what was made here; caches outside the checkout stay
+	@rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

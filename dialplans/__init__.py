@@ -1,0 +1,1 @@
+"""What the switch is given: generated dialplans and prompts."""

@@ -1,0 +1,5 @@
+"""Prompts: what is said stands in `manifest.toml`, and placeholders are spoken here until a force records its own."""
+
+from dialplans.prompts.make import Made, PromptError, make, texts
+
+__all__ = ["Made", "PromptError", "make", "texts"]

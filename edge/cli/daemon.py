@@ -1,0 +1,28 @@
+"""Whether the daemon lives, without disturbing it: who holds the lock beside the ledger, as the kernel lists locks.
+
+Taking the lock to see whether it is free would make a daemon fail that starts in that very moment.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+LOCKS = Path("/proc/locks")
+"""proc(5): `1: FLOCK  ADVISORY  WRITE 1234 fe:00:5678 0 EOF`; a line of one that waits has `->` after the number."""
+
+
+def daemon_pid(ledger_url: str) -> int | None:
+    """The process id of the daemon that writes this ledger, None when there is none."""
+    path = Path(ledger_url.partition(":///")[2].partition("?")[0] + ".lock")
+    try:
+        inode = path.stat().st_ino
+        holder = path.read_text(encoding="ascii", errors="replace").strip()
+        locks = LOCKS.read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    held = any(_is_lock_on(line.split(), inode) for line in locks)
+    return int(holder) if held and holder.isascii() and holder.isdigit() else None
+
+
+def _is_lock_on(fields: list[str], inode: int) -> bool:
+    return len(fields) >= 6 and fields[1] == "FLOCK" and fields[5].rpartition(":")[2] == str(inode)

@@ -1,0 +1,271 @@
+"""How the command line speaks: tables for people, JSON for programs, and nothing of a stranger's that a terminal obeys.
+
+Times in JSON are `{"utc": RFC 3339 in UTC with microseconds, "monotonic_ns": nanoseconds}`; durations are seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from edge.core.model import MICROSECONDS, Instant
+from edge.views import caller
+from edge.views.calls import CallRecord
+from edge.views.shift import Summary, Waits
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+WIDE = 10_000
+"""Columns of an output that is no terminal: nothing is ever cut there."""
+
+
+def json_option(function: F) -> F:
+    """`--json`."""
+    return click.option(
+        "--json", "as_json", is_flag=True, help="For programs: stable, documented in docs/cli.md."
+    )(function)
+
+
+def numbers_option(function: F) -> F:
+    """`--numbers`."""
+    return click.option(
+        "--numbers",
+        is_flag=True,
+        help="Show callers' names and whole numbers. This is a disclosure of personal data: have a reason for it.",
+    )(function)
+
+
+def now() -> Instant:
+    """This moment."""
+    return Instant(time.monotonic_ns(), time.time_ns() // 1000)
+
+
+def age_seconds(at: Instant, at_now: Instant) -> float:
+    """Since `at`, by UTC: a reader may look at a ledger of another machine or boot, whose monotonic clock is not ours."""
+    return max(0.0, (at_now.utc_us - at.utc_us) / MICROSECONDS)
+
+
+def clean(text: object) -> str:
+    """Text on one line that no terminal obeys: control, format and other unprintable characters are shown as escapes."""
+    return "".join(
+        mark if mark.isprintable() else mark.encode("unicode_escape").decode("ascii") for mark in str(text)
+    )
+
+
+def emit(value: object, indent: int | None = 2) -> None:
+    """JSON in ASCII: no character of a stranger's reaches the terminal as itself."""
+    click.echo(json.dumps(value, indent=indent, allow_nan=False))
+
+
+def rfc3339(utc_us: int) -> str:
+    """RFC 3339 in UTC with microseconds."""
+    return datetime.fromtimestamp(utc_us // MICROSECONDS, UTC).strftime("%Y-%m-%dT%H:%M:%S") + (
+        f".{utc_us % MICROSECONDS:06d}Z"
+    )
+
+
+def instant(at: Instant | None) -> dict[str, Any] | None:
+    """An instant in JSON."""
+    return None if at is None else {"utc": rfc3339(at.utc_us), "monotonic_ns": at.monotonic_ns}
+
+
+def local(at: Instant | None, form: str = "%Y-%m-%d %H:%M:%S") -> str:
+    """Local time; `%z` is its offset from UTC, which tells apart the two 01:30 of a day of 25 hours."""
+    if at is None:
+        return ""
+    return datetime.fromtimestamp(at.utc_us / MICROSECONDS, UTC).astimezone().strftime(form)
+
+
+def clock(at: Instant) -> str:
+    """Local time of day with milliseconds, cut and never rounded into the next."""
+    return f"{local(at, '%H:%M:%S')}.{at.utc_us % MICROSECONDS // 1000:03d}"
+
+
+def seconds(value: float | None, decimals: int = 1) -> str:
+    """Seconds, nothing for None."""
+    return "" if value is None else f"{value:.{decimals}f}"
+
+
+def share(value: float | None) -> str:
+    """A share in percent."""
+    return "-" if value is None else f"{100 * value:.1f} %"
+
+
+def tier_name(tier: int) -> str:
+    """999 or 101."""
+    return "999" if tier == 0 else "101"
+
+
+@dataclass(frozen=True, slots=True)
+class Callers:
+    """How callers are shown."""
+
+    key: bytes | None
+    numbers: bool
+
+    def show(self, call: CallRecord) -> str:
+        """For a table."""
+        if not self.numbers:
+            return caller.masked(call.caller_number, call.number_withheld)
+        whole = call.caller_number or caller.masked(None, call.number_withheld)
+        return f"{whole} {call.caller_name}" if call.caller_name else whole
+
+    def fields(self, call: CallRecord) -> dict[str, Any]:
+        """For JSON."""
+        shown = {
+            "caller": caller.caller_id(self.key, call.caller_number),
+            "caller_mask": caller.masked(call.caller_number, call.number_withheld),
+            "number_withheld": call.number_withheld,
+        }
+        if self.numbers:
+            shown |= {"caller_number": call.caller_number, "caller_name": call.caller_name}
+        return shown
+
+
+def callers(ledger_url: str, numbers: bool) -> Callers:
+    """As asked for on the command line."""
+    return Callers(caller.read_key(ledger_url), numbers)
+
+
+def call_json(call: CallRecord, shown: Callers) -> dict[str, Any]:
+    """A call in JSON."""
+    return {
+        "call_id": call.call_id,
+        "state": call.state.value,
+        "line": call.line,
+        "queue": call.queue,
+        "tier": tier_name(call.tier),
+        "class": call.priority_class,
+        "adopted": call.adopted,
+        **shown.fields(call),
+        "arrived": instant(call.arrived_at),
+        "answered": instant(call.answered_at),
+        "answered_by": call.answered_by,
+        "queued": instant(call.queued_at),
+        "offers": [
+            {
+                "offer_id": offer.offer_id,
+                "agent": offer.agent,
+                "phone": offer.phone,
+                "made": instant(offer.made_at),
+                "rang": instant(offer.rang_at),
+                "answered": instant(offer.answered_at),
+                "withdrawn": instant(offer.withdrawn_at),
+                "ended": instant(offer.ended_at),
+                "ring_seconds": offer.ring_seconds,
+                "outcome": offer.outcome,
+                "cause": offer.cause,
+            }
+            for offer in call.offers
+        ],
+        "connected": instant(call.connected_at),
+        "agent": call.agent,
+        "agents": call.agents,
+        "holds": [{"started": instant(h.started_at), "ended": instant(h.ended_at)} for h in call.holds],
+        "returned": [instant(at) for at in call.returned_at],
+        "fallback": instant(call.fallback_at),
+        "fallback_why": call.fallback_why or None,
+        "ended": instant(call.ended_at),
+        "outcome": call.outcome,
+        "stage": call.stage,
+        "side": call.side,
+        "cause": call.cause,
+        "unseen_since": instant(call.unseen_since),
+        "waited_seconds": call.waited_seconds,
+        "talked_seconds": call.talked_seconds,
+        "held_seconds": call.held_seconds,
+        "wrap_up_started": instant(call.wrap_up_started_at),
+        "wrap_up_ended": instant(call.wrap_up_ended_at),
+        "wrap_up_seconds": call.wrap_up_seconds,
+    }
+
+
+def summary_json(summary: Summary) -> dict[str, Any]:
+    """The figures of a shift in JSON."""
+    return {
+        "offered": summary.offered,
+        "answered": summary.answered,
+        "abandoned": summary.abandoned,
+        "unknown": summary.unknown,
+        "waiting": summary.waiting,
+        "open": summary.open,
+        "fallback": summary.fallback,
+        "waits": _waits_json(summary.waits),
+        "abandoned_waits": _waits_json(summary.abandoned_waits),
+        "target_seconds": summary.target_seconds,
+        "answered_within_target": summary.answered_within_target,
+        "service_level": summary.service_level,
+    }
+
+
+def _waits_json(waits: Waits) -> dict[str, Any]:
+    return {
+        "count": waits.count,
+        "mean_seconds": waits.mean_seconds,
+        "median_seconds": waits.median_seconds,
+        "p90_seconds": waits.p90_seconds,
+        "longest_seconds": waits.longest_seconds,
+    }
+
+
+def console(stderr: bool = False) -> Console:
+    """Colours and widths of the terminal; on a pipe plain text of any width. NO_COLOR is respected (no-color.org)."""
+    from rich.console import Console
+
+    made = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    if not made.is_terminal and "COLUMNS" not in os.environ:
+        made.width = WIDE
+    return made
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> Table:
+    """A table. A leading `>` in a column's name: of numbers, aligned to the right; `=`: of ids. Neither is cut or folded."""
+    from rich.table import Table
+    from rich.text import Text
+
+    cells = [[clean("" if cell is None else cell) for cell in row] for row in rows]
+    made = Table(
+        box=None, title=title and Text(clean(title)), title_justify="left", title_style="bold", pad_edge=False
+    )
+    for index, name in enumerate(columns):
+        words, whole = name.lstrip(">="), name[0] in ">="
+        longest = max([len(words), *(len(row[index]) for row in cells)])
+        made.add_column(
+            words,
+            justify="right" if name[0] == ">" else "left",
+            no_wrap=whole,
+            min_width=longest if whole else None,
+            overflow="fold",
+        )
+    for row in cells:
+        made.add_row(*map(Text, row))
+    return made
+
+
+def text(words: object, style: str = "") -> Text:
+    """Text as it is, no markup read in it."""
+    from rich.text import Text
+
+    return Text(clean(words), style=style)
+
+
+def pairs(rows: Mapping[str, object]) -> Table:
+    """Names and values, two columns without heads."""
+    from rich.table import Table
+
+    made = Table.grid(padding=(0, 2))
+    for name, value in rows.items():
+        made.add_row(text(name, "bold"), text(value))
+    return made

@@ -1,0 +1,260 @@
+"""The room in one picture, from the daemon to the open calls. `edge status` shows it once, `edge top` goes on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime, time
+from typing import TYPE_CHECKING, Any
+
+from edge.cli import output
+from edge.cli.daemon import daemon_pid
+from edge.cli.places import Site
+from edge.core import facts
+from edge.core.model import MICROSECONDS, CallState, Instant
+from edge.core.state import apply
+from edge.views.agents import AgentView, count_by_state, view_agents
+from edge.views.calls import CallFold, CallRecord
+from edge.views.queues import QueueView, view_queues
+from edge.views.reading import Reader, entries, entries_of, open_state, sequence_before
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
+DAY_FACTS = (
+    facts.CallArrived,
+    facts.CallQueued,
+    facts.OfferAnswered,
+    facts.CallConnected,
+    facts.CallReturned,
+    facts.FallbackEntered,
+    facts.FallbackConnected,
+    facts.CallEnded,
+)
+"""What the figures of a day are made of."""
+BUSY_CALLS_SHOWN = 20
+
+
+def midnight_utc_us(at: Instant) -> int:
+    """The beginning of the local day that `at` is in."""
+    today = datetime.fromtimestamp(at.utc_us / MICROSECONDS, UTC).astimezone().date()
+    return int(datetime.combine(today, time()).astimezone().timestamp() * MICROSECONDS)
+
+
+class Picture:
+    """The open state and the calls that arrived today; `refresh` goes on from there."""
+
+    def __init__(self, reader: Reader, site: Site) -> None:
+        self._reader = reader
+        self._site = site
+        self._day = midnight_utc_us(output.now())
+        self._fold = CallFold()
+        self.state = open_state(reader)
+        for entry in entries_of(reader, DAY_FACTS, sequence_before(reader, self._day)):
+            if entry.sequence <= self.state.sequence:
+                self._fold.add(entry)
+
+    def refresh(self) -> bool:
+        """Fold what is new; whether there was anything."""
+        before = self.state.sequence
+        if self._reader.last_sequence() == before:
+            return False
+        for entry in entries(self._reader, before):
+            apply(self.state, entry)
+            self._fold.add(entry)
+        return self.state.sequence != before
+
+    @property
+    def today(self) -> list[CallRecord]:
+        """Calls that arrived today."""
+        return [call for call in self._fold.calls.values() if call.arrived_at.utc_us >= self._day]
+
+    @property
+    def pid(self) -> int | None:
+        """The daemon's process, None when it does not live."""
+        return daemon_pid(self._site.ledger_url)
+
+    @property
+    def queues(self) -> list[QueueView]:
+        """999 first."""
+        return view_queues(self.state, self.today, self._site.targets)
+
+    @property
+    def agents(self) -> list[AgentView]:
+        """By number."""
+        return view_agents(self.state, self._site.agents, self.today)
+
+    @property
+    def well(self) -> bool:
+        """Whether calls are being served: the daemon lives and sees the switch, and the ledger takes facts."""
+        return self.pid is not None and self.state.sight and self.state.ledger_trouble is None
+
+    def calls_by_state(self) -> dict[str, int]:
+        """How many open calls are in each state."""
+        counted = Counter(call.state for call in self.state.calls.values())
+        return {state.value: counted[state] for state in CallState if state is not CallState.ENDED}
+
+
+def picture_json(picture: Picture) -> dict[str, Any]:
+    """The picture in JSON."""
+    state, pid, at = picture.state, picture.pid, output.now()
+    return {
+        "at": output.instant(at),
+        "well": picture.well,
+        "daemon": {
+            "running": pid is not None,
+            "pid": pid,
+            "version": state.version or None,
+            "started": output.instant(state.started_at),
+        },
+        "switch": {
+            "seen": state.sight and pid is not None,
+            "since": output.instant(state.sight_since),
+            "error": state.sight_error or None,
+        },
+        "clock": state.clock.value,
+        "ledger": {"sequence": state.sequence, "trouble": state.ledger_trouble},
+        "queues": [_queue_json(queue, at) for queue in picture.queues],
+        "agents": {state.value: count for state, count in count_by_state(picture.agents).items()},
+        "calls": {"open": len(state.calls), **picture.calls_by_state()},
+    }
+
+
+def _queue_json(queue: QueueView, at: Instant) -> dict[str, Any]:
+    oldest = queue.oldest_at
+    return {
+        "queue": queue.queue,
+        "tier": output.tier_name(queue.tier),
+        "waiting": queue.waiting,
+        "ringing": queue.ringing,
+        "connecting": queue.connecting,
+        "talking": queue.talking,
+        "fallback": queue.fallback,
+        "oldest": output.instant(oldest),
+        "oldest_seconds": None if oldest is None else output.age_seconds(oldest, at),
+        "today": output.summary_json(queue.today),
+    }
+
+
+def render(picture: Picture, live: bool = False) -> Group:
+    """The picture as tables; `live` adds agents and open calls one by one."""
+    from rich.console import Group
+
+    at = output.now()
+    parts: list[Any] = [output.pairs(_heads(picture)), "", _queue_table(picture, at), ""]
+    if live:
+        parts += [_agent_table(picture.agents, at), "", _call_table(picture, at)]
+    else:
+        counted = count_by_state(picture.agents)
+        parts.append(output.pairs({"agents": _counts({s.value: n for s, n in counted.items()})}))
+        parts.append(output.pairs({"calls ": _counts(picture.calls_by_state())}))
+    return Group(*parts)
+
+
+def _counts(counted: dict[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counted.items() if count) or "none"
+
+
+def _heads(picture: Picture) -> dict[str, object]:
+    state, pid = picture.state, picture.pid
+    return {
+        "daemon": _daemon(picture, pid),
+        "switch": _switch(picture, pid),
+        "clock": state.clock.value,
+        "ledger": f"{state.sequence} facts"
+        + (f", TROUBLE: {state.ledger_trouble}" if state.ledger_trouble else ""),
+    }
+
+
+def _daemon(picture: Picture, pid: int | None) -> str:
+    state = picture.state
+    if pid is None:
+        return "NOT RUNNING: the switch's own queue serves the callers"
+    return (
+        f"running (pid {pid}, version {state.version or 'unknown'}, since {output.local(state.started_at)})"
+    )
+
+
+def _switch(picture: Picture, pid: int | None) -> str:
+    state = picture.state
+    if pid is None:
+        return "not seen: the daemon is not running"
+    since = "" if state.sight_since is None else f" since {output.local(state.sight_since)}"
+    return f"seen{since}" if state.sight else f"NOT SEEN{since}: {state.sight_error or 'not yet'}"
+
+
+def _age(since: Instant | None, at: Instant) -> str:
+    return "" if since is None else output.seconds(output.age_seconds(since, at), 0)
+
+
+def _queue_table(picture: Picture, at: Instant) -> Any:
+    columns = (
+        "=queue", "=tier", ">waiting", ">oldest s", ">ringing", ">talking", ">fallback",
+        ">today", ">answered", ">abandoned", ">median s", ">longest s", ">under target", ">target s",
+    )  # fmt: skip
+    return output.table(
+        columns,
+        [
+            (
+                queue.queue,
+                output.tier_name(queue.tier),
+                queue.waiting,
+                _age(queue.oldest_at, at),
+                queue.ringing,
+                queue.talking,
+                queue.fallback,
+                queue.today.offered,
+                queue.today.answered,
+                queue.today.abandoned,
+                output.seconds(queue.today.waits.median_seconds),
+                output.seconds(queue.today.waits.longest_seconds),
+                output.share(queue.today.service_level),
+                f"{queue.today.target_seconds:g}",
+            )
+            for queue in picture.queues
+        ],
+    )
+
+
+def _agent_table(views: list[AgentView], at: Instant) -> Any:
+    return output.table(
+        ("=agent", "name", "state", ">for s", "phone", "phone is", "=call", ">answered"),
+        [
+            (
+                view.agent,
+                view.name,
+                state_words(view),
+                _age(view.since, at),
+                view.phone,
+                view.phone_state.value if view.phone else "",
+                view.call_id,
+                view.answered,
+            )
+            for view in views
+        ],
+    )
+
+
+def state_words(view: AgentView) -> str:
+    """The state, with the reason of one who is not ready."""
+    return f"{view.state.value} ({view.not_ready_reason})" if view.not_ready_reason else view.state.value
+
+
+def _call_table(picture: Picture, at: Instant) -> Any:
+    calls = sorted(picture.state.calls.values(), key=lambda call: (call.tier, call.queued_at.utc_us))
+    shown = calls[:BUSY_CALLS_SHOWN]
+    title = f"{len(calls)} open calls" + (f", {len(shown)} shown" if len(shown) < len(calls) else "")
+    return output.table(
+        ("=call", "=tier", "line", "state", ">s", "=agent"),
+        [
+            (
+                call.call_id,
+                output.tier_name(call.tier),
+                call.line,
+                call.state.value,
+                _age(call.connected_at or call.queued_at, at),
+                call.agent,
+            )
+            for call in shown
+        ],
+        title,
+    )

@@ -1,0 +1,112 @@
+"""Where the configuration and the ledger are, and the few values of the configuration that looking needs.
+
+Commands that look do not validate the configuration: they must work while somebody is mending it, and start quickly.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edge.errors import PermanentError
+
+if TYPE_CHECKING:
+    from edge.config import Configuration
+    from edge.ledger.store import SqlReader
+
+CONFIGURATION_VARIABLE = "EDGE101_CONFIG"
+CONFIGURATION_FILES = ("/etc/edge101/edge101.toml", "edge101.toml")
+DEFAULT_LEDGER_URL = "sqlite:////var/lib/edge101/ledger.sqlite"
+"""As in `edge.config.model.LedgerSection`, which takes too long to import for a look; a test holds them together."""
+LEDGER_META = "edge101.ledger"
+
+
+def find_configuration(named: str | None) -> str:
+    """The file named on the command line or in the environment, else the first of the usual ones that is there."""
+    if chosen := named or os.environ.get(CONFIGURATION_VARIABLE):
+        return chosen
+    return next((file for file in CONFIGURATION_FILES if Path(file).exists()), CONFIGURATION_FILES[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The few values of the configuration that looking needs."""
+
+    ledger_url: str
+    targets: dict[str, float] = field(default_factory=dict)
+    """Queue -> target seconds."""
+    agents: dict[str, str] = field(default_factory=dict)
+    """Number -> name."""
+
+
+def site() -> Site:
+    """From the context of the command. Raises `PermanentError` when there is neither a configuration nor --ledger."""
+    ctx = click.get_current_context()
+    ledger_url: str | None = ctx.find_root().meta.get(LEDGER_META)
+    path: str = ctx.find_root().obj
+    if ledger_url is not None and not Path(path).exists():
+        return Site(ledger_url)
+    document = _document(path)
+    return Site(
+        ledger_url or _text(_table(document, "ledger").get("url")) or DEFAULT_LEDGER_URL,
+        {name: _seconds(_table(queues, name)) for queues in [_table(document, "queue")] for name in queues},
+        {
+            number: _text(_table(agents, number).get("name"))
+            for agents in [_table(document, "agent")]
+            for number in agents
+        },
+    )
+
+
+def _document(path: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise PermanentError(
+            f"{path}: cannot be read: {error.strerror}. Name the configuration with --config FILE or in "
+            f"{CONFIGURATION_VARIABLE}, or a ledger with --ledger URL."
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise PermanentError(f"{path}: is not TOML: {error}. Mend the syntax at that place.") from error
+
+
+def _table(document: dict[str, Any], name: str) -> dict[str, Any]:
+    table = document.get(name)
+    return table if isinstance(table, dict) else {}
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _seconds(queue: dict[str, Any]) -> float:
+    from edge.views.queues import DEFAULT_TARGET_SECONDS
+
+    value = queue.get("target_seconds")
+    return float(value) if isinstance(value, int | float) else DEFAULT_TARGET_SECONDS
+
+
+@contextmanager
+def reading(ledger_url: str) -> Iterator[SqlReader]:
+    """The ledger, to be read only. Raises `LedgerError`."""
+    from edge.ledger.store import open_reader
+
+    reader = open_reader(ledger_url)
+    try:
+        yield reader
+    finally:
+        reader.close()
+
+
+def configuration() -> Configuration:
+    """The whole configuration, validated. Raises `edge.config.ConfigurationError`."""
+    from edge.config import load
+
+    return load(click.get_current_context().find_root().obj)

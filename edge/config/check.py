@@ -1,0 +1,195 @@
+"""`edge check`: everything that can be found wrong before going live, in our file and in the switch's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge.config.findings import Finding, Level
+from edge.config.load import examine
+from edge.config.model import Configuration, is_loopback
+from edge.config.switch_files import SwitchSection, merged, read_sections
+
+_YES = frozenset({"yes", "true", "on", "1", "y", "t"})
+
+
+def check(path: str | Path, asterisk_directory: str | Path | None = None) -> list[Finding]:
+    """Findings about the configuration in `path` and, with the switch's /etc/asterisk, about the switch's own."""
+    configuration, findings = examine(Path(path))
+    if asterisk_directory is None:
+        return findings
+    directory = Path(asterisk_directory)
+    findings.extend(_check_settings(directory))
+    findings.extend(_check_pjsip(directory))
+    findings.extend(_check_globals(directory))
+    if configuration:
+        findings.extend(_check_generated(configuration, directory))
+    return findings
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """One setting that the design needs (ASTERISK.md, design rule 14)."""
+
+    file: str
+    section: str
+    key: str
+    least: int | None
+    """A number at least so large; None: yes."""
+    default: str
+    why: str
+
+
+_WANTED = (
+    _Wanted("http.conf", "general", "enabled", None, "no", "the daemon steers calls over HTTP (ARI)"),
+    _Wanted(
+        "http.conf", "general", "sessionlimit", 500, "100", "idle connections count and lock the daemon out"
+    ),
+    _Wanted("ari.conf", "general", "enabled", None, "yes", "the daemon steers calls over ARI"),
+    _Wanted(
+        "ari.conf",
+        "general",
+        "websocket_write_timeout",
+        1000,
+        "100",
+        "a daemon that is busy for a moment is cut off",
+    ),
+    _Wanted("manager.conf", "general", "enabled", None, "no", "the daemon needs AMI"),
+    _Wanted("manager.conf", "general", "timestampevents", None, "no", "facts need the switch's own time"),
+    _Wanted(
+        "queues.conf", "general", "persistentmembers", None, "yes", "who is signed in must survive a restart"
+    ),
+)
+_LOOPBACK = (("http.conf", "0.0.0.0"), ("manager.conf", "0.0.0.0"))  # noqa: S104 - Asterisk's default, refused
+_WRITE_TIMEOUT_MILLISECONDS = 5000
+
+
+def _read(directory: Path, file: str) -> tuple[list[SwitchSection], list[Finding]]:
+    path = directory / file
+    try:
+        return read_sections(path), []
+    except OSError as error:
+        mend = f"Create it with the line: #include edge101-{file}"
+        return [], [Finding(Level.ERROR, str(path), f"cannot be read: {error.strerror}", mend)]
+
+
+def _check_settings(directory: Path) -> Iterator[Finding]:
+    files = {wanted.file for wanted in _WANTED}
+    read = {file: _read(directory, file) for file in sorted(files)}
+    for _, unreadable in read.values():
+        yield from unreadable
+    for wanted in _WANTED:
+        sections = read[wanted.file][0]
+        if sections and (found := _unmet(wanted, merged(sections, wanted.section))):
+            yield Finding(
+                Level.ERROR,
+                _where(directory, sections, wanted),
+                f"is {found}: {wanted.why}",
+                _wanted_line(wanted),
+            )
+    for file, default in _LOOPBACK:
+        sections = read[file][0]
+        address = merged(sections, "general").get("bindaddr", default)
+        if sections and not is_loopback(address.removeprefix("[").removesuffix("]")):
+            yield Finding(
+                Level.ERROR,
+                f"{directory / file}: [general] bindaddr",
+                f"is {address}: the switch can be steered from outside",
+                "bindaddr = 127.0.0.1",
+            )
+    yield from _check_manager_users(read["manager.conf"][0])
+
+
+def _unmet(wanted: _Wanted, settings: Mapping[str, str]) -> str | None:
+    value = settings.get(wanted.key, wanted.default)
+    if wanted.least is None:
+        return None if value.lower() in _YES else value
+    return None if value.isdigit() and int(value) >= wanted.least else value
+
+
+def _wanted_line(wanted: _Wanted) -> str:
+    return f"{wanted.key} = {'yes' if wanted.least is None else wanted.least}"
+
+
+def _where(directory: Path, sections: list[SwitchSection], wanted: _Wanted) -> str:
+    found = next(
+        (section.where for section in sections if section.name == wanted.section), directory / wanted.file
+    )
+    return f"{found}: [{wanted.section}] {wanted.key}"
+
+
+def _check_manager_users(sections: list[SwitchSection]) -> Iterator[Finding]:
+    for section in sections:
+        timeout = section.settings.get("writetimeout", "100")
+        if "secret" in section.settings and (
+            not timeout.isdigit() or int(timeout) < _WRITE_TIMEOUT_MILLISECONDS
+        ):
+            yield Finding(
+                Level.WARNING,
+                f"{section.where}: [{section.name}] writetimeout",
+                f"is {timeout} ms: a client that is busy for a moment is cut off",
+                f"writetimeout = {_WRITE_TIMEOUT_MILLISECONDS}",
+            )
+
+
+def _check_pjsip(directory: Path) -> Iterator[Finding]:
+    sections, unreadable = _read(directory, "pjsip.conf")
+    if unreadable:
+        yield from (Finding(f.level, f.where, f.problem, _INCLUDE_PJSIP) for f in unreadable)
+        return
+    of_type_global = [section for section in sections if section.settings.get("type") == "global"]
+    settings = of_type_global[0].settings if of_type_global else {}
+    where = of_type_global[0].where if of_type_global else str(directory / "pjsip.conf")
+    if len(of_type_global) > 1:
+        others = ", ".join(section.where for section in of_type_global[1:])
+        yield Finding(
+            Level.ERROR, others, "is a second section of type global: Asterisk takes one", "Merge them."
+        )
+    if settings.get("taskprocessor_overload_trigger") != "pjsip_only":
+        yield Finding(
+            Level.ERROR,
+            f"{where}: taskprocessor_overload_trigger",
+            "is not pjsip_only: a stuck ARI application stops the intake of calls",
+            _INCLUDE_PJSIP,
+        )
+    if not settings.get("endpoint_identifier_order", "ip").startswith("username"):
+        yield Finding(
+            Level.ERROR,
+            f"{where}: endpoint_identifier_order",
+            "does not begin with username: a phone behind the trunk's address is taken for the trunk",
+            _INCLUDE_PJSIP,
+        )
+
+
+_INCLUDE_PJSIP = "Put into pjsip.conf: #include edge101-pjsip-global.conf"
+
+
+def _check_globals(directory: Path) -> Iterator[Finding]:
+    sections, unreadable = _read(directory, "extensions.conf")
+    yield from unreadable
+    if sections and "edge_config" not in merged(sections, "globals"):
+        yield Finding(
+            Level.ERROR,
+            f"{directory / 'extensions.conf'}: [globals]",
+            "does not have EDGE_CONFIG: our file is not included, or stands behind another [globals]",
+            "Make #include edge101-extensions.conf the first line, and write your own as [globals](+).",
+        )
+
+
+def _check_generated(configuration: Configuration, directory: Path) -> Iterator[Finding]:
+    from dialplans.asterisk import generate  # the generator needs this package
+
+    for name, text in generate(configuration, configuration.switch.version_numbers).items():
+        try:
+            current = (directory / name).read_text(encoding="utf-8")
+        except OSError as error:
+            yield Finding(Level.ERROR, str(directory / name), f"cannot be read: {error.strerror}", _GENERATE)
+            continue
+        if current != text:
+            yield Finding(
+                Level.ERROR, str(directory / name), "does not belong to this configuration", _GENERATE
+            )
+
+
+_GENERATE = "Generate the switch's files again from this configuration and reload the switch (dialplans/asterisk/README.md)."

@@ -1,0 +1,244 @@
+"""The AMI link: one TCP connection, from login to loss. It never reconnects by itself and never sends anything twice.
+
+panoramisk's `Manager` is not used: it stores unanswered actions and repeats them after a reconnect (an Originate went out
+twice), and retries a wrong password for ever. Its `AMIProtocol` pairs answers with questions; the rest is fenced here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import structlog
+from panoramisk.actions import Action
+from panoramisk.ami_protocol import AMIProtocol
+from panoramisk.message import Message
+
+from edge.errors import LinkError, PermanentError, RefusedError
+from edge.pbx.asterisk.ami import wire
+
+log = structlog.get_logger(__name__)
+
+CONNECT_SECONDS = 3.0
+ACTION_SECONDS = 2.0
+BOOT_SECONDS = 60.0
+PING_SECONDS = 2.0
+PINGS_MISSED = 2
+
+Headers = Mapping[str, str]
+Take = Callable[[Message], None]
+
+
+class Protocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no types
+    """panoramisk's protocol with a reader that no byte can kill and an end that leaves nobody waiting."""
+
+    def __init__(self, take: Take, lost: Callable[[str], None]) -> None:
+        self._take_event = take
+        self._lost = lost
+        self._framer = wire.Framer()
+        self._outgoing: list[Action] = []
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin. `factory` is what panoramisk calls for events; it resets it here, so it is set after."""
+        super().connection_made(transport)
+        self.factory = self
+        self.closed: bool = False
+        self.responses: dict[str, Action] = {}
+
+    def data_received(self, data: bytes) -> None:
+        """Hand every complete message on; a message that panoramisk cannot digest costs that message only."""
+        try:
+            frames = self._framer.feed(data)
+        except wire.WireError as failure:
+            self._end(str(failure))
+            return
+        for frame in frames:
+            self._digest(frame)
+
+    def _digest(self, frame: str) -> None:
+        try:
+            message = wire.parse(frame)
+            if message is not None:
+                self.handle_message(message)
+        except (AttributeError, TypeError, ValueError, LookupError, asyncio.InvalidStateError) as failure:
+            log.warning("ami.message_dropped", failure=type(failure).__name__, size=len(frame))
+
+    def dispatch(self, message: Message) -> None:
+        """An event; panoramisk calls this."""
+        self._take_event(message)
+
+    def write(self, actions: Sequence[Action]) -> None:
+        """Send actions in one write, so that nothing of ours comes between them."""
+        for action in actions:
+            self.responses[action.id] = action
+        if not self._outgoing:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._outgoing.extend(actions)
+
+    def _flush(self) -> None:
+        """Everything asked for in this turn of the loop leaves in one packet, in order."""
+        actions, self._outgoing = self._outgoing, []
+        if not self.closed:
+            self.transport.write(b"".join(map(wire.encode, actions)))
+
+    def forget(self, action: Action) -> None:
+        """Nobody waits for this answer any more."""
+        self.responses.pop(action.id, None)
+
+    def connection_lost(self, exc: object) -> None:
+        """The connection is gone, or (Shutdown event) about to go."""
+        self._end(str(exc) if isinstance(exc, Exception) else "closed by Asterisk")
+
+    def close(self) -> None:
+        """End the connection from our side."""
+        self._end("closed by us")
+
+    def _end(self, reason: str) -> None:
+        if self.closed:
+            return
+        self.closed = True
+        self.transport.abort()
+        pending = list(self.responses.values())
+        self.responses.clear()
+        for action in pending:
+            _fail(action.future, LinkError(f"AMI connection ended before the answer: {reason}"))
+        self._lost(reason)
+
+
+def _fail(future: asyncio.Future[Message], error: LinkError) -> None:
+    if not future.done():
+        future.set_exception(error)
+        future.exception()  # retrieved: perhaps nobody waits for it
+
+
+class AmiClient:
+    """One life of the link. `take` gets every event in order and must only queue it."""
+
+    def __init__(self, host: str, port: int, user: str, password: str, take: Take) -> None:
+        loop = asyncio.get_running_loop()
+        self._address = (host, port)
+        self._user = user
+        self._password = password
+        self._take = take
+        self._protocol: Protocol | None = None
+        self._ended: asyncio.Future[Message] = loop.create_future()
+        self._booted: asyncio.Future[Message] = loop.create_future()
+
+    @property
+    def _where(self) -> str:
+        return "AMI {}:{}".format(*self._address)
+
+    async def connect(self) -> None:
+        """Log in and wait until Asterisk has booted. Raises PermanentError for a wrong user or password, else LinkError."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                _, self._protocol = await loop.create_connection(
+                    lambda: Protocol(self._dispatch, self._connection_lost), *self._address
+                )
+        except OSError as failure:  # TimeoutError is one
+            raise LinkError(f"{self._where}: {failure or 'no answer'}. Is Asterisk running?") from failure
+        await self._login()
+        await self._wait_for_boot()
+
+    async def _login(self) -> None:
+        try:
+            await self.ask("Login", {"Username": self._user, "Secret": self._password, "Events": "on"})
+        except RefusedError as refusal:
+            raise PermanentError(
+                f"{self._where} refuses user {self._user!r}: {refusal}. Make `secret` of [{self._user}] in Asterisk's"
+                " manager.conf and the file named by password_file of [switch.ami] in our configuration the same."
+            ) from refusal
+
+    async def _wait_for_boot(self) -> None:
+        try:
+            await asyncio.wait_for(asyncio.shield(self._booted), BOOT_SECONDS)
+        except TimeoutError as failure:
+            raise LinkError(
+                f"{self._where}: no FullyBooted within {BOOT_SECONDS:.0f} s. Is class `system` in `read` of"
+                f" [{self._user}] in manager.conf?"
+            ) from failure
+
+    def _dispatch(self, message: Message) -> None:
+        if wire.text(message, "Event") == "FullyBooted" and not self._booted.done():
+            self._booted.set_result(message)
+        self._take(message)
+
+    def _connection_lost(self, reason: str) -> None:
+        error = LinkError(f"{self._where}: {reason}")
+        _fail(self._booted, error)
+        _fail(self._ended, error)
+
+    async def watch(self) -> None:
+        """Ping until the link is lost or silent, then raise LinkError. A hung Asterisk keeps its socket open."""
+        missed = 0
+        while missed < PINGS_MISSED:
+            await asyncio.wait((self._ended,), timeout=PING_SECONDS)
+            if self._ended.done():
+                await self._ended
+            missed = 0 if await self._pong() else missed + 1
+        self.close()
+        raise LinkError(f"{self._where}: connected, but {missed} pings were not answered")
+
+    async def _pong(self) -> bool:
+        try:
+            return wire.text(await self.ask("Ping", {}), "Ping") == "Pong"
+        except (LinkError, RefusedError):
+            return False
+
+    async def ask(self, name: str, headers: Headers) -> Message:
+        """The answer to one action. Raises RefusedError for a no, LinkError when there is none within 2 s."""
+        (answer,) = await self.ask_all([(name, headers)])
+        check(name, answer)
+        return answer
+
+    async def ask_all(self, requests: Sequence[tuple[str, Headers]]) -> list[Message]:
+        """The answers, yes or no, to several actions sent in one write; Asterisk carries them out in this order."""
+        return await asyncio.gather(*map(self._answer, self._send(requests)))
+
+    async def list(self, name: str, headers: Headers) -> list[Message]:
+        """The events of a list action such as QueueStatus, without its frame."""
+        answer = await self._answer(self._send([(name, headers)])[0])
+        if not isinstance(answer, list):
+            check(name, answer)
+            return []
+        return [message for message in answer[1:] if not wire.text(message, "EventList")]
+
+    def tell(self, name: str, headers: Headers, refused: Callable[[], None]) -> None:
+        """Send an action without waiting; `refused` is called if the answer is no. Raises LinkError when not connected."""
+
+        def check(future: asyncio.Future[Message]) -> None:
+            if not future.cancelled() and future.exception() is None and not future.result().success:
+                refused()
+
+        self._send([(name, headers)])[0].future.add_done_callback(check)
+
+    def close(self) -> None:
+        """End the link."""
+        if self._protocol is not None:
+            self._protocol.close()
+
+    def _send(self, requests: Sequence[tuple[str, Headers]]) -> Sequence[Action]:
+        if self._protocol is None or self._protocol.closed:
+            raise LinkError(f"{self._where}: not connected")
+        actions = [wire.action(name, headers) for name, headers in requests]
+        self._protocol.write(actions)
+        return actions
+
+    async def _answer(self, action: Action) -> Any:
+        try:
+            return await asyncio.wait_for(action.future, ACTION_SECONDS)
+        except TimeoutError as failure:
+            raise LinkError(
+                f"{self._where}: {action['action']} not answered in {ACTION_SECONDS:.0f} s"
+            ) from failure
+        finally:
+            if self._protocol is not None:
+                self._protocol.forget(action)
+
+
+def check(name: str, answer: Message) -> None:
+    """Raises RefusedError when the answer is no."""
+    if not answer.success:
+        raise RefusedError(f"{name}: {wire.text(answer, 'Message') or 'refused'}")

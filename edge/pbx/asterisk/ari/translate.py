@@ -1,0 +1,220 @@
+"""ARI: events to sightings, effects to requests. Pure.
+
+No event source is ever subscribed to beyond what Stasis and originate give by themselves: asking for all of them, or for
+device states, can deadlock Asterisk when the websocket closes (ASTERISK.md 0.1, asterisk/asterisk issue 2170).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from edge.core.effects import MakeOffer
+from edge.core.model import Phone, Tier
+from edge.pbx.asterisk import identity
+from edge.pbx.asterisk.sightings import (
+    Caller,
+    CallerEntered,
+    CanaryHeard,
+    LegAnswered,
+    LegEnded,
+    LegRang,
+    PlaybackEnded,
+    Sighting,
+)
+
+Event = Mapping[str, Any]
+
+EVENT_TYPES = (
+    "StasisStart",
+    "ChannelStateChange",
+    "ChannelDestroyed",
+    "PlaybackFinished",
+    "ChannelUserevent",
+    "ApplicationReplaced",
+)
+"""What we want to hear; the rest is about 10 events a call."""
+
+EXTRA_RING_SECONDS = 5
+"""The switch's own limit lies behind the engine's, so that only the engine ends an offer while it lives."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One ARI operation, by its names in Asterisk's api-docs."""
+
+    resource: str
+    operation: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+# --- effects to requests ---
+
+
+def display(offer: MakeOffer) -> str:
+    """What a phone shows: line, class (999 for an emergency) and how long the caller has waited."""
+    minutes, seconds = divmod(max(0, int(offer.waited_seconds)), 60)
+    words = ["999"] if offer.tier is Tier.EMERGENCY else []
+    words += [word for word in (offer.line, offer.priority_class) if word not in words]
+    return identity.printable(" ".join(words)) + f" {minutes}:{seconds:02d}"
+
+
+def originate(offer: MakeOffer, phone: Phone, app: str, caller_leg: str | None) -> Request:
+    """Ring the phone. Its leg frees itself when we die between answer and hand-over: TIMEOUT(absolute) hangs it up."""
+    limit = round(offer.ring_seconds) + EXTRA_RING_SECONDS
+    headers = {
+        "X-Edge-Call": offer.call_id,
+        "X-Edge-Line": offer.line,
+        "X-Edge-Class": "999" if offer.tier is Tier.EMERGENCY else offer.priority_class,
+        "X-Edge-Wait": str(int(offer.waited_seconds)),
+    }
+    variables = {f"PJSIP_HEADER(add,{name})": identity.printable(value) for name, value in headers.items()}
+    parameters = {
+        "channelId": identity.leg_of_offer(offer.offer_id),
+        "endpoint": identity.interface(phone),
+        "app": app,
+        "appArgs": f"offer,{offer.offer_id}",
+        "callerId": f"{display(offer)} <{identity.digits(offer.caller_number)}>",
+        "timeout": limit,
+        "variables": {"TIMEOUT(absolute)": str(limit), **variables},
+    }
+    if caller_leg is not None:
+        parameters["originator"] = caller_leg
+    return Request("channels", "originateWithId", parameters)
+
+
+def hang_up(offer_id: str) -> Request:
+    """End an offer's leg."""
+    return Request("channels", "hangup", {"channelId": identity.leg_of_offer(offer_id)})
+
+
+def channel(leg_id: str) -> Request:
+    """One channel, wherever it is; refused with 404 when there is none."""
+    return Request("channels", "get", {"channelId": leg_id})
+
+
+def play(call_id: str, leg_id: str, folder: str, prompt: str) -> Request:
+    """Play the greeting to the caller."""
+    return Request(
+        "channels",
+        "playWithId",
+        {
+            "channelId": leg_id,
+            "playbackId": identity.greeting_of_call(call_id),
+            "media": f"sound:{folder}/{prompt}",
+        },
+    )
+
+
+def music(leg_id: str, music_class: str) -> Request:
+    """Music on hold. Asterisk does not take it up again by itself after a playback (ASTERISK.md 2.9)."""
+    return Request("channels", "startMoh", {"channelId": leg_id, "mohClass": music_class})
+
+
+LIST_CHANNELS = Request("channels", "list")
+LIST_BRIDGES = Request("bridges", "list")
+
+
+# --- events to sightings ---
+
+
+def sighting(event: Event) -> Sighting | None:
+    """What an event shows, or None: nothing to us. Anything may be missing or of another type in `event`."""
+    read = _READERS.get(_text(event, "type"))
+    return read(event) if read is not None else None
+
+
+def _text(source: Any, *path: str) -> str:
+    """The string at the end of a path of keys, "" where there is none."""
+    for key in path:
+        source = source.get(key) if isinstance(source, Mapping) else None
+    return source if isinstance(source, str) else ""
+
+
+def _number(source: Event, key: str) -> int:
+    value = source.get(key)
+    return value if isinstance(value, int) else 0
+
+
+def stamp(event: Event) -> int | None:
+    """The event's time in microseconds of UTC (milliseconds, truncated by Asterisk)."""
+    try:
+        return round(datetime.fromisoformat(_text(event, "timestamp")).timestamp() * 1_000_000)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def milliseconds(text: str) -> int | None:
+    """Microseconds of UTC from the dialplan's milliseconds of the epoch, None where it is no such number."""
+    return int(text) * 1000 if text.isascii() and text.isdigit() and len(text) <= 14 else None
+
+
+def _stasis_start(event: Event) -> Sighting | None:
+    arguments = event.get("args")
+    return entered(event.get("channel"), arguments if isinstance(arguments, list) else [], stamp(event))
+
+
+def entered(
+    channel: Any, arguments: list[Any], switch_utc_us: int | None
+) -> CallerEntered | LegAnswered | None:
+    """Who stands in our application, by the arguments with which they came."""
+    match arguments:
+        case ["offer", str(offer_id)]:
+            return LegAnswered(offer_id=offer_id, switch_utc_us=switch_utc_us)
+        case ["arrived" | "returned" as kind, str(call_id), str(line), str(joined), *rest] if call_id:
+            presentation = rest[0] if rest and isinstance(rest[0], str) else ""
+            return CallerEntered(
+                call_id=call_id,
+                leg_id=_text(channel, "id"),
+                line=line,
+                caller=caller_of(channel, presentation),
+                returned=kind == "returned",
+                joined_utc_us=milliseconds(joined),
+                switch_utc_us=switch_utc_us,
+            )
+    return None
+
+
+def caller_of(channel: Any, presentation: str = "") -> Caller:
+    """Who calls, from a channel's JSON."""
+    return identity.caller(_text(channel, "caller", "number"), _text(channel, "caller", "name"), presentation)
+
+
+def _state_change(event: Event) -> Sighting | None:
+    offer_id = identity.offer_of_leg(_text(event, "channel", "id"))
+    if offer_id is None or _text(event, "channel", "state") != "Ringing":
+        return None
+    return LegRang(offer_id=offer_id, switch_utc_us=stamp(event))
+
+
+def _destroyed(event: Event) -> Sighting:
+    return LegEnded(
+        leg_id=_text(event, "channel", "id"),
+        cause=_number(event, "cause"),
+        status=_number(event, "tech_cause"),
+        words=_text(event, "cause_txt"),
+        switch_utc_us=stamp(event),
+    )
+
+
+def _playback_finished(event: Event) -> Sighting:
+    return PlaybackEnded(
+        playback_id=_text(event, "playback", "id"),
+        completed=_text(event, "playback", "state") == "done",
+        switch_utc_us=stamp(event),
+    )
+
+
+def _user_event(event: Event) -> Sighting:
+    return CanaryHeard(nonce=_text(event, "userevent", "nonce"))
+
+
+_READERS = {
+    "StasisStart": _stasis_start,
+    "ChannelStateChange": _state_change,
+    "ChannelDestroyed": _destroyed,
+    "PlaybackFinished": _playback_finished,
+    "ChannelUserevent": _user_event,
+}

@@ -1,0 +1,449 @@
+"""The book: which legs exist and what we asked of them. It folds sightings into inputs, without a socket or a clock.
+
+Sightings may come doubled, late, from either link in any order, and the end of a leg before its beginning: a leg begins
+once and ends once. It is changed only by the adapter's own task, so a decision here cannot be overtaken.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Any
+
+from edge.core.inputs import (
+    AgentSeen,
+    AnnouncementFinished,
+    CallerGone,
+    CallPresented,
+    FallbackAnswered,
+    FallbackTook,
+    HoldChanged,
+    Input,
+    PairJoined,
+    PairReturned,
+    PhoneAnswered,
+    PhoneGone,
+    PhoneRang,
+    PhoneSeen,
+    ReadyPressed,
+    Reconciled,
+    SeenCall,
+    SeenOffer,
+    Standing,
+)
+from edge.core.model import PhoneState, Policy, Side
+from edge.pbx.asterisk import identity
+from edge.pbx.asterisk.causes import refusal
+from edge.pbx.asterisk.sightings import (
+    Bridged,
+    Caller,
+    CallerEntered,
+    CallMissing,
+    DeviceSeen,
+    FallbackConnected,
+    FallbackEntered,
+    HangUpAsked,
+    Held,
+    LegAnswered,
+    LegEnded,
+    LegRang,
+    MemberSeen,
+    PlaybackEnded,
+    ReadyAsked,
+    Sighting,
+)
+
+ENDED_REMEMBERED = 4096
+"""How many ended legs are remembered, against an end that overtakes its beginning or is told by both links."""
+
+
+class Place(Enum):
+    """Where a caller's leg stands."""
+
+    HELD = auto()
+    CONNECTING = auto()
+    CONNECTED = auto()
+    FALLBACK = auto()
+
+
+STANDINGS = {
+    Place.HELD: Standing.HELD,
+    Place.CONNECTING: Standing.CONNECTED,
+    Place.CONNECTED: Standing.CONNECTED,
+    Place.FALLBACK: Standing.FALLBACK,
+}
+
+
+@dataclass(slots=True, kw_only=True)
+class CallerLeg:
+    """A caller's leg. `offer_id`: the agent's leg it was or is being handed to."""
+
+    call_id: str
+    leg_id: str
+    line: str
+    caller: Caller = field(default_factory=Caller)
+    joined_utc_us: int | None = None
+    place: Place = Place.HELD
+    offer_id: str | None = None
+    bridge_id: str | None = None
+    hung_up_by: Side = Side.UNKNOWN
+    prompt: str | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class AgentLeg:
+    """An offer's leg. `ending`: we asked the switch to end it, so whatever it does now is no answer."""
+
+    offer_id: str
+    rang: bool = False
+    answered: bool = False
+    ending: bool = False
+    bridge_id: str | None = None
+    hung_up_by: Side = Side.UNKNOWN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Membership:
+    """What one queue holds of one agent."""
+
+    phone: str
+    not_ready_reason: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """The switch as it was found after connecting."""
+
+    calls: tuple[CallerLeg, ...] = ()
+    offers: tuple[AgentLeg, ...] = ()
+    members: tuple[MemberSeen, ...] = ()
+    devices: tuple[DeviceSeen, ...] = ()
+
+
+class Book:
+    """Legs, queue members and phones of one switch."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._phone_names = identity.phones_by_interface(policy.phones.values())
+        self.calls: dict[str, CallerLeg] = {}
+        self.offers: dict[str, AgentLeg] = {}
+        self._callers: dict[str, CallerLeg] = {}
+        self._ended: OrderedDict[str, LegEnded] = OrderedDict()
+        self._members: dict[str, dict[str, Membership]] = {}
+        self._agents: dict[str, AgentSeen] = {}
+        self._phones: dict[str, PhoneState] = {}
+        self._readers: dict[type, Callable[[Any], Iterable[Input]]] = {
+            CallerEntered: self._caller_entered,
+            LegAnswered: self._leg_answered,
+            LegRang: self._leg_rang,
+            LegEnded: self._leg_ended,
+            HangUpAsked: self._hang_up_asked,
+            Bridged: self._bridged,
+            Held: self._held,
+            PlaybackEnded: self._playback_ended,
+            MemberSeen: self._member,
+            DeviceSeen: self._device,
+            FallbackEntered: self._fallback_entered,
+            FallbackConnected: self._fallback_connected,
+            CallMissing: self._call_missing,
+            ReadyAsked: self._ready_asked,
+        }
+
+    def see(self, sighting: Sighting) -> list[Input]:
+        """The inputs that this sighting makes; often none."""
+        return list(self._readers[type(sighting)](sighting))
+
+    def has_business(self, call_id: str) -> bool:
+        """Does any leg of this call still exist?"""
+        return call_id in self.calls or any(identity.call_of_offer(offer) == call_id for offer in self.offers)
+
+    # --- what we do ourselves ---
+
+    def offer_made(self, offer_id: str) -> AgentLeg:
+        """We are about to ring a phone: its events may come before the switch's reply."""
+        return self.offers.setdefault(offer_id, AgentLeg(offer_id=offer_id))
+
+    def offer_ending(self, offer_id: str) -> None:
+        """We are about to ask for the end of an offer's leg."""
+        self.offer_made(offer_id).ending = True
+
+    def hand_over(self, call_id: str, offer_id: str) -> CallerLeg | None:
+        """We are about to join this pair. None: the caller is gone, or talks already."""
+        call = self.calls.get(call_id)
+        if call is None or call.place is Place.CONNECTED:
+            return None
+        call.place = Place.CONNECTING
+        call.offer_id = offer_id
+        return call
+
+    # --- callers ---
+
+    def _caller_entered(self, seen: CallerEntered) -> Iterable[Input]:
+        call = self.calls.get(seen.call_id)
+        if call is None:
+            yield from self._begin(seen)
+        elif seen.returned:
+            failed, call.offer_id = call.offer_id, None
+            call.place = Place.HELD
+            yield PairReturned(call_id=seen.call_id, offer_id=failed, switch_utc_us=seen.switch_utc_us)
+
+    def _begin(self, seen: CallerEntered) -> Iterable[Input]:
+        self._open(
+            CallerLeg(
+                call_id=seen.call_id,
+                leg_id=seen.leg_id,
+                line=seen.line,
+                caller=seen.caller,
+                joined_utc_us=seen.joined_utc_us,
+            )
+        )
+        yield CallPresented(
+            call_id=seen.call_id,
+            leg_id=seen.leg_id,
+            line=seen.line,
+            caller_number=seen.caller.number,
+            caller_name=seen.caller.name,
+            number_withheld=seen.caller.withheld,
+            joined_utc_us=seen.joined_utc_us,
+            switch_utc_us=seen.switch_utc_us,
+        )
+        yield from self._ended_before(seen.leg_id)
+
+    def _open(self, call: CallerLeg) -> None:
+        self.calls[call.call_id] = call
+        self._callers[call.leg_id] = call
+
+    def _ended_before(self, leg_id: str) -> Iterable[Input]:
+        """The hang-up overtook the arrival: the call ends as it begins."""
+        end = self._ended.get(leg_id)
+        return () if end is None else self._caller_gone(self._callers[leg_id], end)
+
+    def _caller_gone(self, call: CallerLeg, end: LegEnded) -> Iterable[Input]:
+        del self.calls[call.call_id]
+        del self._callers[call.leg_id]
+        yield CallerGone(
+            call_id=call.call_id, side=call.hung_up_by, cause=_words(end), switch_utc_us=end.switch_utc_us
+        )
+
+    def _call_missing(self, seen: CallMissing) -> Iterable[Input]:
+        call = self.calls.get(seen.call_id)
+        words = "its end was not seen: the switch shows no such leg"
+        if call is None:
+            yield CallerGone(call_id=seen.call_id, side=Side.UNKNOWN, cause=words)
+        else:
+            yield from self._leg_ended(
+                LegEnded(leg_id=call.leg_id, cause=0, status=0, words=words, switch_utc_us=None)
+            )
+
+    def _playback_ended(self, seen: PlaybackEnded) -> Iterable[Input]:
+        call = self.calls.get(identity.call_of_greeting(seen.playback_id) or "")
+        if call is not None and call.prompt is not None:
+            prompt, call.prompt = call.prompt, None
+            yield AnnouncementFinished(
+                call_id=call.call_id,
+                prompt=prompt,
+                completed=seen.completed and call.place is Place.HELD,
+                switch_utc_us=seen.switch_utc_us,
+            )
+
+    # --- agents' legs ---
+
+    def _leg_rang(self, seen: LegRang) -> Iterable[Input]:
+        leg = self.offers.get(seen.offer_id)
+        if leg is not None and not (leg.rang or leg.answered or leg.ending):
+            leg.rang = True
+            yield PhoneRang(offer_id=seen.offer_id, switch_utc_us=seen.switch_utc_us)
+
+    def _leg_answered(self, seen: LegAnswered) -> Iterable[Input]:
+        if identity.leg_of_offer(seen.offer_id) in self._ended:
+            return
+        leg = self.offer_made(seen.offer_id)
+        if not (leg.answered or leg.ending):
+            leg.answered = True
+            yield PhoneAnswered(offer_id=seen.offer_id, switch_utc_us=seen.switch_utc_us)
+
+    def _agent_gone(self, leg: AgentLeg, end: LegEnded) -> Iterable[Input]:
+        del self.offers[leg.offer_id]
+        side = Side.SYSTEM if leg.ending and leg.hung_up_by is Side.UNKNOWN else leg.hung_up_by
+        yield PhoneGone(
+            offer_id=leg.offer_id,
+            refusal=refusal(end, rang=leg.rang, cleared=leg.ending or leg.answered),
+            side=side,
+            cause=_words(end),
+            switch_utc_us=end.switch_utc_us,
+        )
+
+    def _held(self, seen: Held) -> Iterable[Input]:
+        leg = self._agent_leg(seen.leg_id)
+        if leg is not None:
+            yield HoldChanged(offer_id=leg.offer_id, held=seen.held, switch_utc_us=seen.switch_utc_us)
+
+    def _agent_leg(self, leg_id: str) -> AgentLeg | None:
+        return self.offers.get(identity.offer_of_leg(leg_id) or "")
+
+    # --- both ---
+
+    def _leg_ended(self, seen: LegEnded) -> Iterable[Input]:
+        if seen.leg_id in self._ended:
+            return ()
+        self._remember(seen)
+        call = self._callers.get(seen.leg_id)
+        if call is not None:
+            return self._caller_gone(call, seen)
+        leg = self._agent_leg(seen.leg_id)
+        return () if leg is None else self._agent_gone(leg, seen)
+
+    def _remember(self, seen: LegEnded) -> None:
+        self._ended[seen.leg_id] = seen
+        if len(self._ended) > ENDED_REMEMBERED:
+            self._ended.popitem(last=False)
+
+    def _hang_up_asked(self, seen: HangUpAsked) -> Iterable[Input]:
+        """Only this tells who hung up: both legs of a pair end with the same cause (ASTERISK.md 8)."""
+        call, leg = self._pair(seen.leg_id)
+        side = Side.CALLER if seen.leg_id in self._callers else Side.AGENT
+        for party in (call, leg):
+            if party is not None and party.hung_up_by is Side.UNKNOWN:
+                party.hung_up_by = side
+        return ()
+
+    def _bridged(self, seen: Bridged) -> Iterable[Input]:
+        for party in (self._callers.get(seen.leg_id), self._agent_leg(seen.leg_id)):
+            if party is not None:
+                party.bridge_id = seen.bridge_id
+        call, leg = self._pair(seen.leg_id)
+        if (
+            call
+            and leg
+            and call.place is Place.CONNECTING
+            and call.bridge_id
+            and call.bridge_id == leg.bridge_id
+        ):
+            call.place = Place.CONNECTED
+            yield PairJoined(call_id=call.call_id, offer_id=leg.offer_id, switch_utc_us=seen.switch_utc_us)
+
+    def _pair(self, leg_id: str) -> tuple[CallerLeg | None, AgentLeg | None]:
+        """The leg and the one it was handed to, if it was."""
+        leg = self._agent_leg(leg_id)
+        if leg is not None:
+            call = self.calls.get(identity.call_of_offer(leg.offer_id))
+            return (call if call is not None and call.offer_id == leg.offer_id else None), leg
+        call = self._callers.get(leg_id)
+        return call, None if call is None else self.offers.get(call.offer_id or "")
+
+    # --- the switch's own queue ---
+
+    def _fallback_entered(self, seen: FallbackEntered) -> Iterable[Input]:
+        call = self.calls.get(seen.call_id)
+        if call is None:
+            call = CallerLeg(call_id=seen.call_id, leg_id=seen.leg_id, line=seen.line)
+            self._open(call)
+            call.caller, call.joined_utc_us = seen.caller, seen.joined_utc_us
+        call.place = Place.FALLBACK
+        yield FallbackTook(
+            call_id=call.call_id,
+            line=call.line,
+            leg_id=call.leg_id,
+            why=seen.why,
+            caller_number=call.caller.number,
+            caller_name=call.caller.name,
+            number_withheld=call.caller.withheld,
+            joined_utc_us=call.joined_utc_us,
+            switch_utc_us=seen.switch_utc_us,
+        )
+        yield from self._ended_before(call.leg_id)
+
+    def _fallback_connected(self, seen: FallbackConnected) -> Iterable[Input]:
+        call = self._callers.get(seen.leg_id)
+        if call is not None and call.place is Place.FALLBACK:
+            agent = seen.agent if seen.agent in self._policy.agents else None
+            yield FallbackAnswered(call_id=call.call_id, agent=agent, switch_utc_us=seen.switch_utc_us)
+
+    # --- agents and phones ---
+
+    def _member(self, seen: MemberSeen) -> Iterable[Input]:
+        if seen.agent not in self._policy.agents:
+            return
+        self._note_member(seen)
+        now = self._agent(seen.agent, seen.switch_utc_us)
+        before = self._agents.get(seen.agent)
+        if before is None or (before.phone, before.not_ready_reason) != (now.phone, now.not_ready_reason):
+            self._agents[seen.agent] = now
+            yield now
+
+    def _note_member(self, seen: MemberSeen) -> None:
+        """The latest membership stands last: while an agent moves, the newest phone counts."""
+        queues = self._members.setdefault(seen.agent, {})
+        queues.pop(seen.queue, None)
+        phone = self._phone_names.get(seen.interface or "")
+        if phone is not None:
+            queues[seen.queue] = Membership(phone=phone, not_ready_reason=seen.not_ready_reason)
+
+    def _agent(self, agent: str, switch_utc_us: int | None) -> AgentSeen:
+        """One agent over all queues: signed in while in any of them, not ready while paused in any of them."""
+        queues = list(self._members.get(agent, {}).values())
+        reasons = [queue.not_ready_reason for queue in queues if queue.not_ready_reason is not None]
+        return AgentSeen(
+            agent=agent,
+            phone=queues[-1].phone if queues else None,
+            not_ready_reason=reasons[-1] if reasons else None,
+            switch_utc_us=switch_utc_us,
+        )
+
+    def _ready_asked(self, seen: ReadyAsked) -> Iterable[Input]:
+        if seen.agent in self._policy.agents:
+            yield ReadyPressed(agent=seen.agent, switch_utc_us=seen.switch_utc_us)
+
+    def _device(self, seen: DeviceSeen) -> Iterable[Input]:
+        phone = self._phone_names.get(seen.interface)
+        if phone is not None and self._phones.get(phone) is not seen.state:
+            self._phones[phone] = seen.state
+            yield PhoneSeen(phone=phone, state=seen.state, switch_utc_us=seen.switch_utc_us)
+
+    # --- after a connection ---
+
+    def reconcile(self, found: Snapshot) -> Reconciled:
+        """Make the book what the switch shows. A leg that we had asked to end is still ending."""
+        ending = {offer.offer_id for offer in self.offers.values() if offer.ending}
+        prompts = {call.call_id: call.prompt for call in self.calls.values()}
+        self.calls, self._callers, self.offers = {}, {}, {}
+        self._members, self._agents, self._phones = {}, {}, {}
+        for call in found.calls:
+            call.prompt = prompts.get(call.call_id)
+            self._open(call)
+        for offer in found.offers:
+            offer.ending = offer.offer_id in ending
+            self.offers[offer.offer_id] = offer
+        for member in found.members:
+            list(self._member(member))
+        for device in found.devices:
+            list(self._device(device))
+        return Reconciled(
+            calls=tuple(_seen_call(call) for call in found.calls),
+            offers=tuple(SeenOffer(offer_id=leg.offer_id, answered=leg.answered) for leg in found.offers),
+            agents=tuple(self._agents.values()),
+            phones=tuple(PhoneSeen(phone=phone, state=state) for phone, state in self._phones.items()),
+        )
+
+
+def _words(end: LegEnded) -> str:
+    """The switch's own words for an end, with its numbers."""
+    numbers = f" (SIP {end.status})" if end.status else ""
+    return f"{end.cause} {end.words}{numbers}".strip()
+
+
+def _seen_call(call: CallerLeg) -> SeenCall:
+    return SeenCall(
+        call_id=call.call_id,
+        leg_id=call.leg_id,
+        line=call.line,
+        standing=STANDINGS[call.place],
+        offer_id=call.offer_id,
+        caller_number=call.caller.number,
+        caller_name=call.caller.name,
+        number_withheld=call.caller.withheld,
+        joined_utc_us=call.joined_utc_us,
+    )

@@ -1,0 +1,46 @@
+"""Why a phone did not serve a call, from what Asterisk says of the end of its leg.
+
+Measured on 22.10.1 (docs/quirks/asterisk-clients.md): a dead host and an unanswered phone end with the same cause 19;
+only a ring that was or was not seen tells them apart. The SIP status, where Asterisk gives it, says more than the cause.
+"""
+
+from __future__ import annotations
+
+from edge.core.model import Refusal
+from edge.pbx.asterisk.sightings import LegEnded
+
+_BY_STATUS = {
+    486: Refusal.BUSY,
+    600: Refusal.BUSY,
+    603: Refusal.REJECTED,
+    403: Refusal.REJECTED,
+    404: Refusal.UNREACHABLE,
+    410: Refusal.UNREACHABLE,
+    500: Refusal.UNREACHABLE,
+    502: Refusal.UNREACHABLE,
+    503: Refusal.UNREACHABLE,
+    504: Refusal.UNREACHABLE,
+}
+_BY_CAUSE = {
+    1: Refusal.UNREACHABLE,  # unallocated number
+    3: Refusal.UNREACHABLE,  # no route
+    17: Refusal.BUSY,
+    20: Refusal.UNREACHABLE,  # subscriber absent
+    21: Refusal.REJECTED,
+    27: Refusal.UNREACHABLE,  # destination out of order
+    34: Refusal.UNREACHABLE,  # congestion
+    38: Refusal.UNREACHABLE,  # network out of order
+}
+_SILENT_STATUS = (408, 480, 487)
+_SILENT_CAUSES = (16, 18, 19)
+
+
+def refusal(end: LegEnded, *, rang: bool, cleared: bool) -> Refusal:
+    """The reason in our words. `cleared`: the leg was answered, or we asked for its end."""
+    if cleared:
+        return Refusal.CLEARED
+    if end.status in _BY_STATUS:
+        return _BY_STATUS[end.status]
+    if end.status in _SILENT_STATUS or end.cause in _SILENT_CAUSES:
+        return Refusal.NO_ANSWER if rang else Refusal.UNREACHABLE
+    return _BY_CAUSE.get(end.cause, Refusal.FAILED)

@@ -1,0 +1,202 @@
+"""Hands: one effect, carried out on the links. What comes of it is seen by the book, as if the switch had told us.
+
+Every request may have been carried out although its answer never came; none is repeated blindly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import structlog
+
+from edge.core.effects import ConnectPair, Inspect, MakeOffer, SendToFallback, TakeCharge
+from edge.core.model import Answer, Policy
+from edge.errors import LinkError, RefusedError
+from edge.pbx.asterisk import identity, snapshot
+from edge.pbx.asterisk.ami import translate as ami
+from edge.pbx.asterisk.ami.client import AmiClient, check
+from edge.pbx.asterisk.ari import translate as ari
+from edge.pbx.asterisk.ari.client import AriClient
+from edge.pbx.asterisk.book import Book, CallerLeg, Place
+from edge.pbx.asterisk.settings import AsteriskSettings
+from edge.pbx.asterisk.sightings import Bridged, CallMissing, LegEnded, PlaybackEnded, Sighting
+
+log = structlog.get_logger(__name__)
+
+NOT_FOUND = 404
+CONFLICT = 409
+ALLOCATION_FAILED = 500
+UNREACHABLE = 503
+
+
+class Hands:
+    """The two links as they are now, and the book. `see` takes what we learn from an answer."""
+
+    def __init__(
+        self, settings: AsteriskSettings, policy: Policy, book: Book, see: Callable[[Sighting], None]
+    ) -> None:
+        self._settings = settings
+        self._policy = policy
+        self._book = book
+        self._see = see
+        self._ari: AriClient | None = None
+        self._ami: AmiClient | None = None
+
+    def take(self, ari: AriClient | None, ami: AmiClient | None) -> None:
+        """Use these links from now on; None: there are none, and every effect is a LinkError."""
+        self._ari, self._ami = ari, ami
+
+    @property
+    def _operations(self) -> AriClient:
+        if self._ari is None:
+            raise LinkError("ARI is not connected")
+        return self._ari
+
+    @property
+    def _actions(self) -> AmiClient:
+        if self._ami is None:
+            raise LinkError("AMI is not connected")
+        return self._ami
+
+    # --- the caller ---
+
+    def dead_man_seconds(self, line: str) -> float | None:
+        """How long the line's callers stay without a renewal; None for a line that is not configured any more."""
+        known = self._policy.lines.get(line)
+        return None if known is None else known.dead_man_seconds
+
+    def renew(self, leg_id: str, seconds: float, refused: Callable[[], None]) -> None:
+        """Put the dead-man off, without waiting for the answer."""
+        name, headers = ami.renew(leg_id, seconds)
+        self._actions.tell(name, headers, refused)
+
+    async def entertain(self, effect: TakeCharge) -> None:
+        """Greeting, then music. A caller whom only an agent may answer hears ringing, which the dialplan sends."""
+        line = self._policy.lines.get(effect.line)
+        call = self._book.calls.get(effect.call_id)
+        if line is None or call is None or line.answer is Answer.BY_AGENT or call.place is not Place.HELD:
+            return
+        if effect.greeting is None:
+            await self.play_music(call)
+        else:
+            await self._greet(call, effect.greeting)
+
+    async def _greet(self, call: CallerLeg, prompt: str) -> None:
+        call.prompt = prompt
+        try:
+            await self._operations.request(
+                ari.play(call.call_id, call.leg_id, self._settings.prompts, prompt)
+            )
+        except RefusedError as refusal:
+            log.warning("greeting.refused", call=call.call_id, prompt=prompt, refusal=str(refusal))
+            playback = identity.greeting_of_call(call.call_id)
+            self._see(PlaybackEnded(playback_id=playback, completed=False, switch_utc_us=None))
+
+    async def play_music(self, call: CallerLeg) -> None:
+        """Music on hold; a caller who is gone or moved on needs none."""
+        line = self._policy.lines.get(call.line)
+        if line is None or line.answer is Answer.BY_AGENT or call.place is not Place.HELD:
+            return
+        try:
+            await self._operations.request(ari.music(call.leg_id, line.music))
+        except RefusedError as refusal:
+            log.info("music.refused", call=call.call_id, refusal=str(refusal))
+
+    async def connect(self, effect: ConnectPair) -> None:
+        """Hand the pair over. Whatever goes wrong, the dialplan brings the caller back or the dead-man takes them."""
+        call = self._book.hand_over(effect.call_id, effect.offer_id)
+        if call is not None:
+            await self._redirect(call, ami.connect(call.leg_id, effect.offer_id))
+
+    async def send_to_fallback(self, effect: SendToFallback) -> None:
+        """Hand the caller to the switch's own queue."""
+        call = self._book.calls.get(effect.call_id)
+        if call is not None and call.place is not Place.FALLBACK:
+            await self._redirect(call, ami.send_to_fallback(call.leg_id, effect.line))
+
+    async def _redirect(self, call: CallerLeg, actions: list[ami.Action]) -> None:
+        try:
+            for (name, _), answer in zip(actions, await self._actions.ask_all(actions), strict=True):
+                check(name, answer)
+        except RefusedError as refusal:
+            log.warning("redirect.refused", call=call.call_id, refusal=str(refusal))
+
+    async def inspect(self, effect: Inspect) -> None:
+        """Look where a pair is; what is found is seen as if the switch had told it by itself."""
+        call = self._book.calls.get(effect.call_id)
+        try:
+            channel = await self._operations.request(ari.channel(call.leg_id)) if call else None
+        except RefusedError as refusal:
+            if refusal.status != NOT_FOUND:
+                raise
+            channel = None
+        if call is None or channel is None:
+            self._see(CallMissing(call_id=effect.call_id))
+        elif (returned := snapshot.returned(channel, self._settings.app)) is not None:
+            self._see(returned)
+        else:
+            await self._inspect_bridges(call.leg_id, identity.leg_of_offer(effect.offer_id))
+
+    async def _inspect_bridges(self, *pair: str) -> None:
+        for bridge in await self._operations.request(ari.LIST_BRIDGES):
+            if set(pair) <= set(bridge["channels"]):
+                for leg_id in pair:
+                    self._see(Bridged(leg_id=leg_id, bridge_id=bridge["id"], switch_utc_us=None))
+
+    # --- the agent ---
+
+    async def make_offer(self, effect: MakeOffer) -> None:
+        """Ring the phone, unless the caller is gone."""
+        call = self._book.calls.get(effect.call_id)
+        self._book.offer_made(effect.offer_id)
+        phone = self._policy.phones.get(effect.phone)
+        if call is None or phone is None:
+            self._never_rang(effect.offer_id, 0, "caller gone" if call is None else "no such phone")
+            return
+        request = ari.originate(effect, phone, self._settings.app, call.leg_id)
+        try:
+            await self._operations.request(request)
+        except RefusedError as refusal:
+            self._refused(effect.offer_id, refusal)
+        except LinkError:
+            await self._find(effect.offer_id)
+
+    def _refused(self, offer_id: str, refusal: RefusedError) -> None:
+        if refusal.status == CONFLICT:
+            return  # the leg exists: an earlier request of ours was carried out
+        status = UNREACHABLE if refusal.status == ALLOCATION_FAILED else 0
+        self._never_rang(offer_id, status, str(refusal))
+
+    async def _find(self, offer_id: str) -> None:
+        """The answer to an originate is lost: look whether its leg exists."""
+        try:
+            await self._operations.request(ari.channel(identity.leg_of_offer(offer_id)))
+        except RefusedError as refusal:
+            if refusal.status != NOT_FOUND:
+                raise
+            self._never_rang(offer_id, 0, "the switch did not answer and shows no such leg")
+
+    def _never_rang(self, offer_id: str, status: int, words: str) -> None:
+        self._see(_end(offer_id, status, words))
+
+    async def withdraw_offer(self, offer_id: str) -> None:
+        """End the leg unless its answer was seen: then the engine, which is about to hear of it, decides."""
+        leg = self._book.offers.get(offer_id)
+        if leg is not None and not leg.answered:
+            await self.hang_up_offer(offer_id)
+
+    async def hang_up_offer(self, offer_id: str) -> None:
+        """End the leg, whatever it is doing. From here on its answer is not an answer."""
+        self._book.offer_ending(offer_id)
+        try:
+            await self._operations.request(ari.hang_up(offer_id))
+        except RefusedError as refusal:
+            if refusal.status != NOT_FOUND:
+                raise
+            self._see(_end(offer_id, 0, "no such leg"))
+
+
+def _end(offer_id: str, status: int, words: str) -> LegEnded:
+    """The end of a leg that the switch will not tell us of."""
+    leg_id = identity.leg_of_offer(offer_id)
+    return LegEnded(leg_id=leg_id, cause=0, status=status, words=words, switch_utc_us=None)

@@ -1,0 +1,88 @@
+"""Names that tie the switch's objects to ours, and what a stranger may write into them.
+
+Every id is made from the call or the offer, so that doing a thing twice does it once, and so that after a crash the
+switch's own list tells what is whose.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+
+from edge.core.model import Phone, PhoneKind
+from edge.pbx.asterisk.sightings import Caller
+
+LONGEST_NAME = 80
+_LEG_PREFIX = "edge-"
+_GREETING_PREFIX = "edge-greeting-"
+_WITHHELD = frozenset(
+    {"", "anonymous", "unavailable", "unknown", "<unknown>", "restricted", "withheld", "private"}
+)
+
+
+def leg_of_offer(offer_id: str) -> str:
+    """The channel id of an offer's leg."""
+    return _LEG_PREFIX + offer_id
+
+
+def offer_of_leg(leg_id: str) -> str | None:
+    """The offer whose leg this is, or None: not ours."""
+    offer_id = leg_id.removeprefix(_LEG_PREFIX)
+    return offer_id if offer_id != leg_id and "." in offer_id else None
+
+
+def call_of_offer(offer_id: str) -> str:
+    """The call that an offer is for: an offer's id is its call's id, a dot and a number."""
+    return offer_id.rpartition(".")[0]
+
+
+def greeting_of_call(call_id: str) -> str:
+    """The playback id of a call's greeting."""
+    return _GREETING_PREFIX + call_id
+
+
+def call_of_greeting(playback_id: str) -> str | None:
+    """The call whose greeting this playback is, or None."""
+    call_id = playback_id.removeprefix(_GREETING_PREFIX)
+    return call_id if call_id != playback_id else None
+
+
+def interface(phone: Phone) -> str:
+    """What Asterisk dials to reach a phone."""
+    if phone.kind is PhoneKind.TRUNK:
+        return f"PJSIP/{phone.number}@{phone.trunk}"
+    return f"PJSIP/{phone.name}"
+
+
+def phones_by_interface(phones: Iterable[Phone]) -> dict[str, str]:
+    """Phone names by the interface that Asterisk knows them by."""
+    return {interface(phone): phone.name for phone in phones}
+
+
+def clean(text: str) -> str:
+    """A stranger's text without control and format characters, at most 80 characters long."""
+    kept = "".join(mark for mark in text if not unicodedata.category(mark).startswith("C"))
+    return kept.strip()[:LONGEST_NAME]
+
+
+def caller(number: str, name: str, presentation: str = "") -> Caller:
+    """Who calls. `presentation`: Asterisk's CALLERID(num-pres); `prohib...` means the network asked us not to show it.
+
+    With trust_id_inbound a withheld number still arrives (P-Asserted-Identity with Privacy: id, RFC 3325 clause 7): it
+    is dropped here, and the name with it.
+    """
+    number = clean(number)
+    if number.lower() in _WITHHELD or presentation.startswith(("prohib", "unavailable")):
+        return Caller(withheld=True)
+    return Caller(number=number, name=clean(name) or None)
+
+
+def printable(text: str) -> str:
+    """Text that is safe in a SIP header and in Asterisk's own syntaxes: letters, digits, space and a few marks."""
+    ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode("ascii")
+    return "".join(mark for mark in ascii_text if mark.isalnum() or mark in " .:+_-").strip()[:LONGEST_NAME]
+
+
+def digits(number: str | None) -> str:
+    """A number fit to be shown on a phone, "withheld" where there is none."""
+    return "".join(mark for mark in number or "" if mark in "+0123456789")[:LONGEST_NAME] or "withheld"

@@ -1,0 +1,307 @@
+"""An Asterisk as `edge.ports.Pbx`: the one place that joins both links, the book and the workers of the calls.
+
+The way of an event: a reader puts it into one queue and reads on; one task takes it out, the book makes inputs of it, and
+they are posted. Nothing on that way waits for anything. The way of an effect: into the bounded queue of its call's worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import structlog
+from panoramisk.message import Message
+
+from edge.core.effects import ConnectPair, Effect, Inspect, MakeOffer, SendToFallback, TakeCharge
+from edge.core.inputs import (
+    AnnouncementFinished,
+    CallerGone,
+    Input,
+    LinkLost,
+    PhoneGone,
+)
+from edge.core.model import Policy
+from edge.errors import LinkError, PermanentError, RefusedError
+from edge.pbx.asterisk import identity, snapshot
+from edge.pbx.asterisk.ami import translate as ami
+from edge.pbx.asterisk.ami.client import AmiClient
+from edge.pbx.asterisk.ari import translate as ari
+from edge.pbx.asterisk.ari.client import AriClient
+from edge.pbx.asterisk.book import Book, Place
+from edge.pbx.asterisk.calls import CallWorker, LookRound, MusicAgain, Work
+from edge.pbx.asterisk.hands import Hands
+from edge.pbx.asterisk.settings import AsteriskSettings
+from edge.pbx.asterisk.sightings import CanaryHeard, Sighting
+
+log = structlog.get_logger(__name__)
+
+FIRST_PAUSE_SECONDS = 0.25
+"""Reconnecting at once can leave the socket open and the application dead; after 50 ms it never did (ASTERISK.md 0.2)."""
+LONGEST_PAUSE_SECONDS = 2.0
+CANARY_SECONDS = 5.0
+CANARY_ANSWER_SECONDS = 1.0
+CANARIES_MISSED = 2
+TICK_SECONDS = 0.25
+MOST_WAITING_EVENTS = 50_000
+
+
+class CanaryMissed(LinkError):  # noqa: N818 - named for what happened
+    """The websocket is open and nothing comes through it: the application is dead or Asterisk is stuck."""
+
+
+class AsteriskPbx:
+    """One Asterisk. Call `pulse` on every turn of the engine: callers are kept only while it comes."""
+
+    def __init__(self, settings: AsteriskSettings, policy: Policy) -> None:
+        self._settings = settings
+        self._book = Book(policy)
+        self._hands = Hands(settings, policy, self._book, self._see)
+        self._workers: dict[str, CallWorker] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._post: Callable[[Input], None] = _nowhere
+        self._pulse_at = float("-inf")
+        self._lost = False
+        self._canaries_missed = 0
+        self._canary: tuple[str, asyncio.Future[None]] | None = None
+        self._backlog: list[Sighting] | None = None
+        self._fault: asyncio.Future[None] | None = None
+
+    def pulse(self) -> None:
+        """The engine lives. A wedged one stops pulsing, so the switch's dead-man takes its callers."""
+        self._pulse_at = asyncio.get_running_loop().time()
+
+    def perform(self, effect: Effect, cause: int) -> None:
+        """Give the effect to the worker of its call; what comes of it comes back as inputs."""
+        call_id = _call_of(effect)
+        log.debug("effect", kind=type(effect).__name__, call=call_id, cause=cause)
+        self._worker(call_id).give(effect)
+
+    async def run(self, post: Callable[[Input], None]) -> None:
+        """Serve until cancelled, reconnecting by itself.
+
+        Raises PermanentError when a person must mend something, and LinkError when the switch was reached twice in a row
+        without anything coming through: then a new process, started by systemd, is the better try.
+        """
+        self._post = post
+        self._fault = asyncio.get_running_loop().create_future()
+        self.pulse()
+        try:
+            await self._serve_for_ever()
+        finally:
+            await _cancel(self._tasks)
+
+    async def _serve_for_ever(self) -> None:
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                await self._one_connection()
+            except (LinkError, RefusedError) as loss:
+                pause = min(pause * 2, LONGEST_PAUSE_SECONDS) if self._lost else FIRST_PAUSE_SECONDS
+                self._report(loss)
+            await asyncio.sleep(pause)
+
+    def _report(self, loss: LinkError | RefusedError) -> None:
+        """Tell the engine once per outage, and give up when the canary died twice."""
+        log.warning("link.lost", error=str(loss), again=self._lost)
+        if not self._lost:
+            self._lost = True
+            self._post(LinkLost(link="asterisk", error=str(loss)))
+        if self._canaries_missed >= CANARIES_MISSED:
+            raise LinkError(
+                f"{loss}; {self._canaries_missed} canaries missed in a row: start afresh"
+            ) from loss
+
+    # --- one connection, from opening to loss ---
+
+    async def _one_connection(self) -> None:
+        events: asyncio.Queue[Sighting] = asyncio.Queue(MOST_WAITING_EVENTS)
+        settings = self._settings
+
+        def hear_ari(event: dict[str, Any]) -> None:
+            _forbid_rival(event, settings.app)
+            _put(events, ari.sighting(event))
+
+        def hear_ami(message: Message) -> None:
+            _put(events, ami.sighting(message))
+
+        ami_link = AmiClient(
+            settings.ami_host, settings.ami_port, settings.ami_user, settings.ami_password, hear_ami
+        )
+        ari_link = AriClient(
+            settings.ari_url, settings.ari_user, settings.ari_password, settings.app, hear_ari
+        )
+        self._backlog = []
+        try:
+            await ami_link.connect()
+            await ari_link.connect()
+            await self._race(
+                ami_link.watch(),
+                ari_link.watch(),
+                self._hear(events),
+                self._tick(),
+                self._settle_and_guard(ari_link, ami_link),
+            )
+        finally:
+            self._hands.take(None, None)
+            ami_link.close()
+            await ari_link.close()
+
+    async def _race(self, *works: Coroutine[Any, Any, None]) -> None:
+        """Run all until one ends, then end the others and raise what ended it."""
+        assert self._fault is not None
+        tasks = {asyncio.ensure_future(work) for work in works}
+        try:
+            done, _ = await asyncio.wait({*tasks, self._fault}, return_when=asyncio.FIRST_COMPLETED)
+            for ended in done:
+                ended.result()
+        finally:
+            await _cancel(tasks)
+
+    async def _hear(self, events: asyncio.Queue[Sighting]) -> None:
+        while True:
+            self._see(await events.get())
+
+    async def _settle_and_guard(self, ari_link: AriClient, ami_link: AmiClient) -> None:
+        """Canary, look, tell the engine; only then go on with what was heard meanwhile."""
+        await self._send_canary(ari_link)
+        found = await snapshot.look(ari_link, ami_link, self._settings.app)
+        self._hands.take(ari_link, ami_link)
+        reconciled = self._book.reconcile(found)
+        self._keep_callers()
+        self._lost = False
+        self._post(reconciled)
+        log.info("link.reconciled", calls=len(found.calls), offers=len(found.offers))
+        backlog, self._backlog = self._backlog or [], None
+        for sighting in backlog:
+            self._see(sighting)
+        while True:
+            await asyncio.sleep(CANARY_SECONDS)
+            await self._send_canary(ari_link)
+            self._canaries_missed = 0
+
+    def _keep_callers(self) -> None:
+        """Put the dead-man of every caller found off once; the engine takes charge of them after `Reconciled`."""
+        for call in self._book.calls.values():
+            seconds = self._hands.dead_man_seconds(call.line)
+            if call.place is Place.HELD and seconds is not None:
+                self._hands.renew(call.leg_id, seconds, _ignore)
+
+    async def _send_canary(self, ari_link: AriClient) -> None:
+        """An event of our own through the whole path. Raises CanaryMissed when it does not come back in time."""
+        loop = asyncio.get_running_loop()
+        heard: asyncio.Future[None] = loop.create_future()
+        nonce = secrets.token_hex(8)
+        self._canary = (nonce, heard)
+        await ari_link.send_canary(nonce)
+        sent = loop.time()
+        await asyncio.wait((heard,), timeout=CANARY_ANSWER_SECONDS)
+        if heard.done():
+            return
+        if loop.time() - sent > 2 * CANARY_ANSWER_SECONDS:
+            raise LinkError("this machine stood still: the canary could not be heard")
+        self._canaries_missed += 1
+        raise CanaryMissed("ARI websocket is open, but our own event did not come back")
+
+    # --- events ---
+
+    def _see(self, sighting: Sighting) -> None:
+        """One sighting, in order: kept back until the engine has heard `Reconciled`."""
+        if isinstance(sighting, CanaryHeard):
+            self._hear_canary(sighting.nonce)
+        elif self._backlog is not None:
+            self._backlog.append(sighting)
+        else:
+            for made in self._book.see(sighting):
+                self._post(made)
+                self._follow_up(made)
+
+    def _hear_canary(self, nonce: str) -> None:
+        if self._canary is not None and self._canary[0] == nonce and not self._canary[1].done():
+            self._canary[1].set_result(None)
+
+    def _follow_up(self, made: Input) -> None:
+        """What a call's worker must know of."""
+        match made:
+            case AnnouncementFinished():
+                self._tell(made.call_id, MusicAgain())
+            case CallerGone():
+                self._tell(made.call_id, LookRound())
+            case PhoneGone():
+                self._tell(identity.call_of_offer(made.offer_id), LookRound())
+
+    # --- workers ---
+
+    def _tell(self, call_id: str, work: Work) -> None:
+        worker = self._workers.get(call_id)
+        if worker is not None:
+            worker.give(work)
+
+    def _worker(self, call_id: str) -> CallWorker:
+        worker = self._workers.get(call_id)
+        if worker is None:
+            worker = CallWorker(call_id, self._hands, self._book, self._see)
+            self._workers[call_id] = worker
+            task = asyncio.create_task(self._employ(call_id, worker), name=f"call {call_id}")
+            self._tasks.add(task)
+            task.add_done_callback(self._retire)
+        return worker
+
+    async def _employ(self, call_id: str, worker: CallWorker) -> None:
+        try:
+            await worker.run()
+        finally:
+            self._workers.pop(call_id, None)
+
+    def _retire(self, task: asyncio.Task[None]) -> None:
+        """A fault in a worker is a programming fault: it ends `run`, never silently one call."""
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None and self._fault is not None and not self._fault.done():
+            self._fault.set_exception(error)
+
+    async def _tick(self) -> None:
+        """Wake the workers whose renewal is due, all at once: their writes and the answers then come in a few packets."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            for worker in self._workers.values():
+                worker.tick(loop.time(), self._pulse_at)
+
+
+def _nowhere(_: Input) -> None:
+    """Where inputs go before `run`."""
+
+
+def _ignore() -> None:
+    """A caller found a moment ago is gone: their Hangup event says so."""
+
+
+def _call_of(effect: Effect) -> str:
+    if isinstance(effect, MakeOffer | ConnectPair | TakeCharge | SendToFallback | Inspect):
+        return effect.call_id
+    return identity.call_of_offer(effect.offer_id)
+
+
+def _put(events: asyncio.Queue[Sighting], sighting: Sighting | None) -> None:
+    """Queue a sighting; too many unheard ones end the link, and the snapshot after it replaces them."""
+    if events.full():
+        raise LinkError(f"{MOST_WAITING_EVENTS} events wait to be heard")
+    if sighting is not None:
+        events.put_nowait(sighting)
+
+
+def _forbid_rival(event: dict[str, Any], app: str) -> None:
+    if event.get("type") == "ApplicationReplaced":
+        raise PermanentError(
+            f"another process has taken the Stasis application {app!r} from us. Only one daemon may serve a switch:"
+            " stop one of them (`systemctl status edge`)."
+        )
+
+
+async def _cancel(tasks: set[asyncio.Task[None]]) -> None:
+    ending = list(tasks)
+    for task in ending:
+        task.cancel()
+    await asyncio.gather(*ending, return_exceptions=True)

@@ -1,0 +1,73 @@
+"""Queues as a supervisor sees them: how many wait, how long the oldest has, and how the day went."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from edge.core.model import CallState, Instant, Tier
+from edge.core.state import Call, State
+from edge.views.calls import CallRecord
+from edge.views.shift import Summary, summarise
+
+DEFAULT_TARGET_SECONDS = 30.0
+WAITING = frozenset({CallState.WAITING, CallState.OFFERED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueView:
+    """One queue and tier now. `oldest_at`: when the caller who has waited longest joined, None when nobody waits."""
+
+    queue: str
+    tier: Tier
+    waiting: int
+    """Calls waiting with us, ringing ones included."""
+    ringing: int
+    connecting: int
+    talking: int
+    fallback: int
+    oldest_at: Instant | None
+    today: Summary
+    """Of the records given."""
+
+
+def view_queues(
+    state: State, records: Iterable[CallRecord] = (), targets: Mapping[str, float] | None = None
+) -> list[QueueView]:
+    """Every queue that the configuration (`targets`: queue -> target seconds) or a call names, 999 first."""
+    targets = targets or {}
+    open_calls: dict[tuple[int, str], list[Call]] = defaultdict(list)
+    days: dict[tuple[int, str], list[CallRecord]] = defaultdict(list)
+    for call in state.calls.values():
+        open_calls[call.tier, call.queue].append(call)
+    for record in records:
+        days[record.tier, record.queue].append(record)
+    seen = {queue for _, queue in (*open_calls, *days)}
+    keys = {*open_calls, *days, *((Tier.ROUTINE, queue) for queue in targets if queue not in seen)}
+    return [_view(key, open_calls[key], days[key], targets) for key in sorted(keys)]
+
+
+def _view(
+    key: tuple[int, str], calls: list[Call], records: list[CallRecord], targets: Mapping[str, float]
+) -> QueueView:
+    tier, queue = key
+    waiting = [call for call in calls if call.state in WAITING]
+    unserved = waiting + [
+        call for call in calls if call.state is CallState.FALLBACK and call.connected_at is None
+    ]
+    return QueueView(
+        queue=queue,
+        tier=Tier(tier),
+        waiting=len(waiting),
+        ringing=_count(calls, CallState.OFFERED),
+        connecting=_count(calls, CallState.CONNECTING),
+        talking=_count(calls, CallState.TALKING),
+        fallback=_count(calls, CallState.FALLBACK),
+        oldest_at=min((call.queued_at for call in unserved), key=lambda at: at.utc_us, default=None),
+        today=summarise(records, targets.get(queue, DEFAULT_TARGET_SECONDS)),
+    )
+
+
+def _count(calls: list[Call], state: CallState) -> int:
+    return sum(call.state is state for call in calls)

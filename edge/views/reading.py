@@ -1,0 +1,133 @@
+"""Reading a ledger in useful portions: the open state, the facts since a time, the story of one call."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Protocol, get_args
+
+from edge.core.facts import KINDS, AgentSignedOut, CallFact, Entry, Fact, WrapUpEnded, WrapUpStarted
+from edge.core.state import State, replay
+from edge.ledger.chain import Anchors
+from edge.ledger.codec import Record, decode_entry, decode_state
+from edge.ports import LedgerError
+
+PAGE = 5000
+
+
+class Reader(Protocol):
+    """What a view needs of a ledger: `edge.ledger.store.SqlReader` and `edge.ledger.memory.MemoryLedger` have it."""
+
+    def read(self, after: int = 0, limit: int = 1000) -> Sequence[Entry]:
+        """Entries with sequence greater than `after`, in order, at most `limit`."""
+
+    def read_call(self, call_id: str) -> Sequence[Entry]:
+        """Every entry about this call, in order."""
+
+    def page(self, after: int | None, limit: int) -> tuple[Sequence[Record], Anchors]:
+        """Records as they are stored, and the anchors seen at the same moment."""
+
+    def last_sequence(self) -> int:
+        """Sequence of the newest entry, 0 when empty."""
+
+    def load_checkpoint(self) -> tuple[int, bytes] | None:
+        """The newest checkpoint, or None."""
+
+
+def entries(reader: Reader, after: int = 0) -> Iterator[Entry]:
+    """Every entry after `after`, read page by page."""
+    while page := reader.read(after, PAGE):
+        yield from page
+        after = page[-1].sequence
+
+
+def entries_of(reader: Reader, kinds: Collection[type[Fact]], after: int = 0) -> Iterator[Entry]:
+    """Every entry of these kinds after `after`; the others are never decoded, so a day is read in a moment."""
+    names = {name for name, kind in KINDS.items() if kind in kinds}
+    while records := reader.page(after, PAGE)[0]:
+        yield from (decode_entry(r.row, r.personal) for r in records if r.row.kind in names)
+        after = records[-1].row.sequence
+
+
+def checkpoint_state(reader: Reader) -> State | None:
+    """The newest checkpoint; None when there is none, or only one that another version made."""
+    if (checkpoint := reader.load_checkpoint()) is None:
+        return None
+    sequence, held = checkpoint
+    try:
+        state = decode_state(held, State)
+    except LedgerError:
+        return None
+    return state if state.sequence == sequence else None
+
+
+def open_state(reader: Reader) -> State:
+    """What is open now: the newest checkpoint and the facts after it, or all facts when no checkpoint can be used."""
+    state = checkpoint_state(reader) or State()
+    return replay(entries(reader, state.sequence), state)
+
+
+class _Times(Sequence[int]):
+    """The time of every entry, read when it is looked at. Sequences have no gaps."""
+
+    def __init__(self, reader: Reader, length: int) -> None:
+        self._reader = reader
+        self._length = length
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, index: int) -> int:  # type: ignore[override]  # never sliced
+        return self._reader.read(index, 1)[0].at.utc_us
+
+
+def sequence_before(reader: Reader, utc_us: int) -> int:
+    """Sequence of the last entry made before this time (0: none), in some twenty reads. A stepped clock makes it a guess."""
+    return bisect_left(_Times(reader, reader.last_sequence()), utc_us)
+
+
+STORY_FACTS = (*get_args(CallFact), WrapUpStarted, WrapUpEnded, AgentSignedOut)
+"""Kinds of facts that records of calls are folded from."""
+FACTS_PER_CALL = 32
+
+
+def windows(reader: Reader, calls: int) -> Iterator[Iterator[Entry]]:
+    """Facts about calls from further and further back, beginning where some `calls` calls should be, ending with all."""
+    last, span = reader.last_sequence(), FACTS_PER_CALL * calls
+    while last > span:
+        yield entries_of(reader, STORY_FACTS, last - span)
+        span *= 4
+    yield entries_of(reader, STORY_FACTS)
+
+
+def call_ids(reader: Reader, ending: str) -> list[str]:
+    """Ids of the calls that end with `ending`: one id when it is a whole one, otherwise by looking through the arrivals."""
+    if reader.read_call(ending):
+        return [ending]
+    after, found = 0, []
+    while records := reader.page(after, PAGE)[0]:
+        found += [
+            r.row.call_id
+            for r in records
+            if r.row.kind == "CallArrived" and r.row.call_id is not None and r.row.call_id.endswith(ending)
+        ]
+        after = records[-1].row.sequence
+    return list(dict.fromkeys(found))
+
+
+def whole_call(reader: Reader, call_id: str) -> list[Entry]:
+    """Every entry about this call, the end of its agent's wrap-up too, which is a fact about the agent."""
+    told = list(reader.read_call(call_id))
+    wrap_ups = [entry for entry in told if isinstance(entry.fact, WrapUpStarted)]
+    if wrap_ups:
+        told += _end_of_wrap_up(reader, wrap_ups[-1])
+    return told
+
+
+def _end_of_wrap_up(reader: Reader, start: Entry) -> Iterable[Entry]:
+    """Within one page, as a wrap-up is short; a call is told without it otherwise."""
+    assert isinstance(start.fact, WrapUpStarted)
+    for entry in reader.read(start.sequence, PAGE):
+        if isinstance(entry.fact, WrapUpEnded | AgentSignedOut) and entry.fact.agent == start.fact.agent:
+            return [entry]
+    return []

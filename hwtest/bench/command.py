@@ -1,0 +1,103 @@
+"""`hwtest bench`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from hwtest.bench import report
+from hwtest.bench.run import AGENTS, NAMES, QUICK_SAMPLES, SAMPLES, run
+from hwtest.lab import stack
+from hwtest.lab.contract import Lab
+from hwtest.lab.packages import LabError
+
+
+@click.command()
+@click.option(
+    "--only", multiple=True, type=click.Choice(NAMES), help="Only this measurement; may be repeated."
+)
+@click.option(
+    "--samples",
+    type=click.IntRange(min=10),
+    default=SAMPLES,
+    show_default=True,
+    help="Samples of ours per figure.",
+)
+@click.option(
+    "--quick",
+    is_flag=True,
+    help=f"{QUICK_SAMPLES} samples per figure: to see that it works, not for the record.",
+)
+@click.option(
+    "--lab",
+    "directory",
+    type=click.Path(path_type=Path),
+    help="A lab that is up with --wrap-up 0. [default: its own]",
+)
+@click.option(
+    "--json", "file", type=click.Path(dir_okay=False, path_type=Path), help="Write figures and blocks there."
+)
+def command(
+    only: tuple[str, ...], samples: int, quick: bool, directory: Path | None, file: Path | None
+) -> None:
+    """Measure the daemon beside app_queue on one switch: real calls, times from the wire.
+
+    Exit status 0: every target met; 1: one is not; 3: one could not be measured.
+    """
+    try:
+        with _lab(directory) as lab:
+            made = asyncio.run(run(lab, only, QUICK_SAMPLES if quick else samples, _say))
+    except LabError as error:
+        click.echo(f"hwtest: {error}", err=True)
+        sys.exit(report.NOT_MEASURED)
+    show(made)
+    if file is not None:
+        made.write(file)
+    sys.exit(made.exit_status)
+
+
+def _say(line: str) -> None:
+    click.echo(f"· {line}", err=True)
+
+
+@contextmanager
+def _lab(directory: Path | None) -> Iterator[Lab]:
+    """The lab in `directory`, or one of our own that ends with us."""
+    if directory is not None:
+        found = Lab.read(directory)
+        if found is None:
+            raise LabError(
+                f"No lab is up in {directory}: hwtest lab up --dir {directory} --wrap-up 0 starts one."
+            )
+        yield found
+        return
+    with tempfile.TemporaryDirectory(prefix="edge101-bench-") as folder:
+        place = Path(folder, "lab")
+        started = stack.up(stack.Wishes(directory=place, agents=AGENTS, wrap_up_seconds=0), _say)
+        try:
+            yield started
+        finally:
+            stack.down(place)
+
+
+def show(made: report.Report) -> None:
+    """The table, what it has no room for, and the machine."""
+    console = Console(width=None if sys.stdout.isatty() else 170)
+    console.print(report.table(made.figures))
+    for note in report.notes(made.figures):
+        console.print(f"  {note}", markup=False, highlight=False)
+    machine, load = made.machine, made.load
+    console.print(
+        f"{machine.processor}, {machine.cores} cores, {machine.memory_mb} MB, Linux {machine.kernel}, "
+        f"Python {machine.python}, Asterisk {machine.asterisk}; {made.wire}; {load.seconds:.0f} s, "
+        f"load {load.load_average:.2f}, busy {load.busy_share:.0%}, steal {load.steal_share:.1%}",
+        markup=False,
+        highlight=False,
+    )

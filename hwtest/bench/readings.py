@@ -1,0 +1,76 @@
+"""Latencies read off the wire. Pure: records in order of their stamps give samples in milliseconds."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+
+from hwtest.capture import Record
+
+_NANOSECONDS_PER_MILLISECOND = 1e6
+
+
+def firsts(records: Iterable[Record]) -> Iterator[Record]:
+    """Records without retransmissions, which never reset a time (RFC 6076 §3)."""
+    seen = set[tuple[str, ...]]()
+    for record in sorted(records, key=lambda record: record.stamp_ns):
+        if record.identity not in seen:
+            seen.add(record.identity)
+            yield record
+
+
+def is_new_call(record: Record, ports: Collection[int]) -> bool:
+    """Whether this is an INVITE that rings one of these phones."""
+    return record.label == "INVITE" and not record.in_dialog and record.destination_port in ports
+
+
+def dispatch_latencies(records: Iterable[Record], agent_ports: Collection[int]) -> list[float]:
+    """From each BYE an agent's phone sent to the next INVITE that rings the same phone."""
+    free_since = dict[int, int]()
+    samples = []
+    for record in firsts(records):
+        if record.label == "BYE" and record.source_port in agent_ports:
+            free_since[record.source_port] = record.stamp_ns
+        elif is_new_call(record, agent_ports) and record.destination_port in free_since:
+            samples.append(_milliseconds(free_since.pop(record.destination_port), record.stamp_ns))
+    return samples
+
+
+def offer_latencies(
+    records: Iterable[Record], caller_ports: Collection[int], agent_ports: Collection[int]
+) -> list[float]:
+    """From each caller's INVITE to the INVITE that rings an agent's phone; callers come one at a time."""
+    arrived: int | None = None
+    samples = []
+    for record in firsts(records):
+        if _is_arrival(record, caller_ports):
+            arrived = record.stamp_ns
+        elif is_new_call(record, agent_ports) and arrived is not None:
+            samples.append(_milliseconds(arrived, record.stamp_ns))
+            arrived = None
+    return samples
+
+
+def answer_latencies(records: Iterable[Record], caller_ports: Collection[int]) -> list[float]:
+    """From each caller's INVITE to its 200."""
+    arrived = dict[str, int]()
+    samples = []
+    for record in firsts(records):
+        if _is_arrival(record, caller_ports):
+            arrived[record.call_id] = record.stamp_ns
+        elif (record.label, record.method) == ("200", "INVITE") and record.call_id in arrived:
+            samples.append(_milliseconds(arrived.pop(record.call_id), record.stamp_ns))
+    return samples
+
+
+def stray_offers(records: Sequence[Record], agent_ports: Collection[int], *, ours: bool) -> int:
+    """INVITEs to agents that the other system sent: ours carry X-Edge-Call, app_queue's do not."""
+    offers = (record for record in records if is_new_call(record, agent_ports))
+    return sum((record.edge_call is not None) is not ours for record in offers)
+
+
+def _is_arrival(record: Record, caller_ports: Collection[int]) -> bool:
+    return record.label == "INVITE" and not record.in_dialog and record.source_port in caller_ports
+
+
+def _milliseconds(earlier_ns: int, later_ns: int) -> float:
+    return (later_ns - earlier_ns) / _NANOSECONDS_PER_MILLISECOND

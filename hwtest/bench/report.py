@@ -1,0 +1,95 @@
+"""The table for people and the document for programs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+from rich.table import Table
+from rich.text import Text
+
+from hwtest.bench.machine import Load, Machine
+from hwtest.bench.results import Block, Figure
+
+SCHEMA_VERSION = 1
+MET, NOT_MET, NOT_MEASURED = 0, 1, 3
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """One run of the benchmark."""
+
+    schema_version: int = SCHEMA_VERSION
+    started_utc: str
+    machine: Machine
+    wire: str
+    """Where times come from: the capture, or the phones' own stamps."""
+    load: Load
+    figures: list[Figure]
+    blocks: list[Block]
+
+    @property
+    def exit_status(self) -> int:
+        """0 when every target is met, 1 when one is not, 3 when one could not be measured."""
+        if not all(figure.measured for figure in self.figures):
+            return NOT_MEASURED
+        return MET if all(figure.met in {None, True} for figure in self.figures) else NOT_MET
+
+    def write(self, file: Path) -> None:
+        """As JSON, replacing the file whole."""
+        draft = file.with_name(f".{file.name}.{os.getpid()}")
+        draft.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n")
+        draft.replace(file)
+
+
+def table(figures: Sequence[Figure]) -> Table:
+    """One row per figure."""
+    made = Table(title="Benchmark (ms from the wire, unless the row says otherwise)", title_justify="left")
+    made.add_column("figure", overflow="fold")
+    made.add_column("system")
+    for name in ("n", "p50", "p95", "p99", "max"):
+        made.add_column(name, justify="right")
+    made.add_column("ratio [95 %]", justify="right")
+    made.add_column("target", overflow="fold")
+    made.add_column("")
+    for figure in figures:
+        made.add_row(
+            figure.name, figure.system, *_numbers(figure), _ratio(figure), figure.target, _verdict(figure)
+        )
+    return made
+
+
+def _numbers(figure: Figure) -> list[str]:
+    if figure.summary is None:
+        return ["", _number(figure.value, f" {figure.unit}"), "", "", ""]
+    summary = figure.summary
+    return [str(summary.n), *map(_number, (summary.p50, summary.p95, summary.p99, summary.maximum))]
+
+
+def _number(value: float | None, unit: str = "") -> str:
+    return "" if value is None else f"{value:.1f}{unit}"
+
+
+def _ratio(figure: Figure) -> str:
+    if figure.ratio is None:
+        return ""
+    interval = f" [{_share(figure.interval.low)}, {_share(figure.interval.high)}]" if figure.interval else ""
+    return _share(figure.ratio) + interval
+
+
+def _share(ratio: float) -> str:
+    return f"1/{1 / ratio:.0f}" if 0 < ratio < 0.2 else f"{ratio:.2f}"
+
+
+def _verdict(figure: Figure) -> Text:
+    if not figure.measured:
+        return Text("not measured", "yellow")
+    if figure.met is None:
+        return Text("")
+    return Text("met", "green") if figure.met else Text("NOT MET", "bold red")
+
+
+def notes(figures: Sequence[Figure]) -> list[str]:
+    """What the table has no room for."""
+    return [f"{figure.name}: {note}" for figure in figures for note in figure.notes]

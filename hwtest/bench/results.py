@@ -1,0 +1,125 @@
+"""What a benchmark says: blocks as they were measured, figures as they are published."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from hwtest.statistics import Interval, Summary, bootstrap_ratio, percentile, ratio_of_medians, summarise
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """One stretch of measuring one system. Samples are in milliseconds.
+
+    `invalid` says why it does not count (it is shown all the same), `dropped` is None when the wire was not captured.
+    """
+
+    figure: str
+    system: str
+    samples: list[float]
+    seconds: float
+    load_average: float
+    steal_share: float
+    busy_share: float
+    retransmissions: int
+    dropped: int | None
+    invalid: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """One row of the table. `met` is None for a figure without a target, and for one that could not be measured."""
+
+    name: str
+    system: str = ""
+    unit: str = "ms"
+    summary: Summary | None = None
+    value: float | None = None
+    ratio: float | None = None
+    interval: Interval | None = None
+    target: str = ""
+    met: bool | None = None
+    measured: bool = True
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """Everything one figure's measurement gave."""
+
+    figures: list[Figure] = field(default_factory=list)
+    blocks: list[Block] = field(default_factory=list)
+
+
+def valid(blocks: Sequence[Block], system: str) -> list[list[float]]:
+    """Samples of each block of `system` that counts."""
+    return [block.samples for block in blocks if block.system == system and block.invalid is None]
+
+
+def unmeasured(name: str, target: str, why: str) -> Figure:
+    """A figure that could not be measured. It is never met."""
+    return Figure(name=name, target=target, measured=False, notes=[why])
+
+
+def describe(name: str, system: str, blocks: Sequence[Block]) -> Figure:
+    """Distribution of one system, without a target."""
+    summary = summarise([sample for samples in valid(blocks, system) for sample in samples])
+    return Figure(name=name, system=system, summary=summary, notes=_notes_on_invalid(blocks, system))
+
+
+def compare(name: str, ours: str, theirs: str, blocks: Sequence[Block], most: float) -> Figure:
+    """Our p50 by theirs, which may be `most` at the most."""
+    target = f"p50 <= {_times(most)} of {theirs}"
+    our_blocks, their_blocks = valid(blocks, ours), valid(blocks, theirs)
+    ratio = ratio_of_medians(our_blocks, their_blocks)
+    if ratio is None:
+        return unmeasured(name, target, "no valid block of " + (ours if not any(our_blocks) else theirs))
+    return Figure(
+        name=name,
+        system=ours,
+        summary=summarise([sample for samples in our_blocks for sample in samples]),
+        ratio=ratio,
+        interval=bootstrap_ratio(our_blocks, their_blocks),
+        target=target,
+        met=ratio <= most,
+        notes=_notes_on_invalid(blocks, ours),
+    )
+
+
+def compare_tail(name: str, ours: str, theirs: str, blocks: Sequence[Block], most: float) -> Figure:
+    """Our p99 by their p50, which may be `most` at the most."""
+    target = f"p99 <= {_times(most)} of {theirs}'s p50"
+    samples = [sample for block in valid(blocks, ours) for sample in block]
+    baseline = [sample for block in valid(blocks, theirs) for sample in block]
+    if not samples or not baseline or percentile(baseline, 0.5) <= 0:
+        return unmeasured(name, target, "no valid block of " + (theirs if samples else ours))
+    tail, median = percentile(samples, 0.99), percentile(baseline, 0.5)
+    return Figure(
+        name=name, system=ours, value=tail, ratio=tail / median, target=target, met=tail <= most * median
+    )
+
+
+def null_test(name: str, system: str, blocks: Sequence[Block]) -> Figure:
+    """The same system against itself, every other block: a rig that finds a difference here is broken."""
+    samples = valid(blocks, system)
+    odd, even = samples[::2], samples[1::2]
+    ratio = ratio_of_medians(odd, even)
+    notes = ["rig check: its interval should hold 1.00"]
+    return Figure(name=name, system=system, ratio=ratio, interval=bootstrap_ratio(odd, even), notes=notes)
+
+
+def _times(share: float) -> str:
+    return f"{share:g}x" if share >= 1 else f"1/{1 / share:g}"
+
+
+def _notes_on_invalid(blocks: Sequence[Block], system: str) -> list[str]:
+    own = [block for block in blocks if block.system == system]
+    bad = [block for block in own if block.invalid is not None]
+    everything = summarise([sample for block in own for sample in block.samples])
+    if not bad or everything is None:
+        return []
+    with_them = f"p50 {everything.p50:.1f}, p99 {everything.p99:.1f} with them"
+    return [
+        f"{len(bad)} of {len(own)} blocks not valid ({'; '.join(sorted({str(b.invalid) for b in bad}))}); {with_them}"
+    ]

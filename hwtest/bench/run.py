@@ -1,0 +1,102 @@
+"""The whole benchmark: which measurements there are, and one run of some of them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from edge.ports import LedgerError
+from hwtest.bench import dispatch, idle, record, waiting
+from hwtest.bench.machine import LoadMeter, describe_machine
+from hwtest.bench.report import Report
+from hwtest.bench.results import Figure, Outcome
+from hwtest.bench.rig import Progress, Rig, RigError, rig
+from hwtest.capture import CaptureUnavailableError
+from hwtest.lab.contract import Lab
+from hwtest.useragent import SipError
+
+SAMPLES = 300
+QUICK_SAMPLES = 60
+PLAIN_SHARE = 1 / 2
+"""app_queue takes half a second a sample, so it gets fewer."""
+AGENTS = 4
+QUIET = "101_no_greeting"
+NAMES = ("dispatch-20", "dispatch-200", "announcement", "one-agent", "idle", "facts", "waiting")
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One measurement by its name on the command line, and its rows when it could not be made."""
+
+    name: str
+    measure: Callable[[Rig], Awaitable[Outcome]]
+    not_measured: Callable[[str], list[Figure]]
+
+
+def measurements(samples: int) -> list[Measurement]:
+    """All of them, in the order of the issue's list."""
+    rounds = 3 if samples >= SAMPLES else 1
+    few = max(QUICK_SAMPLES, samples // 5)
+    fair = max(QUICK_SAMPLES, samples // 3)
+
+    def dispatching(
+        name: str, figure: str, callers: int, agents: int, wanted: int, line: str = QUIET
+    ) -> Measurement:
+        plan = dispatch.Plan(
+            name=f"dispatch, {figure}",
+            line=line,
+            waiting=callers,
+            agents=agents,
+            samples=wanted,
+            plain_samples=round(wanted * PLAIN_SHARE),
+            rounds=rounds,
+        )
+        measure = dispatch.measure if line == QUIET else dispatch.measure_announcement
+        return Measurement(
+            name, lambda rig: measure(rig, plan), lambda why: dispatch.not_measured(plan.name, why)
+        )
+
+    return [
+        dispatching("dispatch-20", "20 waiting", 20, AGENTS, samples),
+        dispatching("dispatch-200", "200 waiting", 200, AGENTS, samples),
+        dispatching("announcement", "announcement plays", 6, AGENTS, samples, "101"),
+        dispatching("one-agent", "20 waiting, one agent", 20, 1, few),
+        Measurement(
+            "idle", lambda rig: idle.measure(rig, idle.Plan(samples=fair, rounds=rounds)), idle.not_measured
+        ),
+        Measurement("facts", lambda rig: record.measure(rig, samples), record.not_measured),
+        Measurement("waiting", waiting.measure, waiting.not_measured),
+    ]
+
+
+async def run(lab: Lab, only: Collection[str], samples: int, progress: Progress) -> Report:
+    """Measure, one after the other. What fails is not measured, and the others are all the same."""
+    started, meter = datetime.now(UTC), LoadMeter()
+    outcomes = list[Outcome]()
+    async with rig(lab, progress) as stand:
+        for measurement in measurements(samples):
+            if not only or measurement.name in only:
+                progress(f"measuring {measurement.name}")
+                outcomes.append(await _attempt(stand, measurement, progress))
+        captured = stand.captured
+    return Report(
+        started_utc=started.isoformat(timespec="seconds"),
+        machine=describe_machine(lab.asterisk_version),
+        wire="AF_PACKET, kernel stamps"
+        if captured
+        else "not captured (no CAP_NET_RAW): the phones' own stamps",
+        load=meter.read(),
+        figures=[figure for outcome in outcomes for figure in outcome.figures],
+        blocks=[block for outcome in outcomes for block in outcome.blocks],
+    )
+
+
+async def _attempt(stand: Rig, measurement: Measurement, progress: Progress) -> Outcome:
+    try:
+        return await measurement.measure(stand)
+    except (RigError, SipError, LedgerError, CaptureUnavailableError, OSError, TimeoutError) as error:
+        why = str(error) or type(error).__name__
+        progress(f"{measurement.name} could not be measured: {why}")
+        await stand.clear()
+        return Outcome(measurement.not_measured(why))

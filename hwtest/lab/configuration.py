@@ -1,0 +1,125 @@
+"""edge101.toml of a lab: made from a few parameters, with a person's own tables merged over it."""
+
+import json
+import re
+import secrets
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from hwtest.lab.packages import LabError
+from hwtest.lab.ports import HOST, Ports
+
+DEFAULT_WRAP_UP_SECONDS = 5.0
+FIRST_AGENT = 4001
+SECRETS = ("ari", "ami")
+"""Files below D/secrets that hold one password each."""
+
+Document = dict[str, Any]
+
+
+def document(
+    directory: Path, ports: Ports, agents: int, wrap_up_seconds: float | None, asterisk_version: str
+) -> Document:
+    """The lab's configuration: lines 101, 1010 and 999, and `agents` agents who can take all of them."""
+    wrap_up = DEFAULT_WRAP_UP_SECONDS if wrap_up_seconds is None else float(wrap_up_seconds)
+    return {
+        "site": {"name": "Edge101 lab"},
+        "switch": {
+            "version": asterisk_version,
+            "ari": {"url": f"http://{HOST}:{ports.http}", "password_file": "secrets/ari"},
+            "ami": {"host": HOST, "port": ports.ami, "password_file": "secrets/ami"},
+        },
+        "ledger": {"url": f"sqlite:///{directory}/ledger.sqlite"},
+        "not_ready": {"reasons": ["break", "training", "report writing"]},
+        "queue": {
+            "101": {
+                "skills": ["101"],
+                "wrap_up_seconds": wrap_up,
+                "target_seconds": 30.0,
+                "target_share": 0.8,
+            },
+            "999": {
+                "skills": ["999"],
+                "wrap_up_seconds": wrap_up,
+                "target_seconds": 10.0,
+                "target_share": 0.9,
+            },
+        },
+        "line": {
+            "101": {"number": "101", "tier": "101", "queue": "101", "greeting": "greeting-101"},
+            "101-no-greeting": {"number": "1010", "tier": "101", "queue": "101"},
+            "999": {"number": "999", "tier": "999", "queue": "999"},
+        },
+        "agent": {str(FIRST_AGENT + index): _agent(index) for index in range(agents)},
+        "phone": {f"agent{index + 1}": {} for index in range(agents)},
+    }
+
+
+def _agent(index: int) -> Document:
+    return {
+        "name": f"Agent {FIRST_AGENT + index}",
+        "pin": f"{secrets.randbelow(10_000):04}",
+        "skills": {"101": 1, "999": 1},
+        "phone": f"agent{index + 1}",
+    }
+
+
+def read_policy(path: Path) -> Document:
+    """The tables of a policy file. Raises LabError if it is no TOML file."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise LabError(f"--policy {path}: {error.strerror}.") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise LabError(f"--policy {path} is not TOML: {error}.") from None
+
+
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> Document:
+    """`base` with `over` laid upon it: tables are merged, everything else is replaced."""
+    result = dict(base)
+    for key, value in over.items():
+        below = result.get(key)
+        if isinstance(below, Mapping) and isinstance(value, Mapping):
+            value = merged(below, value)
+        result[key] = value
+    return result
+
+
+def to_toml(tables: Mapping[str, Any]) -> str:
+    """The document as TOML 1.0."""
+    return "\n\n".join(_tables((), tables)) + "\n"
+
+
+def _tables(path: tuple[str, ...], table: Mapping[str, Any]) -> Iterator[str]:
+    plain = {key: value for key, value in table.items() if not isinstance(value, Mapping)}
+    header = [f"[{'.'.join(map(_key, path))}]"] if path else []
+    if plain or not table:
+        yield "\n".join([*header, *(f"{_key(key)} = {_value(value)}" for key, value in plain.items())])
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _tables((*path, key), value)
+
+
+def _key(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _text(key)
+
+
+def _value(value: object) -> str:
+    match value:
+        case str():
+            return _text(value)
+        case bool():
+            return "true" if value else "false"
+        case list() | tuple():
+            return f"[{', '.join(map(_value, value))}]"
+        case Mapping():
+            return f"{{{', '.join(f'{_key(key)} = {_value(inner)}' for key, inner in value.items())}}}"
+    return str(value)  # numbers, and dates as tomllib reads them
+
+
+def _text(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False).replace(
+        "\x7f", "\\u007f"
+    )  # TOML's basic strings escape as JSON does

@@ -1,0 +1,108 @@
+"""D/lab.json: what a running lab tells other tools. Fields are added when needed and never change their meaning."""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Self
+
+import msgspec
+
+from hwtest.lab.packages import LabError
+
+FILE = "lab.json"
+
+
+class Address(msgspec.Struct, frozen=True, kw_only=True):
+    """Where something listens."""
+
+    host: str
+    port: int
+
+
+class Login(msgspec.Struct, frozen=True, kw_only=True):
+    """A control interface of Asterisk and an account with every right, for tools; the daemon has one of its own."""
+
+    host: str
+    port: int
+    user: str
+    password: str
+
+
+class LabAgent(msgspec.Struct, frozen=True, kw_only=True):
+    """An agent and the phone whose usual agent it is: dialling `sign_in` alone there signs the agent in."""
+
+    user: str
+    """The phone's SIP user name."""
+    password: str
+    registrar: str
+    """host:port."""
+    number: str
+    """The agent's number."""
+    pin: str | None
+    skills: tuple[str, ...]
+
+
+class Pids(msgspec.Struct, frozen=True, kw_only=True):
+    """Process ids; null for what was not started."""
+
+    asterisk: int
+    edge: int | None = None
+    mi: int | None = None
+    supervisor: int | None = None
+
+
+class Mi(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the management-information interface answers; null where there is none."""
+
+    url: str | None = None
+    token: str | None = None
+
+
+class Lab(msgspec.Struct, frozen=True, kw_only=True):
+    """The content of lab.json. It holds passwords: its file is for its owner only."""
+
+    sip: Address
+    callee: Address
+    """Where calls to public numbers are sent."""
+    lines: dict[str, str]
+    """Number to dial, by what it is for."""
+    agents: tuple[LabAgent, ...]
+    codes: dict[str, str]
+    ami: Login
+    ari: Login
+    pids: Pids
+    commands: dict[str, tuple[str, ...]]
+    """How to start a part again."""
+    ledger: str
+    mi: Mi = Mi()
+    directory: str
+    config: str
+    asterisk_version: str
+    asterisk_directory: str
+    """Asterisk's own folder: etc, log, lib (what `AsteriskProcess.attach` takes)."""
+    started_ticks: dict[str, int]
+    """Start time of each process by its name in `pids`, in kernel ticks from boot (proc(5)): an id alone may be reused."""
+
+    @classmethod
+    def read(cls, directory: Path) -> Self | None:
+        """The lab of this directory, None if there is none. Raises LabError if its file is damaged."""
+        file = directory / FILE
+        try:
+            return msgspec.json.decode(file.read_bytes(), type=cls)
+        except FileNotFoundError:
+            return None
+        except msgspec.DecodeError as error:
+            raise LabError(
+                f"{file} is damaged ({error}). Remove it, then `hwtest lab down --dir {directory}`."
+            ) from None
+
+    def write(self) -> None:
+        """Replaces lab.json whole, so that a reader never sees a part."""
+        descriptor, name = tempfile.mkstemp(dir=self.directory, prefix=".lab-")  # 0600
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n")
+            Path(name).replace(Path(self.directory, FILE))
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise

@@ -1,0 +1,63 @@
+"""The summary of a shift, for a person."""
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from edge.views.shift import Summary
+from hwtest.shift.run import Result
+
+_COLUMNS = (
+    "queue",
+    "offered",
+    "answered",
+    "abandoned",
+    "mean s",
+    "median s",
+    "p90 s",
+    "longest s",
+    "in time",
+)
+
+
+def render(result: Result) -> RenderableType:
+    """The figures by queue, and the verdict."""
+    table = Table(title="The shift", title_justify="left")
+    for column in _COLUMNS:
+        table.add_column(column, justify="left" if column == "queue" else "right")
+    for name, summary in result.queues.items():
+        table.add_row(name, *_figures(summary), _service_level(summary))
+    table.add_section()
+    table.add_row("all", *_figures(result.total), "")
+    return Group(table, *map(Text, _notes(result)), _verdict(result))
+
+
+def _figures(summary: Summary) -> list[str]:
+    waits = summary.waits
+    seconds = (waits.mean_seconds, waits.median_seconds, waits.p90_seconds, waits.longest_seconds)
+    counts = (summary.offered, summary.answered, summary.abandoned)
+    return [*map(str, counts), *("-" if value is None else f"{value:.1f}" for value in seconds)]
+
+
+def _service_level(summary: Summary) -> str:
+    if summary.service_level is None:
+        return "-"
+    return f"{summary.service_level:.0%} < {summary.target_seconds:g} s"
+
+
+def _notes(result: Result) -> list[str]:
+    notes = [
+        "Waits are of answered calls. In time: service level, answered within the target of all answered or lost."
+    ]
+    if result.hung_up_at_the_end:
+        notes.append(f"Hung up because the shift ended: {result.hung_up_at_the_end}.")
+    return notes
+
+
+def _verdict(result: Result) -> Text:
+    if result.faults:
+        return Text("\n".join(f"FAULT: {fault}" for fault in result.faults), "bold red")
+    return Text(
+        f"Every call ended: {result.placed} placed, each with its end in SIP and in the ledger; no channel is left.",
+        "green",
+    )

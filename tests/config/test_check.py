@@ -1,0 +1,124 @@
+"""`edge check` on the switch's own files."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dialplans.asterisk import generate, write
+from edge.config import check, load
+
+Site = Callable[[], tuple[Path, Path]]
+
+
+@pytest.fixture
+def site(written: Callable[[str], Path], good: str, tmp_path: Path) -> tuple[Path, Path]:
+    """A configuration and an /etc/asterisk that belongs to it."""
+    path, directory = written(good), tmp_path / "asterisk"
+    configuration = load(path)
+    write(generate(configuration, configuration.switch.version_numbers), directory)
+    for name in ("extensions", "queues", "manager", "ari", "http", "musiconhold"):
+        (directory / f"{name}.conf").write_text(f"#include edge101-{name}.conf\n")
+    (directory / "pjsip.conf").write_text('#include "edge101-pjsip-global.conf"\n[udp]\ntype=transport\n')
+    return path, directory
+
+
+def test_nothing_to_find(site: tuple[Path, Path]) -> None:
+    """Generated and included as the README says: no findings."""
+    assert check(*site) == []
+
+
+SPOILED = [
+    # file, its new content, key, part of problem or mend
+    ("http.conf", "[general]\nenabled=yes\nbindaddr=127.0.0.1\n", "sessionlimit", "sessionlimit = 500"),
+    ("http.conf", "[general]\nenabled=yes\nsessionlimit=500\n", "bindaddr", "from outside"),
+    ("http.conf", "[general]\nbindaddr=127.0.0.1\nsessionlimit=500 ; enough\n", "enabled", "enabled = yes"),
+    ("http.conf", "[general]\n#include edge101-http.conf\n", "sessionlimit", "sessionlimit = 500"),
+    ("ari.conf", "[general]\n", "websocket_write_timeout", "websocket_write_timeout = 1000"),
+    (
+        "manager.conf",
+        "[general]\nenabled=yes\nbindaddr=127.0.0.1\n",
+        "timestampevents",
+        "timestampevents = yes",
+    ),
+    (
+        "manager.conf",
+        "[general]\nenabled=yes\nbindaddr=0.0.0.0\ntimestampevents=yes\n",
+        "bindaddr",
+        "bindaddr = 127.0.0.1",
+    ),
+    (
+        "manager.conf",
+        "#include edge101-manager.conf\n[other]\nsecret=x\n",
+        "writetimeout",
+        "writetimeout = 5000",
+    ),
+    ("queues.conf", "[general]\npersistentmembers=no\n", "persistentmembers", "persistentmembers = yes"),
+    (
+        "pjsip.conf",
+        "[x]\ntype=global\nendpoint_identifier_order=username\n",
+        "taskprocessor_overload_trigger",
+        "stuck",
+    ),
+    ("pjsip.conf", "[x]\ntype=global\ntaskprocessor_overload_trigger=pjsip_only\n", "", "x"),
+    (
+        "pjsip.conf",
+        "#include edge101-pjsip-global.conf\n[x]\ntype=global\n",
+        "pjsip.conf:2",
+        "second section",
+    ),
+    ("extensions.conf", "[globals]\nA=1\n#include edge101-extensions.conf\n", "[globals]", "EDGE_CONFIG"),
+    (
+        "edge101-extensions.conf",
+        "; old\n[globals]\nEDGE_CONFIG=x\n",
+        "edge101-extensions.conf",
+        "does not belong",
+    ),
+]
+
+
+@pytest.mark.parametrize(("file", "content", "key", "words"), SPOILED)
+def test_what_the_design_needs(
+    site: tuple[Path, Path], file: str, content: str, key: str, words: str
+) -> None:
+    """Each setting that is absent or wrong gives a finding with its place and the line that mends it."""
+    path, directory = site
+    if words == "x":
+        content += "endpoint_identifier_order=ip,username\n"
+        key, words = "endpoint_identifier_order", "does not begin with username"
+    (directory / file).write_text(content)
+    found = [finding for finding in check(path, directory) if key in finding.where and words in str(finding)]
+    assert len(found) == 1
+    assert file in found[0].where
+
+
+def test_files_that_are_not_there(site: tuple[Path, Path], tmp_path: Path) -> None:
+    """An empty directory gives findings, not a traceback."""
+    (tmp_path / "empty").mkdir()
+    problems = {finding.where.rsplit("/", 1)[-1] for finding in check(site[0], tmp_path / "empty")}
+    assert {
+        "http.conf",
+        "ari.conf",
+        "manager.conf",
+        "queues.conf",
+        "pjsip.conf",
+        "extensions.conf",
+    } <= problems
+    assert "edge101-extensions.conf" in problems
+
+
+def test_another_configuration(site: tuple[Path, Path], good: str) -> None:
+    """A dialplan of another configuration is seen in every generated file."""
+    path, directory = site
+    path.write_text(good.replace('"Room"', '"Hall"'))
+    assert len([f for f in check(path, directory) if "does not belong" in f.problem]) == 7
+
+
+def test_the_switch_is_checked_whatever_our_file_says(site: tuple[Path, Path]) -> None:
+    """A broken configuration does not hide what is wrong with the switch."""
+    path, directory = site
+    path.write_text("[site")
+    (directory / "http.conf").write_text("[general]\n")
+    found = [str(finding) for finding in check(path, directory)]
+    assert any("is not TOML" in line for line in found)
+    assert any("sessionlimit" in line for line in found)

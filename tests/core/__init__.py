@@ -1,0 +1,1 @@
+"""The engine, played through scenarios and proved by properties."""

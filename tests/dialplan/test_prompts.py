@@ -1,0 +1,108 @@
+"""Prompts: spoken once per text, never over somebody's recording."""
+
+import math
+import re
+import shutil
+import stat
+import wave
+from array import array
+from pathlib import Path
+
+import pytest
+
+from dialplans.asterisk import generate
+from dialplans.prompts import PromptError, make, texts
+from dialplans.prompts.make import SAMPLES_PER_SECOND, resample
+from edge.config import Configuration
+
+SPEAKER = """#!/usr/bin/env python3
+import sys, wave, io
+text = sys.stdin.read()
+buffer = io.BytesIO()
+with wave.open(buffer, "wb") as sound:
+    sound.setnchannels(1); sound.setsampwidth(2); sound.setframerate(22050)
+    sound.writeframes(bytes([len(text) % 256, 1]) * 2205)
+sys.stdout.buffer.write(buffer.getvalue())
+"""
+
+
+@pytest.fixture
+def speaker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An espeak-ng that says a short noise."""
+    program = tmp_path / "bin/espeak-ng"
+    program.parent.mkdir()
+    program.write_text(SPEAKER)
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+
+
+def test_made_once(speaker: None, tmp_path: Path) -> None:
+    """The second time nothing is spoken, a text that changed is spoken again, and the format is the telephone's."""
+    directory = tmp_path / "edge"
+    first = make(directory)
+    assert set(first.written) == set(texts())
+    assert make(directory).unchanged == first.written
+    with wave.open(str(directory / "ready.wav")) as sound:
+        assert (sound.getnchannels(), sound.getsampwidth(), sound.getframerate()) == (
+            1,
+            2,
+            SAMPLES_PER_SECOND,
+        )
+        assert sound.getnframes() == 800
+    memory = directory / ".edge101-prompts.json"
+    memory.write_text(memory.read_text().replace('"ready.wav": [\n  "', '"ready.wav": [\n  "0'))
+    assert make(directory).written == ("ready",)
+
+
+def test_recordings_are_left_alone(speaker: None, tmp_path: Path) -> None:
+    """A file that was not made by us stays as it is, whether it was there before or replaced ours."""
+    directory = tmp_path / "edge"
+    directory.mkdir()
+    (directory / "ready.wav").write_bytes(b"studio one")
+    make(directory)
+    (directory / "greeting-101.wav").write_bytes(b"studio two")
+    assert make(directory).recordings == ("greeting-101", "ready")
+    assert (directory / "ready.wav").read_bytes() == b"studio one"
+    assert (directory / "greeting-101.wav").read_bytes() == b"studio two"
+
+
+def test_without_espeak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its absence is told with the line that mends it."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(PromptError, match="apt-get install espeak-ng"):
+        make(tmp_path / "edge")
+
+
+def test_a_language_nobody_wrote(tmp_path: Path) -> None:
+    """No texts, no files, and a word about it."""
+    with pytest.raises(PromptError, match=r"no text\.xx"):
+        make(tmp_path / "edge", "xx")
+
+
+def test_the_dialplan_plays_only_what_is_made(configuration: Configuration) -> None:
+    """Every prompt in the generated dialplan stands in the manifest."""
+    text = generate(configuration, (22,))["edge101-extensions.conf"]
+    lines = [line for line in text.splitlines() if re.search(r"Playback|EDGE_ASK=", line)]
+    played = {name for line in lines for name in re.findall(r"edge/([\w-]+)", line)}
+    assert {"signed-in", "enter-pin", "wrong-pin", "fallback-still-waiting"} <= played <= set(texts())
+
+
+@pytest.mark.parametrize(("hertz", "level"), [(440, 1.0), (1000, 1.0), (6000, 0.0), (9000, 0.0)])
+def test_resampling_keeps_speech_and_nothing_else(hertz: int, level: float) -> None:
+    """A tone of the telephone's band keeps its level, one above it is gone and not folded back."""
+    rate, peak = 22050, 10000
+    tone = array("h", (round(peak * math.sin(2 * math.pi * hertz * i / rate)) for i in range(rate // 5)))
+    middle = resample(rate, tone)[200:1400]
+    measured = math.sqrt(2 * sum(sample * sample for sample in middle) / len(middle)) / peak
+    assert measured == pytest.approx(level, abs=0.03)
+
+
+@pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="espeak-ng is not installed")
+def test_real_speech(tmp_path: Path) -> None:
+    """The real espeak-ng says the greeting in a sensible time, audibly."""
+    make(tmp_path)
+    with wave.open(str(tmp_path / "greeting-101.wav")) as sound:
+        seconds = sound.getnframes() / sound.getframerate()
+        loudest = max(map(abs, array("h", sound.readframes(sound.getnframes()))))
+    assert 5 < seconds < 25
+    assert loudest > 3000
