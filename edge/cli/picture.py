@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 DAY_FACTS = (
     facts.CallArrived,
     facts.CallQueued,
-    facts.OfferAnswered,
     facts.CallConnected,
     facts.CallReturned,
     facts.FallbackEntered,

@@ -75,7 +75,9 @@ def test_line_break_in_a_value_is_refused(before: str, mark: str, after: str) ->
 
 def test_banner_is_not_part_of_the_first_message() -> None:
     """Asterisk glues its greeting to its first answer."""
-    message = wire.parse("Asterisk Call Manager/11.0.0\r\nResponse: Success\r\nMessage: Authentication accepted")
+    message = wire.parse(
+        "Asterisk Call Manager/11.0.0\r\nResponse: Success\r\nMessage: Authentication accepted"
+    )
     assert message is not None
     assert wire.text(message, "Response") == "Success"
 

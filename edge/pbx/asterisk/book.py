@@ -132,6 +132,7 @@ class Book:
         self.offers: dict[str, AgentLeg] = {}
         self._callers: dict[str, CallerLeg] = {}
         self._ended: OrderedDict[str, LegEnded] = OrderedDict()
+        self._closed: OrderedDict[str, None] = OrderedDict()
         self._members: dict[str, dict[str, Membership]] = {}
         self._agents: dict[str, AgentSeen] = {}
         self._phones: dict[str, PhoneState] = {}
@@ -183,9 +184,9 @@ class Book:
 
     def _caller_entered(self, seen: CallerEntered) -> Iterable[Input]:
         call = self.calls.get(seen.call_id)
-        if call is None:
+        if call is None and seen.call_id not in self._closed:
             yield from self._begin(seen)
-        elif seen.returned:
+        elif call is not None and seen.returned:
             failed, call.offer_id = call.offer_id, None
             call.place = Place.HELD
             yield PairReturned(call_id=seen.call_id, offer_id=failed, switch_utc_us=seen.switch_utc_us)
@@ -224,6 +225,7 @@ class Book:
     def _caller_gone(self, call: CallerLeg, end: LegEnded) -> Iterable[Input]:
         del self.calls[call.call_id]
         del self._callers[call.leg_id]
+        _remember(self._closed, call.call_id, None)
         yield CallerGone(
             call_id=call.call_id, side=call.hung_up_by, cause=_words(end), switch_utc_us=end.switch_utc_us
         )
@@ -289,17 +291,12 @@ class Book:
     def _leg_ended(self, seen: LegEnded) -> Iterable[Input]:
         if seen.leg_id in self._ended:
             return ()
-        self._remember(seen)
+        _remember(self._ended, seen.leg_id, seen)
         call = self._callers.get(seen.leg_id)
         if call is not None:
             return self._caller_gone(call, seen)
         leg = self._agent_leg(seen.leg_id)
         return () if leg is None else self._agent_gone(leg, seen)
-
-    def _remember(self, seen: LegEnded) -> None:
-        self._ended[seen.leg_id] = seen
-        if len(self._ended) > ENDED_REMEMBERED:
-            self._ended.popitem(last=False)
 
     def _hang_up_asked(self, seen: HangUpAsked) -> Iterable[Input]:
         """Only this tells who hung up: both legs of a pair end with the same cause (ASTERISK.md 8)."""
@@ -337,6 +334,8 @@ class Book:
     # --- the switch's own queue ---
 
     def _fallback_entered(self, seen: FallbackEntered) -> Iterable[Input]:
+        if seen.call_id in self._closed:
+            return
         call = self.calls.get(seen.call_id)
         if call is None:
             call = CallerLeg(call_id=seen.call_id, leg_id=seen.leg_id, line=seen.line)
@@ -427,6 +426,12 @@ class Book:
             agents=tuple(self._agents.values()),
             phones=tuple(PhoneSeen(phone=phone, state=state) for phone, state in self._phones.items()),
         )
+
+
+def _remember(recent: OrderedDict[str, Any], key: str, value: object) -> None:
+    recent[key] = value
+    if len(recent) > ENDED_REMEMBERED:
+        recent.popitem(last=False)
 
 
 def _words(end: LegEnded) -> str:
