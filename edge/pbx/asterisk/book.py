@@ -1,6 +1,6 @@
 """The book: which legs exist and what we asked of them. It folds sightings into inputs, without a socket or a clock.
 
-Sightings may come doubled, late, from either link in any order, and the end of a leg before its beginning: a leg begins
+Sightings may come doubled or late, from the two links in any order, and the end of a leg before its beginning: a leg begins
 once and ends once. It is changed only by the adapter's own task, so a decision here cannot be overtaken.
 """
 

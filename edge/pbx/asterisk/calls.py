@@ -116,9 +116,8 @@ class CallWorker:
 
     def _begin_renewing(self, line: str) -> None:
         call = self._book.calls.get(self._call_id)
-        if call is None or call.place in (Place.CONNECTED, Place.FALLBACK):
-            return  # nobody may put a clock on a conversation
-        call.place = Place.HELD
+        if call is None or call.place is not Place.HELD:
+            return  # nobody may put a clock on a conversation, nor on one that is about to begin
         self._dead_man_seconds = self._hands.dead_man_seconds(line)
         self._renew()
 

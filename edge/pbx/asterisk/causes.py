@@ -24,6 +24,7 @@ _BY_STATUS = {
 _BY_CAUSE = {
     1: Refusal.UNREACHABLE,  # unallocated number
     3: Refusal.UNREACHABLE,  # no route
+    16: Refusal.CLEARED,  # by somebody else, on the switch
     17: Refusal.BUSY,
     20: Refusal.UNREACHABLE,  # subscriber absent
     21: Refusal.REJECTED,
@@ -32,7 +33,7 @@ _BY_CAUSE = {
     38: Refusal.UNREACHABLE,  # network out of order
 }
 _SILENT_STATUS = (408, 480, 487)
-_SILENT_CAUSES = (16, 18, 19)
+_SILENT_CAUSES = (18, 19)
 
 
 def refusal(end: LegEnded, *, rang: bool, cleared: bool) -> Refusal:

@@ -6,7 +6,7 @@ names of queues, interfaces and database keys are those of `dialplans/asterisk/e
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import NamedTuple, Protocol
 
@@ -21,7 +21,7 @@ from edge.pbx.asterisk.ami.wire import text
 
 FAMILY = "edge"
 """Of AstDB: agent/NUMBER = phone and phone/PHONE = number."""
-ALREADY_SO = ("Not there", "Already there", "entry not found")
+ALREADY_SO = ("Not there", "entry not found")
 """Asterisk's words for a no that changes nothing: what was asked for is the case."""
 
 
@@ -33,6 +33,9 @@ class Link(Protocol):
 
     async def list(self, name: str, headers: Mapping[str, str]) -> list[Message]:
         """The events of a list action."""
+
+    def tell(self, name: str, headers: Mapping[str, str], refused: Callable[[], None]) -> None:
+        """Send an action without waiting; `refused` is called if the answer is no."""
 
 
 class Member(NamedTuple):
@@ -80,8 +83,7 @@ class AgentControl:
             await self._remove([m for m in members if m.interface == self._interface(phone)])
             await self._write(f"agent/{agent}", phone)
             await self._write(f"phone/{phone}", agent)
-        await self._join(agent, phone)
-        await self._pause(await self._members_of(agent), None)
+        await self._pause(await self._join(agent, phone), None)
         return phone
 
     async def sign_out(self, agent: str) -> None:
@@ -143,28 +145,41 @@ class AgentControl:
     async def _leave(self, agent: str, members: Sequence[Member]) -> None:
         await self._remove([member for member in members if member.agent == agent])
         if (phone := await self._read(f"agent/{agent}")) is not None:
-            await self._erase(f"phone/{phone}")
-        await self._erase(f"agent/{agent}")
+            await self._link.ask("DBDel", {"Family": FAMILY, "Key": f"agent/{agent}"})
+            if await self._read(f"phone/{phone}") is not None:
+                await self._link.ask("DBDel", {"Family": FAMILY, "Key": f"phone/{phone}"})
 
     async def _remove(self, members: Sequence[Member]) -> None:
         for member in members:
             await self._ask("QueueRemove", {"Queue": member.queue, "Interface": member.interface})
 
-    async def _join(self, agent: str, phone: str) -> None:
+    async def _join(self, agent: str, phone: str) -> list[Member]:
+        """Join every queue that the agent has the skills for; whether it was done is seen from the members afterwards.
+
+        The answers are not waited for: panoramisk takes "Added interface to queue" for the beginning of a list and waits
+        for an end that never comes. Asterisk carries out the actions of one connection in order.
+        """
         skills = self._configuration.agents[agent].skills
+        queues = {
+            QUEUE_PREFIX + name for name, queue in self._configuration.queues.items() if serves(skills, queue)
+        }
         section = self._configuration.phones[phone]
-        for name, queue in sorted(self._configuration.queues.items()):
-            if serves(skills, queue):
-                await self._ask(
-                    "QueueAdd",
-                    {
-                        "Queue": QUEUE_PREFIX + name,
-                        "Interface": interface(phone, section),
-                        "Penalty": "0",
-                        "MemberName": agent,
-                        "StateInterface": state_interface(phone, section),
-                    },
-                )
+        for queue in sorted(queues):
+            member = {
+                "Queue": queue,
+                "Interface": interface(phone, section),
+                "Penalty": "0",
+                "MemberName": agent,
+                "StateInterface": state_interface(phone, section),
+            }
+            self._link.tell("QueueAdd", member, _seen_afterwards)
+        joined = await self._members_of(agent)
+        if missing := sorted(queues - {member.queue for member in joined}):
+            raise RefusedError(
+                f"the switch did not add agent {agent} to {', '.join(missing)}: are its files those of `edge dialplan`, "
+                "and reloaded?"
+            )
+        return joined
 
     async def _pause(self, members: Sequence[Member], reason: str | None) -> None:
         for member in members:
@@ -189,14 +204,15 @@ class AgentControl:
     async def _write(self, key: str, value: str) -> None:
         await self._link.ask("DBPut", {"Family": FAMILY, "Key": key, "Val": value})
 
-    async def _erase(self, key: str) -> None:
-        await self._ask("DBDel", {"Family": FAMILY, "Key": key})
-
     async def _ask(self, name: str, headers: Mapping[str, str]) -> None:
         try:
             await self._link.ask(name, headers)
         except RefusedError as refusal:
             _tolerate(refusal)
+
+
+def _seen_afterwards() -> None:
+    """A refused QueueAdd shows in the list of members."""
 
 
 def _tolerate(refusal: RefusedError) -> None:

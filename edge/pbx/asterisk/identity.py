@@ -14,6 +14,8 @@ from edge.pbx.asterisk.sightings import Caller
 
 LONGEST_NAME = 80
 _LEG_PREFIX = "edge-"
+_LEG_SUFFIX = "-leg"
+"""Closes the id: Bridge() takes unique ids by prefix, and joined leg ...10 for ...1 when that was gone (docs/quirks)."""
 _GREETING_PREFIX = "edge-greeting-"
 _WITHHELD = frozenset(
     {"", "anonymous", "unavailable", "unknown", "<unknown>", "restricted", "withheld", "private"}
@@ -22,13 +24,14 @@ _WITHHELD = frozenset(
 
 def leg_of_offer(offer_id: str) -> str:
     """The channel id of an offer's leg."""
-    return _LEG_PREFIX + offer_id
+    return f"{_LEG_PREFIX}{offer_id}{_LEG_SUFFIX}"
 
 
 def offer_of_leg(leg_id: str) -> str | None:
     """The offer whose leg this is, or None: not ours."""
-    offer_id = leg_id.removeprefix(_LEG_PREFIX)
-    return offer_id if offer_id != leg_id and "." in offer_id else None
+    if not leg_id.startswith(_LEG_PREFIX) or not leg_id.endswith(_LEG_SUFFIX):
+        return None
+    return leg_id[len(_LEG_PREFIX) : -len(_LEG_SUFFIX)]
 
 
 def call_of_offer(offer_id: str) -> str:

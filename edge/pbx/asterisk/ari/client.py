@@ -8,6 +8,7 @@ its errors are those of a web *server*, and its `run()` awaits each handler and 
 from __future__ import annotations
 
 import json
+import warnings
 from base64 import b64encode
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,11 +16,16 @@ from urllib.parse import quote, urljoin
 
 import aiohttp
 import structlog
-from aioari.client import Client
 from aioswagger11.http_client import AsynchronousHttpClient
 
 from edge.errors import LinkError, PermanentError, RefusedError
 from edge.pbx.asterisk.ari.translate import EVENT_TYPES, Request
+
+with warnings.catch_warnings():
+    warnings.simplefilter(
+        "ignore"
+    )  # aioari 0.10.2 has an invalid escape, which Python 3.12 shows at every start
+    from aioari.client import Client
 
 log = structlog.get_logger(__name__)
 

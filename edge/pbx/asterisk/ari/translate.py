@@ -19,7 +19,6 @@ from edge.pbx.asterisk.sightings import (
     CallerEntered,
     CanaryHeard,
     LegAnswered,
-    LegEnded,
     LegRang,
     PlaybackEnded,
     Sighting,
@@ -30,12 +29,12 @@ Event = Mapping[str, Any]
 EVENT_TYPES = (
     "StasisStart",
     "ChannelStateChange",
-    "ChannelDestroyed",
     "PlaybackFinished",
     "ChannelUserevent",
     "ApplicationReplaced",
 )
-"""What we want to hear; the rest is about 10 events a call."""
+"""What we want to hear; the rest is about 10 events a call. Ends of legs are heard on AMI only, because only AMI tells who
+hung up, and what one link tells must not be put in order against the other (ASTERISK.md 2.12)."""
 
 EXTRA_RING_SECONDS = 5
 """The switch's own limit lies behind the engine's, so that only the engine ends an offer while it lives."""
@@ -57,8 +56,8 @@ def display(offer: MakeOffer) -> str:
     """What a phone shows: line, class (999 for an emergency) and how long the caller has waited."""
     minutes, seconds = divmod(max(0, int(offer.waited_seconds)), 60)
     words = ["999"] if offer.tier is Tier.EMERGENCY else []
-    words += [word for word in (offer.line, offer.priority_class) if word not in words]
-    return identity.printable(" ".join(words)) + f" {minutes}:{seconds:02d}"
+    words += [offer.line, offer.priority_class]
+    return identity.printable(" ".join(dict.fromkeys(words))) + f" {minutes}:{seconds:02d}"
 
 
 def originate(offer: MakeOffer, phone: Phone, app: str, caller_leg: str | None) -> Request:
@@ -133,11 +132,6 @@ def _text(source: Any, *path: str) -> str:
     return source if isinstance(source, str) else ""
 
 
-def _number(source: Event, key: str) -> int:
-    value = source.get(key)
-    return value if isinstance(value, int) else 0
-
-
 def stamp(event: Event) -> int | None:
     """The event's time in microseconds of UTC (milliseconds, truncated by Asterisk)."""
     try:
@@ -189,16 +183,6 @@ def _state_change(event: Event) -> Sighting | None:
     return LegRang(offer_id=offer_id, switch_utc_us=stamp(event))
 
 
-def _destroyed(event: Event) -> Sighting:
-    return LegEnded(
-        leg_id=_text(event, "channel", "id"),
-        cause=_number(event, "cause"),
-        status=_number(event, "tech_cause"),
-        words=_text(event, "cause_txt"),
-        switch_utc_us=stamp(event),
-    )
-
-
 def _playback_finished(event: Event) -> Sighting:
     return PlaybackEnded(
         playback_id=_text(event, "playback", "id"),
@@ -214,7 +198,6 @@ def _user_event(event: Event) -> Sighting:
 _READERS = {
     "StasisStart": _stasis_start,
     "ChannelStateChange": _state_change,
-    "ChannelDestroyed": _destroyed,
     "PlaybackFinished": _playback_finished,
     "ChannelUserevent": _user_event,
 }

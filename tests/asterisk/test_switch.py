@@ -1,0 +1,117 @@
+"""The life of the connection: told once when lost, given up when nothing comes through, and heard in order."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from edge.core.inputs import CallPresented, Input, LinkLost
+from edge.errors import LinkError, PermanentError
+from edge.pbx.asterisk import switch
+from edge.pbx.asterisk.settings import AsteriskSettings
+from edge.pbx.asterisk.sightings import Caller, CallerEntered, CanaryHeard
+from edge.pbx.asterisk.switch import AsteriskPbx, CanaryMissed
+from tests.asterisk.site import POLICY
+
+SETTINGS = AsteriskSettings(ari_password="", ami_password="", ami_port=1)
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(switch, "FIRST_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(switch, "LONGEST_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(switch, "CANARY_ANSWER_SECONDS", 0.01)
+
+
+class DeafLink:
+    """An ARI link whose application is dead."""
+
+    async def send_canary(self, nonce: str) -> None:
+        """Accepted, and never heard of again."""
+
+
+def failing(*errors: Exception) -> Callable[[], Awaitable[None]]:
+    """Connections that end like this, one after the other."""
+    left = list(errors)
+
+    async def connection() -> None:
+        raise left.pop(0)
+
+    return connection
+
+
+async def test_outage_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often reconnecting fails, the engine hears one LinkLost, and a wrong password ends it all."""
+    pbx, posted = AsteriskPbx(SETTINGS, POLICY), list[Input]()
+    ends = (LinkError("first"), LinkError("second"), LinkError("third"), PermanentError("password"))
+    monkeypatch.setattr(pbx, "_one_connection", failing(*ends))
+    with pytest.raises(PermanentError):
+        await pbx.run(posted.append)
+    assert posted == [LinkLost(link="asterisk", error="first")]
+
+
+async def test_absent_asterisk_is_tried_again() -> None:
+    """Nothing listens there: one LinkLost with a clear error, and no end."""
+    pbx, posted = AsteriskPbx(SETTINGS, POLICY), list[Input]()
+    told = asyncio.Event()
+
+    def post(given: Input) -> None:
+        posted.append(given)
+        told.set()
+
+    run = asyncio.create_task(pbx.run(post))
+    async with asyncio.timeout(5):
+        await told.wait()
+    assert run.done() is False
+    run.cancel()
+    await asyncio.gather(run, return_exceptions=True)
+    (lost,) = posted
+    assert isinstance(lost, LinkLost)
+    assert "Is Asterisk running?" in lost.error
+
+
+async def test_second_missed_canary_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An application that is open and dead twice in a row needs a new process."""
+    pbx = AsteriskPbx(SETTINGS, POLICY)
+
+    async def connection() -> None:
+        await pbx._send_canary(DeafLink())  # type: ignore[arg-type]
+
+    monkeypatch.setattr(pbx, "_one_connection", connection)
+    with pytest.raises(LinkError, match="2 canaries missed") as raised:
+        await pbx.run(lambda given: None)
+    assert isinstance(raised.value, CanaryMissed) is False
+
+
+async def test_canary_that_is_heard_is_no_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The nonce comes back through the path of every event."""
+    pbx = AsteriskPbx(SETTINGS, POLICY)
+
+    class Echo:
+        async def send_canary(self, nonce: str) -> None:
+            pbx._see(CanaryHeard(nonce=nonce))
+
+    await pbx._send_canary(Echo())  # type: ignore[arg-type]
+    assert pbx._canaries_missed == 0
+
+
+async def test_nothing_is_told_before_reconciled() -> None:
+    """What is heard while looking is kept back, so that the engine never sees it before the snapshot."""
+    pbx, posted = AsteriskPbx(SETTINGS, POLICY), list[Input]()
+    pbx._post = posted.append
+    arrival = CallerEntered(
+        call_id="c-1",
+        leg_id="1.1",
+        line="routine",
+        caller=Caller(),
+        returned=False,
+        joined_utc_us=None,
+        switch_utc_us=None,
+    )
+    pbx._backlog = []
+    pbx._see(arrival)
+    before = list(posted)
+    backlog, pbx._backlog = pbx._backlog, None
+    for sighting in backlog:
+        pbx._see(sighting)
+    assert (before, [type(each) for each in posted]) == ([], [CallPresented])
