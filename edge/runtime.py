@@ -11,7 +11,7 @@ from edge.clock import boot_id, clock_quality
 from edge.core.engine import Engine
 from edge.core.inputs import Input, Started, Stopping, Woken
 from edge.core.model import NANOSECONDS, Policy
-from edge.core.state import State, rebase, replay
+from edge.core.state import State, replay
 from edge.ledger.codec import decode_state, encode_state
 from edge.ledger.executor import CommitExecutor
 from edge.ports import Clock, Ledger, LedgerError, Pbx, read_all
@@ -36,8 +36,8 @@ class InboxFullError(Exception):
     """The engine cannot keep up with what is told to it."""
 
 
-def recall(ledger: Ledger, clock: Clock) -> State:
-    """The open state as the ledger has it: the newest checkpoint and the facts after it, on this boot's clock."""
+def recall(ledger: Ledger) -> State:
+    """The open state as the ledger has it: the newest checkpoint and the facts after it."""
     state = State()
     checkpoint = ledger.load_checkpoint()
     if checkpoint is not None:
@@ -45,10 +45,7 @@ def recall(ledger: Ledger, clock: Clock) -> State:
             state = decode_state(checkpoint[1], State)
         except LedgerError as error:
             log.warning("checkpoint not usable: all facts are read", error=str(error))
-    replay(read_all(ledger, after=state.sequence), state)
-    if state.boot_id and state.boot_id != boot_id():
-        state = rebase(state, clock.now())
-    return state
+    return replay(read_all(ledger, after=state.sequence), state)
 
 
 class Runtime:
@@ -60,7 +57,7 @@ class Runtime:
         self._clock = clock
         self._pbx = pbx
         self._policy = policy
-        self.engine = Engine(policy, recall(ledger, clock))
+        self.engine = Engine(policy, recall(ledger))
         self._recorder = Recorder(executor, pbx.perform, self.post)
         self._inbox: deque[Input] = deque()
         self._arrived = asyncio.Event()

@@ -847,7 +847,11 @@ class Engine:
     def _inspect(self, call: Call) -> None:
         self._because(f"call {call.call_id} is neither seen connected nor seen ended: looking where it is")
         self._ask(effects.Inspect(call_id=call.call_id, offer_id=call.claimed_by or ""))
-        self._alarms.set(("call", call.call_id), self._now.plus(self.policy.connect_seconds))
+        left_seconds = self._now.since(call.agent_left_at) if call.agent_left_at is not None else 0.0
+        again_seconds = max(
+            self.policy.connect_seconds, left_seconds
+        )  # ever more rarely: they may talk to a third party
+        self._alarms.set(("call", call.call_id), self._now.plus(again_seconds))
 
     # ------------------------------------------------------------------ matching
 
@@ -928,10 +932,12 @@ class Engine:
         passed_over: int,
         waited_seconds: float,
     ) -> str:
-        able = len(candidates.able(skills))
+        able, asked = len(candidates.able(skills)), len(candidates.askable(call, skills))
         whom = (
-            "the only free agent" if able == 1 else f"of {able} free agents the best skilled, idle longest"
-        ) + (f" with {', '.join(skills)}" if skills else "")
+            "the only free agent" if asked == 1 else f"of {asked} free agents the best skilled, idle longest"
+        )
+        whom += f" with {', '.join(skills)}" if skills else ""
+        whom += f" but for {able - asked} who refused a call just now" if able > asked else ""
         ahead = (
             f"; {passed_over} ahead wait for other agents" if passed_over else "; next in order of service"
         )

@@ -112,12 +112,16 @@ class Candidates:
 
     def best(self, call: Call, skills: Collection[str]) -> AgentRecord | None:
         """The best skill level first, within it the agent who has been idle longest."""
+        return min(self.askable(call, skills), key=lambda record: self._rank(record, skills), default=None)
+
+    def askable(self, call: Call, skills: Collection[str]) -> list[AgentRecord]:
+        """Free agents who may be asked now: who refused this call only when nobody else could take it."""
         able = [record for record in self._free if self._has(record, skills)]
         able = [record for record in able if not self._rests(record, call)]
         willing = [record for record in able if not self._remembers_refusal(record, call)]
         if not willing and able and self._another_may(call, skills):
-            return None
-        return min(willing or able, key=lambda record: self._rank(record, skills), default=None)
+            return []
+        return willing or able
 
     def able(self, skills: Collection[str]) -> list[AgentRecord]:
         """Free agents with these skills."""

@@ -154,7 +154,11 @@ def apply(state: State, entry: facts.Entry) -> None:
     """Fold one fact. Raises `IllegalFactError`, with `state` unchanged, when the tables do not allow it."""
     if entry.sequence != state.sequence + 1:
         raise IllegalFactError(f"fact {entry.sequence} does not follow fact {state.sequence}")
+    record = state.agents.get(getattr(entry.fact, "agent", None) or "")
+    before = None if record is None else record.state
     _FOLDS[type(entry.fact)](state, entry.fact, entry.at)
+    if record is not None and record.state is not before:
+        record.since = entry.at
     state.sequence, state.latest_at = entry.sequence, entry.at
 
 
@@ -288,7 +292,7 @@ def _offer_made(state: State, fact: facts.OfferMade, at: Instant) -> None:
         made_at=at,
         ring_seconds=fact.ring_seconds,
     )
-    record.activity, record.offer_id, record.since = Activity.OFFERED, fact.offer_id, at
+    record.activity, record.offer_id = Activity.OFFERED, fact.offer_id
 
 
 def _offer_rang(state: State, fact: facts.OfferRang, at: Instant) -> None:
@@ -304,7 +308,7 @@ def _offer_answered(state: State, fact: facts.OfferAnswered, at: Instant) -> Non
     _forget_live(call, fact.offer_id)
     call.claimed_by, call.claimed_at, call.agent = fact.offer_id, at, fact.agent
     record = state.agents[fact.agent]
-    record.activity, record.since = Activity.TALKING, at
+    record.activity = Activity.TALKING
     record.rest_since = record.rest_outcome = None
 
 
@@ -313,7 +317,7 @@ def _offer_withdrawn(state: State, fact: facts.OfferWithdrawn, at: Instant) -> N
     offer.withdrawn_at, offer.outcome = at, fact.outcome
     record = state.agents[fact.agent]
     if record.activity is Activity.TALKING:  # an answered leg that never reached its caller
-        record.activity, record.since = Activity.OFFERED, at
+        record.activity = Activity.OFFERED
     _note_refusal(state, fact, fact.outcome, at)
     _take_off_call(state, fact)
 
@@ -327,7 +331,6 @@ def _offer_ended(state: State, fact: facts.OfferEnded, at: Instant) -> None:
     record = state.agents[fact.agent]
     if record.offer_id == fact.offer_id:
         record.activity, record.offer_id = Activity.IDLE, None
-        record.since = at
         if fact.outcome is OfferOutcome.ANSWERED:
             record.idle_since = at
     _note_refusal(state, fact, fact.outcome, at)
@@ -420,7 +423,7 @@ def _known(state: State, agent: str) -> AgentRecord:
 
 def _agent_signed_in(state: State, fact: facts.AgentSignedIn, at: Instant) -> None:
     record = _record(state, fact.agent, at)
-    record.phone, record.since = fact.phone, at
+    record.phone = fact.phone
     record.rest_since = record.rest_outcome = None
     if record.activity is Activity.IDLE:
         record.idle_since = at
@@ -428,34 +431,34 @@ def _agent_signed_in(state: State, fact: facts.AgentSignedIn, at: Instant) -> No
 
 def _agent_signed_out(state: State, fact: facts.AgentSignedOut, at: Instant) -> None:
     record = _record(state, fact.agent, at)
-    record.phone, record.not_ready_reason, record.since = None, None, at
+    record.phone = record.not_ready_reason = None
     if record.activity is Activity.WRAP_UP:
         record.activity, record.wrap_up_until = Activity.IDLE, None
 
 
 def _agent_became_ready(state: State, fact: facts.AgentBecameReady, at: Instant) -> None:
     record = _record(state, fact.agent, at)
-    record.not_ready_reason, record.since, record.idle_since = None, at, at
+    record.not_ready_reason, record.idle_since = None, at
     record.rest_since = record.rest_outcome = None
 
 
 def _agent_became_not_ready(state: State, fact: facts.AgentBecameNotReady, at: Instant) -> None:
     record = _record(state, fact.agent, at)
-    record.not_ready_reason, record.since = fact.reason, at
+    record.not_ready_reason = fact.reason
 
 
 def _wrap_up_started(state: State, fact: facts.WrapUpStarted, at: Instant) -> None:
     record = _known(state, fact.agent)
     if record.activity is not Activity.IDLE:
         raise IllegalFactError(f"WrapUpStarted while agent {fact.agent} is {record.activity}")
-    record.activity, record.wrap_up_until, record.since = Activity.WRAP_UP, at.plus(fact.seconds), at
+    record.activity, record.wrap_up_until = Activity.WRAP_UP, at.plus(fact.seconds)
 
 
 def _wrap_up_ended(state: State, fact: facts.WrapUpEnded, at: Instant) -> None:
     record = _known(state, fact.agent)
     if record.activity is not Activity.WRAP_UP:
         raise IllegalFactError(f"WrapUpEnded while agent {fact.agent} is {record.activity}")
-    record.activity, record.wrap_up_until, record.since, record.idle_since = Activity.IDLE, None, at, at
+    record.activity, record.wrap_up_until, record.idle_since = Activity.IDLE, None, at
 
 
 def _phone_changed(state: State, fact: facts.PhoneChanged, at: Instant) -> None:  # noqa: ARG001

@@ -125,13 +125,14 @@ class Room:
         )
 
     def wait(self, seconds: float) -> None:
-        """Let time pass; the engine is woken at each of its deadlines, and once at the end."""
+        """Let time pass; the engine is woken at each of its deadlines. At no other instant has it anything to do."""
         until = self.now.plus(seconds)
         while (at := self.engine.next_deadline()) is not None and at.monotonic_ns <= until.monotonic_ns:
             self.now = at
             self.tell(inputs.Woken())
         self.now = until
-        self.tell(inputs.Woken())
+        step = self.tell(inputs.Woken())
+        assert (step.entries, step.effects) == ((), ())
 
     def restart(self, **changes: Any) -> None:
         """The daemon is killed and comes back with what the ledger has, and maybe another policy."""

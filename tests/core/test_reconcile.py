@@ -158,7 +158,7 @@ def test_losing_a_second_link_does_not_shorten_the_blindness() -> None:
     room = Room("ann 101")
     play(room, BEFORE["waiting"])
     lost_at = room.now
-    play(room, "link lost\nwait 10\nlink lost\nkilled\nwait 1\nseen")
+    play(room, "link lost\nwait 10\nann phone busy\nlink lost\nkilled\nwait 1\nseen")
     (ended,) = room.recorded(facts.CallEnded)
     assert ended.unseen_since == lost_at
 

@@ -525,6 +525,18 @@ ORDER: Scenarios = {
         wait 2 -> ring ann for e1
         """,
     ),
+    "nor while the 999 alone is kept from that agent": (
+        ONE,
+        """
+        e1 calls 999 -> serve e1, ring ann for e1
+        ann rejects
+        c1 calls 101 -> serve c1
+        ann not ready
+        ann ready
+        = c1 waiting; ann ready
+        wait 2 -> ring ann for e1
+        """,
+    ),
     "a 101 goes to an agent who cannot take the waiting 999": (
         ("ann 101",),
         """

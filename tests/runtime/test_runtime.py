@@ -86,6 +86,7 @@ class ScriptedSwitch:
                         offer_id=effect.offer_id, refusal=Refusal.CLEARED, side=Side.AGENT, cause="16"
                     )
                 )
+                self.post(inputs.CallerGone(call_id=effect.call_id, side=Side.AGENT, cause="16"))
             case _:
                 pass
         self._wake.set()
@@ -146,9 +147,9 @@ async def test_a_call_is_served_and_recorded(tmp_path: Path) -> None:
         "OfferRang",
         "OfferAnswered",
         "CallConnected",
-        "CallEnded",
         "OfferEnded",
         "WrapUpStarted",
+        "CallEnded",
         "WrapUpEnded",
         "DaemonStopped",
     ]
@@ -220,7 +221,7 @@ async def test_a_checkpoint_and_the_facts_after_it_are_the_state(
     await running
 
     assert ledger.load_checkpoint() is not None
-    assert recall(ledger, SystemClock()) == replay(read_all(ledger)) == runtime.engine.state
+    assert recall(ledger) == replay(read_all(ledger)) == runtime.engine.state
 
 
 def test_another_boot_keeps_durations() -> None:

@@ -58,7 +58,7 @@ class World:
 
     # what the engine hears and asks
 
-    def _hear(self, given: inputs.Input) -> None:
+    def _hear(self, given: inputs.Input) -> Step:
         step = self.engine.step(given, self.now)
         self.entries += step.entries
         self.heard.append((given, self.now, step))
@@ -66,6 +66,7 @@ class World:
         if self.linked or isinstance(given, inputs.Reconciled):
             for effect, _ in step.effects:
                 self._perform(effect)
+        return step
 
     def _say(self, given: inputs.Input) -> None:
         if self.linked:
@@ -209,12 +210,14 @@ class World:
         self.said.append(self.said[index])
 
     def wait(self, seconds: float) -> None:
-        """Time passes; the engine is woken when it asked to be."""
+        """Time passes; the engine is woken when it asked to be, and has nothing to do at any other instant."""
         until = self.now.plus(seconds)
         while (at := self.engine.next_deadline()) is not None and at.monotonic_ns <= until.monotonic_ns:
             self.now = at
             self._hear(inputs.Woken())
         self.now = until
+        step = self._hear(inputs.Woken())
+        assert (step.entries, step.effects) == ((), ())
 
     def lose_link(self) -> None:
         """Nothing is heard and nothing can be asked until the next look."""
