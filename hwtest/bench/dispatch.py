@@ -11,9 +11,10 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from edge.core.facts import Entry
 from edge.ledger.store import open_reader
-from edge.ports import read_all
-from hwtest.bench.facts import offers_in_announcement
+from hwtest.bench.facts import Stages, dispatch_stages, offers_in_announcement
+from hwtest.bench.ledger import entries_after
 from hwtest.bench.readings import dispatch_latencies
 from hwtest.bench.results import (
     Block,
@@ -25,7 +26,9 @@ from hwtest.bench.results import (
     null_test,
     unmeasured,
 )
-from hwtest.bench.rig import OURS, PLAIN_QUEUE, Rig, RigError, Stretch
+from hwtest.bench.rig import OURS, PLAIN_QUEUE, Measured, Rig, RigError, Stretch
+from hwtest.capture import Record
+from hwtest.statistics import percentile
 from hwtest.useragent.call import IncomingCall
 
 RING_SECONDS = 0.015
@@ -33,10 +36,13 @@ TALK_SECONDS = (0.02, 1.02)
 """Drawn anew for each call over a whole period of app_queue's poll (1 s), so that agents become free at every phase of it.
 With short or regular conversations the rig would lock to the poll and app_queue would look worse than it is: 900 ms
 instead of 500 at the median."""
+REFILL_SECONDS = (0.0, 1.0)
+"""After an answer; at once, callers would join at app_queue's own ticks and poll in step with each other."""
 ORDER = (OURS, PLAIN_QUEUE, PLAIN_QUEUE, OURS)
 _SECONDS_PER_SAMPLE = 3.0
 _REJOIN_SECONDS = 15.0
 MOST_OF_MEDIAN = 1 / 50
+GREETING_LINE = "101"
 LEAST_IN_ANNOUNCEMENT = 0.9
 MOST_OF_TAIL = 1 / 5
 
@@ -60,34 +66,40 @@ class Plan:
         return max(2, -(-samples // (2 * self.rounds)))
 
 
-async def measure_announcement(rig: Rig, plan: Plan) -> Outcome:
-    """As `measure`, on a line with a greeting; the ledger says how many offers went out while it played."""
+async def measure(rig: Rig, plan: Plan) -> Outcome:
+    """The blocks of one population, and what they say."""
+    blocks, ours = list[Block](), list[Record]()
+    await rig.staff(plan.agents)
     reader = open_reader(rig.lab.ledger)
     try:
         before = reader.last_sequence()
-        outcome = await measure(rig, plan)
-        during, offers = offers_in_announcement(read_all(reader, before))
+        for number, system in enumerate(ORDER * plan.rounds, 1):
+            measured = await _Block(rig, plan, system).measure()
+            records = measured.taken.records
+            ours += records if system == OURS else []
+            blocks.append(measured.block(plan.name, system, dispatch_latencies(records, rig.agent_ports)))
+            rig.progress(f"{plan.name} block {number}/{4 * plan.rounds} {_in_words(blocks[-1])}")
+        entries = entries_after(reader, before)
     finally:
         reader.close()
-    if not offers or during / offers < LEAST_IN_ANNOUNCEMENT:
-        return Outcome(
-            not_measured(plan.name, f"the greeting played at {during} of {offers} offers only"),
-            outcome.blocks,
+    return _judge(plan, blocks, entries, dispatch_stages(ours, entries, rig.agent_ports))
+
+
+def _judge(plan: Plan, blocks: list[Block], entries: list[Entry], stages: Stages) -> Outcome:
+    made = figures(plan.name, blocks)
+    if stages.sight:
+        sight, carried = percentile(stages.sight, 0.5), percentile(stages.carried, 0.5)
+        made[1].notes.append(
+            f"p50 from the BYE to the decision {sight:.1f} ms, from it (commit, ARI, switch) to the INVITE {carried:.1f} ms"
         )
-    outcome.figures[1].notes.append(f"the greeting played at {during} of {offers} offers")
-    return outcome
-
-
-async def measure(rig: Rig, plan: Plan) -> Outcome:
-    """The blocks of one population, and what they say."""
-    outcome = Outcome()
-    await rig.staff(plan.agents)
-    for number, system in enumerate(ORDER * plan.rounds, 1):
-        block = await _Block(rig, plan, system).measure()
-        outcome.blocks.append(block)
-        rig.progress(f"{plan.name} block {number}/{4 * plan.rounds} {_in_words(block)}")
-    outcome.figures = figures(plan.name, outcome.blocks)
-    return outcome
+    if plan.line != GREETING_LINE:
+        return Outcome(made, blocks)
+    during, offers = offers_in_announcement(entries)
+    greeted = f"the greeting played at {during} of {offers} offers"
+    if during < LEAST_IN_ANNOUNCEMENT * offers or not offers:
+        return Outcome(not_measured(plan.name, f"{greeted} only"), blocks)
+    made[1].notes.append(greeted)
+    return Outcome(made, blocks)
 
 
 def figures(name: str, blocks: Sequence[Block]) -> list[Figure]:
@@ -130,7 +142,7 @@ class _Block:
         self._enough = asyncio.Event()
         self._dice = random.Random(f"{plan.name} {system}")
 
-    async def measure(self) -> Block:
+    async def measure(self) -> Measured:
         """Fill, measure, and leave nobody behind."""
         await self._rig.serve_for(self._system)
         with self._rig.behaviour(self._serve):
@@ -140,8 +152,8 @@ class _Block:
                 self._enough.set()
                 await self._rig.clear()
 
-    async def _measure(self) -> Block:
-        await self._rig.fill(self._line, self._plan.waiting + self._plan.agents)
+    async def _measure(self) -> Measured:
+        await self._rig.fill(self._line, self._plan.waiting + 2 * self._plan.agents)
         try:
             await asyncio.wait_for(self._all_talk.wait(), _REJOIN_SECONDS)
         except TimeoutError:
@@ -155,9 +167,7 @@ class _Block:
             await asyncio.wait_for(self._enough.wait(), self._wanted * _SECONDS_PER_SAMPLE + _REJOIN_SECONDS)
         except TimeoutError:
             fault = f"only {self._served} of {self._wanted} calls served in time"
-        measured = await stretch.end(fault)
-        samples = dispatch_latencies(measured.taken.records, self._rig.agent_ports)
-        return measured.block(self._plan.name, self._system, samples)
+        return await stretch.end(fault)
 
     async def _serve(self, call: IncomingCall) -> None:
         call.ring()
@@ -170,10 +180,15 @@ class _Block:
         if not self._begin.is_set():
             await self._begin.wait()
         elif not self._enough.is_set():
-            self._rig.call(self._line)  # the one just taken left a place
+            self._rig.callers.later(self._dice.uniform(*REFILL_SECONDS), self._refill)
         if await call.lasts(self._dice.uniform(*TALK_SECONDS)) and not self._enough.is_set():
             self._count()
             await call.hang_up()
+
+    def _refill(self) -> None:
+        """Somebody new joins for the one who was served."""
+        if not self._enough.is_set():
+            self._rig.call(self._line)
 
     def _count(self) -> None:
         self._served += 1

@@ -18,7 +18,7 @@ from edge.core.facts import (
     OfferMade,
 )
 from hwtest.bench.numbers import comparable
-from hwtest.bench.readings import firsts, is_new_call
+from hwtest.bench.readings import dispatches, firsts, is_new_call
 from hwtest.capture import Record
 
 STANDS_FOR = {
@@ -178,3 +178,28 @@ def offers_in_announcement(entries: Iterable[Entry]) -> tuple[int, int]:
                 offers += 1
                 during += call_id in hearing
     return during, offers
+
+
+class Stages(NamedTuple):
+    """A dispatch in two parts, in milliseconds."""
+
+    sight: list[float]
+    """From the agent's BYE to the fact `OfferMade`: seeing the hang-up and deciding."""
+    carried: list[float]
+    """From that fact to the INVITE: commit, request to the switch, and the switch itself."""
+
+
+def dispatch_stages(
+    records: Iterable[Record], entries: Iterable[Entry], agent_ports: Collection[int]
+) -> Stages:
+    """The parts of each dispatch whose offer the ledger knows."""
+    made = {
+        entry.fact.call_id: entry.at.utc_us * 1000 for entry in entries if isinstance(entry.fact, OfferMade)
+    }
+    stages = Stages([], [])
+    for free_ns, offer in dispatches(records, agent_ports):
+        at = made.get(offer.edge_call or "")
+        if at is not None and free_ns <= at <= offer.stamp_ns:  # otherwise another offer of the same call
+            stages.sight.append((at - free_ns) / 1e6)
+            stages.carried.append((offer.stamp_ns - at) / 1e6)
+    return stages

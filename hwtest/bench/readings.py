@@ -23,16 +23,19 @@ def is_new_call(record: Record, ports: Collection[int]) -> bool:
     return record.label == "INVITE" and not record.in_dialog and record.destination_port in ports
 
 
-def dispatch_latencies(records: Iterable[Record], agent_ports: Collection[int]) -> list[float]:
-    """From each BYE an agent's phone sent to the next INVITE that rings the same phone."""
+def dispatches(records: Iterable[Record], agent_ports: Collection[int]) -> Iterator[tuple[int, Record]]:
+    """When an agent's phone sent BYE, and the next INVITE that rings the same phone."""
     free_since = dict[int, int]()
-    samples = []
     for record in firsts(records):
         if record.label == "BYE" and record.source_port in agent_ports:
             free_since[record.source_port] = record.stamp_ns
         elif is_new_call(record, agent_ports) and record.destination_port in free_since:
-            samples.append(_milliseconds(free_since.pop(record.destination_port), record.stamp_ns))
-    return samples
+            yield free_since.pop(record.destination_port), record
+
+
+def dispatch_latencies(records: Iterable[Record], agent_ports: Collection[int]) -> list[float]:
+    """From each BYE an agent's phone sent to the next INVITE that rings the same phone."""
+    return [_milliseconds(free_ns, offer.stamp_ns) for free_ns, offer in dispatches(records, agent_ports)]
 
 
 def offer_latencies(

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from edge.core.facts import CallEnded, Entry
 from edge.ledger.store import SqlReader, open_reader
-from edge.ports import read_all
 from hwtest.bench.facts import STANDS_FOR, Comparison, compare_facts
+from hwtest.bench.ledger import entries_after
 from hwtest.bench.results import Figure, Outcome, unmeasured
 from hwtest.bench.rig import OURS, Rig, Stretch
 from hwtest.statistics import percentile, summarise
@@ -77,7 +77,7 @@ async def _entries(reader: SqlReader, before: int, calls: int) -> Sequence[Entry
     """Everything after `before`, once every call has ended in the ledger, or it is clear that one will not."""
     deadline = time.monotonic() + _LEDGER_SECONDS
     while True:
-        entries = list(read_all(reader, before))
+        entries = entries_after(reader, before)
         ended = sum(isinstance(entry.fact, CallEnded) for entry in entries)
         if ended >= calls or time.monotonic() > deadline:
             return entries

@@ -52,15 +52,14 @@ def measurements(samples: int) -> list[Measurement]:
             plain_samples=round(wanted * PLAIN_SHARE),
             rounds=rounds,
         )
-        measure = dispatch.measure if line == QUIET else dispatch.measure_announcement
         return Measurement(
-            name, lambda rig: measure(rig, plan), lambda why: dispatch.not_measured(plan.name, why)
+            name, lambda rig: dispatch.measure(rig, plan), lambda why: dispatch.not_measured(plan.name, why)
         )
 
     return [
         dispatching("dispatch-20", "20 waiting", 20, AGENTS, samples),
         dispatching("dispatch-200", "200 waiting", 200, AGENTS, samples),
-        dispatching("announcement", "announcement plays", 6, AGENTS, samples, "101"),
+        dispatching("announcement", "announcement plays", 6, AGENTS, samples, dispatch.GREETING_LINE),
         dispatching("one-agent", "20 waiting, one agent", 20, 1, few),
         Measurement(
             "idle", lambda rig: idle.measure(rig, idle.Plan(samples=fair, rounds=rounds)), idle.not_measured

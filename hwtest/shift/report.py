@@ -1,5 +1,6 @@
 """The summary of a shift, for a person."""
 
+from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -7,22 +8,18 @@ from rich.text import Text
 from edge.views.shift import Summary
 from hwtest.shift.run import Result
 
-_COLUMNS = (
-    "queue",
-    "offered",
-    "answered",
-    "abandoned",
-    "mean s",
-    "median s",
-    "p90 s",
-    "longest s",
-    "in time",
-)
+_COLUMNS = ("queue", "offered", "answered", "abandoned", "mean", "median", "p90", "longest", "in time")
 
 
 def render(result: Result) -> RenderableType:
     """The figures by queue, and the verdict."""
-    table = Table(title="The shift", title_justify="left")
+    table = Table(
+        title="The shift (waits in seconds)",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        collapse_padding=True,
+    )
     for column in _COLUMNS:
         table.add_column(column, justify="left" if column == "queue" else "right")
     for name, summary in result.queues.items():
@@ -42,7 +39,7 @@ def _figures(summary: Summary) -> list[str]:
 def _service_level(summary: Summary) -> str:
     if summary.service_level is None:
         return "-"
-    return f"{summary.service_level:.0%} < {summary.target_seconds:g} s"
+    return f"{summary.service_level:.0%} <{summary.target_seconds:g}s"
 
 
 def _notes(result: Result) -> list[str]:

@@ -120,7 +120,7 @@ class AgentPhone:
 
     def _receive(self, call: IncomingCall) -> None:
         self.calls.append(call)
-        if any(other is not call for other in self.agent.calls.values()):
+        if any(other is not call and not other.leaving for other in self.agent.calls.values()):
             call.reject(_BUSY)
             return
         task = asyncio.create_task(self._behave(call))

@@ -68,6 +68,11 @@ class Call:
         self._reinviting = False
         self._saying_bye = False
 
+    @property
+    def leaving(self) -> bool:
+        """Whether we have said goodbye and only wait for the other side to confirm it."""
+        return self._saying_bye and self.state is not CallState.ENDED
+
     # Waiting
 
     async def until(self, condition: Callable[[], bool], within_seconds: float) -> None:

@@ -9,8 +9,9 @@ from typing import Any, get_args
 import pytest
 
 from edge.core import facts, inputs
-from edge.core.engine import OUTCOME_OF_REFUSAL, Engine
+from edge.core.engine import Engine
 from edge.core.model import CallState, ClockState, Instant, OfferState, Refusal
+from edge.core.service import OUTCOME_OF_REFUSAL
 from edge.core.state import _FOLDS, IllegalFactError, State, apply, rebase, replay
 from edge.core.transitions import (
     CALL_DEADLINES,

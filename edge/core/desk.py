@@ -1,0 +1,133 @@
+"""The desk: what every part of the engine writes on. It records facts, asks for effects, and keeps the two derived indexes.
+
+Rule 1: everything that the engine knows is in `State`, and only facts change it (`_record`).
+The order of service and the alarms are derived from the state: each fact brings them up to date with what it touched.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edge.core import effects, facts
+from edge.core.alarms import AlarmClock
+from edge.core.model import CallState, Instant, Policy
+from edge.core.ordering import WaitingOrder, place_of
+from edge.core.state import AgentRecord, Call, Offer, State, apply
+from edge.core.transitions import CALL_DEADLINES, OFFER_DEADLINES, Deadline
+
+
+class Desk:
+    """State, policy, and the step that is being written."""
+
+    def __init__(self, policy: Policy, state: State | None = None) -> None:
+        """Go on from `state` (replayed from the ledger), or from nothing."""
+        self.policy = policy
+        self.state = State() if state is None else state
+        self._order = WaitingOrder()
+        self._alarms = AlarmClock()
+        self._entries: list[facts.Entry] = []
+        self._effects: list[tuple[effects.Effect, int]] = []
+        self._reasons: list[str] = []
+        self._reason = ""
+        self._now = Instant(0, 0)
+        self._switch_utc_us: int | None = None
+        self._build_indexes()
+
+    def _build_indexes(self) -> None:
+        self._order, self._alarms = WaitingOrder(), AlarmClock()
+        for call in self.state.calls.values():
+            self._index_call(call)
+        for offer in self.state.offers.values():
+            self._arm_offer(offer)
+        for record in self.state.agents.values():
+            self._arm_wrap_up(record)
+
+    def _because(self, reason: str) -> None:
+        """The sentence for what is recorded from here on."""
+        self._reason = reason
+        self._reasons.append(reason)
+
+    def _record(self, fact: facts.Fact) -> None:
+        entry = facts.Entry(
+            sequence=self.state.sequence + 1,
+            at=self._now,
+            fact=fact,
+            reason=self._reason,
+            clock=self.state.clock,
+            switch_utc_us=self._switch_utc_us,
+        )
+        apply(self.state, entry)
+        self._entries.append(entry)
+        self._keep_indexes(fact)
+
+    def _ask(self, effect: effects.Effect) -> None:
+        self._effects.append((effect, self.state.sequence))
+
+    def _keep_indexes(self, fact: facts.Fact) -> None:
+        """Order of service and alarms are derived from the state; bring them up to date with what the fact touched."""
+        call_id = getattr(fact, "call_id", None)
+        if call_id is not None:
+            call = self.state.calls.get(call_id)
+            if call is None:
+                self._order.discard(call_id)
+                self._alarms.cancel(("call", call_id))
+            else:
+                self._index_call(call)
+        offer_id = getattr(fact, "offer_id", None)
+        if offer_id is not None:
+            offer = self.state.offers.get(offer_id)
+            if offer is None:
+                self._alarms.cancel(("offer", offer_id))
+            else:
+                self._arm_offer(offer)
+        agent = getattr(fact, "agent", None)
+        if agent in self.state.agents:
+            self._arm_wrap_up(self.state.agents[agent])
+
+    def _index_call(self, call: Call) -> None:
+        if self._is_waiting(call):
+            self._order.add(place_of(call, self.policy))
+        else:
+            self._order.discard(call.call_id)
+        self._arm(("call", call.call_id), call, CALL_DEADLINES.get(call.state))
+
+    def _is_waiting(self, call: Call) -> bool:
+        """Whether it takes part in matching. What a new configuration dropped serves nobody (see `_serve`)."""
+        return call.state is CallState.WAITING and self._is_configured(call)
+
+    def _is_configured(self, call: Call) -> bool:
+        return call.line in self.policy.lines and call.queue in self.policy.queues
+
+    def _arm_offer(self, offer: Offer) -> None:
+        self._arm(("offer", offer.offer_id), offer, OFFER_DEADLINES.get(offer.state))
+
+    def _arm(self, key: tuple[str, str], thing: Any, deadline: Deadline | None) -> None:
+        since = None if deadline is None else getattr(thing, deadline.since)
+        if deadline is None or since is None:
+            self._alarms.cancel(key)
+            return
+        seconds = getattr(thing, deadline.seconds, None)
+        if seconds is None:
+            seconds = getattr(self.policy, deadline.seconds)
+        self._alarms.set(key, since.plus(seconds))
+
+    def _arm_wrap_up(self, record: AgentRecord) -> None:
+        key = ("agent", record.agent)
+        if record.wrap_up_until is None:
+            self._alarms.cancel(key)
+        else:
+            self._alarms.set(key, record.wrap_up_until)
+
+    def _check(self) -> None:
+        """Every open call is in exactly one place, whatever was decided. A failure here stops the daemon, not the callers."""
+        for entry in self._entries:
+            call = self.state.calls.get(getattr(entry.fact, "call_id", ""))
+            if call is None:
+                continue
+            assert self._is_waiting(call) == (call.call_id in self._order), (
+                f"{call.call_id} {call.state}: place in the order"
+            )
+            assert (call.state is CallState.OFFERED) == bool(call.live_offers), f"{call.call_id}: offers"
+            assert (call.state in (CallState.CONNECTING, CallState.TALKING)) == bool(call.claimed_by), (
+                f"{call.call_id}: claim"
+            )

@@ -1,0 +1,166 @@
+"""Reconciling: what the ledger says was meant, what the switch says is; the difference is the work to do.
+
+One path for cold start, reconnect and crash. Nobody is hung up who talks, and nobody who waits loses the place.
+"""
+
+from __future__ import annotations
+
+from edge.core import effects, facts, inputs
+from edge.core.model import (
+    CallOutcome,
+    CallState,
+    Instant,
+    OfferOutcome,
+    OfferState,
+    Side,
+)
+from edge.core.service import Service
+from edge.core.state import Call, Offer
+
+
+class Reconciling(Service):
+    """Takes one `Reconciled` and settles every call, offer and agent."""
+
+    def _reconcile(self, seen: inputs.Reconciled) -> None:
+        """What the ledger says was meant, what the switch says is: the difference is the work to do."""
+        since = self.state.sight_since or self._now
+        calls = {call.call_id: call for call in seen.calls}
+        legs = {leg.offer_id: leg for leg in seen.offers}
+        missing = [call for call in self.state.calls.values() if call.call_id not in calls]
+        known = [call for call in self.state.calls.values() if call.call_id in calls]
+        new = [call for call in seen.calls if call.call_id not in self.state.calls]
+        self._because(
+            f"the switch was seen again: {len(known)} calls kept, {len(new)} adopted, {len(missing)} ended unseen"
+        )
+        self._record(
+            facts.SwitchRestored(calls_adopted=len(new), calls_kept=len(known), calls_missing=len(missing))
+        )
+        for phone in seen.phones:
+            self._phone_seen(phone)
+        self._reconcile_agents(seen)
+        for call in missing:
+            self._ended_unseen(call, since)
+        for offer in tuple(self.state.offers.values()):
+            self._reconcile_offer(offer, legs.get(offer.offer_id), calls.get(offer.call_id))
+        for call in known:
+            self._reconcile_call(call, calls[call.call_id])
+        for stranger in new:
+            self._adopt(stranger)
+        talking = {call.offer_id for call in seen.calls if call.standing is inputs.Standing.CONNECTED}
+        for leg in seen.offers:
+            if leg.offer_id not in self.state.offers and leg.offer_id not in talking:
+                self._because(f"a leg of offer {leg.offer_id}, which is over, was left behind: hung up")
+                self._ask(effects.HangUpOffer(offer_id=leg.offer_id))
+
+    def _reconcile_agents(self, seen: inputs.Reconciled) -> None:
+        present = {agent.agent for agent in seen.agents}
+        for record in tuple(self.state.agents.values()):
+            if record.phone is not None and record.agent not in present:
+                self._sign_out(record)
+        for agent in seen.agents:
+            self._agent_seen(agent)
+
+    def _ended_unseen(self, call: Call, since: Instant) -> None:
+        stage = self._stage(call)
+        self._because(f"call {call.call_id} is gone from the switch: it ended while it was not seen")
+        self._cut_announcement(call)
+        self._withdraw_all(call, OfferOutcome.WITHDRAWN)
+        offer = self.state.offers.get(call.claimed_by or "")
+        self._end(call, CallOutcome.ENDED_UNKNOWN, stage, Side.UNKNOWN, "not seen", unseen_since=since)
+        if offer is not None and call.connected_at is not None:
+            self._leave_conversation(offer, call, "not seen")
+        elif offer is not None:
+            self._record_end(offer, OfferOutcome.LOST, "not seen")
+
+    def _reconcile_offer(
+        self, offer: Offer, leg: inputs.SeenOffer | None, call: inputs.SeenCall | None
+    ) -> None:
+        connected = call is not None and call.standing is inputs.Standing.CONNECTED
+        if leg is None:
+            self._because(f"the leg of offer {offer.offer_id} is gone from the switch")
+            held = self.state.calls.get(offer.call_id)
+            if held is not None and held.state is CallState.TALKING and held.claimed_by == offer.offer_id:
+                self._leave_conversation(offer, held, "not seen")
+            else:
+                self._record_end(offer, offer.outcome or OfferOutcome.LOST, "not seen")
+        elif offer.state is OfferState.ANSWERED and connected:
+            return
+        elif connected and call is not None and call.offer_id == offer.offer_id:
+            self._answered_unseen(offer)
+        elif offer.state is not OfferState.WITHDRAWN:
+            self._because(f"offer {offer.offer_id} was interrupted: withdrawn, its caller keeps the place")
+            self._record_withdrawal(offer, OfferOutcome.WITHDRAWN)
+            self._ask(effects.HangUpOffer(offer_id=offer.offer_id))
+        else:
+            self._ask(effects.HangUpOffer(offer_id=offer.offer_id))
+            until = self._now.plus(
+                self.policy.withdrawal_seconds
+            )  # its deadline may have passed while we were blind
+            self._alarms.set(("offer", offer.offer_id), until)
+
+    def _answered_unseen(self, offer: Offer) -> None:
+        """The pair talks, and the ledger lost (or never got) the answer: catch up, and touch nothing."""
+        call = self.state.calls[offer.call_id]
+        if call.state in (CallState.WAITING, CallState.OFFERED):
+            self._because(f"call {call.call_id} was found connected to agent {offer.agent}: answered unseen")
+            self._record(
+                facts.OfferAnswered(offer_id=offer.offer_id, call_id=call.call_id, agent=offer.agent)
+            )
+            self._cut_announcement(call)
+            self._withdraw_all(call, OfferOutcome.WITHDRAWN)
+
+    def _reconcile_call(self, call: Call, seen: inputs.SeenCall) -> None:
+        match seen.standing:
+            case inputs.Standing.HELD if call.state in (CallState.CONNECTING, CallState.TALKING):
+                self._returned(call, inputs.PairReturned(call_id=call.call_id))
+            case inputs.Standing.HELD if call.state is CallState.FALLBACK:
+                self._take_back(call, inputs.PairReturned(call_id=call.call_id))
+            case inputs.Standing.HELD:
+                self._serve_again(call, inputs.Woken())
+            case inputs.Standing.CONNECTED if call.state in (CallState.WAITING, CallState.OFFERED):
+                self._served_by_unknown(call)
+            case inputs.Standing.CONNECTED if (
+                call.state is CallState.CONNECTING and call.claimed_by in self.state.offers
+            ):
+                self._joined(call, inputs.PairJoined(call_id=call.call_id, offer_id=call.claimed_by or ""))
+            case inputs.Standing.FALLBACK if call.state is not CallState.FALLBACK:
+                self._fallback(
+                    call,
+                    inputs.FallbackTook(
+                        call_id=call.call_id, line=call.line, leg_id=call.leg_id, why="found there"
+                    ),
+                )
+            case _:
+                pass
+
+    def _served_by_unknown(self, call: Call) -> None:
+        """Somebody talks to this caller by a leg that we know nothing of: no more ours than one in the switch's queue."""
+        self._because(
+            f"call {call.call_id} was found talking to an agent whom the ledger does not name: left alone"
+        )
+        self._cut_announcement(call)
+        self._record(facts.FallbackEntered(call_id=call.call_id, why="found connected"))
+        self._record(facts.FallbackConnected(call_id=call.call_id, agent=None))
+
+    def _adopt(self, seen: inputs.SeenCall) -> None:
+        if seen.standing is inputs.Standing.HELD:
+            self._arrive(seen, adopted=True)
+        elif seen.standing is inputs.Standing.CONNECTED and seen.call_id not in self.state.ended:
+            self._because(f"call {seen.call_id} was found, of which the ledger knows nothing")
+            self._record_arrival(seen, adopted=True)
+            if (line := self.policy.lines.get(seen.line)) is not None:
+                self._join(seen.call_id, line, self._joined_at(seen))
+            self._served_by_unknown(self.state.calls[seen.call_id])
+        elif seen.standing is inputs.Standing.FALLBACK:
+            self._arrive_in_fallback(
+                inputs.FallbackTook(
+                    call_id=seen.call_id,
+                    line=seen.line,
+                    leg_id=seen.leg_id,
+                    why="found there",
+                    caller_number=seen.caller_number,
+                    caller_name=seen.caller_name,
+                    number_withheld=seen.number_withheld,
+                    joined_utc_us=seen.joined_utc_us,
+                )
+            )

@@ -1,0 +1,453 @@
+"""The service: what is done for calls, offers, agents and phones. The tables in `transitions.py` say when.
+
+Methods that a table names take the thing and the input: `_abandon(call, given)`, `_claim(offer, given)`.
+"""
+
+from __future__ import annotations
+
+from edge.core import effects, facts, inputs
+from edge.core.desk import Desk
+from edge.core.model import (
+    Activity,
+    Answer,
+    CallOutcome,
+    CallState,
+    Instant,
+    Line,
+    OfferOutcome,
+    OfferState,
+    PhoneState,
+    Refusal,
+    Side,
+    Stage,
+)
+from edge.core.state import AgentRecord, Call, Offer
+
+OUTCOME_OF_REFUSAL = {
+    Refusal.NO_ANSWER: OfferOutcome.MISSED,
+    Refusal.BUSY: OfferOutcome.REJECTED,
+    Refusal.REJECTED: OfferOutcome.REJECTED,
+    Refusal.UNREACHABLE: OfferOutcome.UNREACHABLE,
+    Refusal.FAILED: OfferOutcome.UNREACHABLE,
+    Refusal.CLEARED: OfferOutcome.REJECTED,  # ended normally by the other side, unanswered
+}
+
+
+class Service(Desk):
+    """Reactions to what callers, agents and phones do, and to deadlines."""
+
+    def _ignore(self, thing: Call | Offer, given: inputs.Input) -> None:
+        name = thing.call_id if isinstance(thing, Call) else thing.offer_id
+        self._because(f"{type(given).__name__} for {name}, which is {thing.state}: nothing to do")
+
+    # ------------------------------------------------------------------ calls
+
+    def _arrive(self, given: inputs.CallPresented | inputs.SeenCall, adopted: bool = False) -> None:
+        line = self.policy.lines.get(given.line)
+        if line is None:
+            self._because(
+                f"call {given.call_id} came by line {given.line!r}, which the configuration does not know: "
+                "given to the switch's own queue"
+            )
+            self._record_arrival(given, adopted)
+            self._ask(effects.SendToFallback(call_id=given.call_id, line=given.line))
+            return
+        self._because(f"call {given.call_id} arrived on line {line.name}" + (", adopted" * adopted))
+        self._record_arrival(given, adopted)
+        if line.answer is Answer.ON_ARRIVAL:
+            self._record(facts.CallAnswered(call_id=given.call_id, by=Side.SYSTEM))
+        self._join(given.call_id, line, self._joined_at(given))
+        self._serve(self.state.calls[given.call_id], greet=not adopted)
+
+    def _record_arrival(
+        self, given: inputs.CallPresented | inputs.SeenCall | inputs.FallbackTook, adopted: bool
+    ) -> None:
+        self._record(
+            facts.CallArrived(
+                call_id=given.call_id,
+                leg_id=given.leg_id,
+                line=given.line,
+                number_withheld=given.number_withheld,
+                adopted=adopted,
+                caller_number=given.caller_number,
+                caller_name=given.caller_name,
+            )
+        )
+
+    def _joined_at(self, given: inputs.CallPresented | inputs.SeenCall | inputs.FallbackTook) -> Instant:
+        """When the caller joined: now, unless the switch has known them for longer than a glance."""
+        if given.joined_utc_us is None:
+            return self._now
+        seconds_ago = (self._now.utc_us - given.joined_utc_us) / 1e6
+        return self._now.plus(-seconds_ago) if 1.0 < seconds_ago < 86_400.0 else self._now
+
+    def _join(self, call_id: str, line: Line, queued_at: Instant) -> None:
+        self._record(
+            facts.CallQueued(
+                call_id=call_id,
+                queue=line.queue,
+                priority_class=line.priority_class,
+                tier=line.tier,
+                queued_at=queued_at,
+            )
+        )
+
+    def _serve(self, call: Call, greet: bool = False) -> None:
+        if not self._is_configured(call):
+            self._because(
+                f"line {call.line} or queue {call.queue} of call {call.call_id} is no longer configured: "
+                "given to the switch's own queue"
+            )
+            self._ask(effects.SendToFallback(call_id=call.call_id, line=call.line))
+            return
+        line = self.policy.lines[call.line]
+        greeting = line.greeting if greet else None
+        if greeting is not None:
+            self._record(facts.AnnouncementStarted(call_id=call.call_id, prompt=greeting))
+        self._ask(effects.TakeCharge(call_id=call.call_id, line=line.name, greeting=greeting))
+
+    def _serve_again(self, call: Call, given: inputs.Input) -> None:  # noqa: ARG002
+        self._because(f"call {call.call_id} was presented again: still served at its place")
+        self._serve(call)
+
+    def _take_back(self, call: Call, given: inputs.Input) -> None:  # noqa: ARG002
+        self._because(f"call {call.call_id} came back from the switch's own queue to its place")
+        self._record(
+            facts.CallQueued(
+                call_id=call.call_id,
+                queue=call.queue,
+                priority_class=call.priority_class,
+                tier=call.tier,
+                queued_at=call.queued_at,
+            )
+        )
+        self._serve(call)
+
+    def _announcement_over(self, call: Call, given: inputs.AnnouncementFinished) -> None:
+        if call.announcement == given.prompt:
+            self._because(f"announcement {given.prompt} ended for call {call.call_id}")
+            self._record(
+                facts.AnnouncementEnded(call_id=call.call_id, prompt=given.prompt, completed=given.completed)
+            )
+
+    def _cut_announcement(self, call: Call) -> None:
+        if call.announcement is not None:
+            self._record(
+                facts.AnnouncementEnded(call_id=call.call_id, prompt=call.announcement, completed=False)
+            )
+
+    def _abandon(self, call: Call, given: inputs.CallerGone) -> None:
+        stage = self._stage(call)
+        self._because(f"caller of {call.call_id} hung up ({stage}) after {self._waited(call):.1f} s")
+        self._cut_announcement(call)
+        self._withdraw_all(call, OfferOutcome.WITHDRAWN)
+        self._release_claim(call)
+        self._end(call, CallOutcome.ABANDONED, stage, given.side, given.cause)
+
+    def _stage(self, call: Call) -> Stage:
+        match call.state:
+            case CallState.OFFERED:
+                return Stage.RINGING
+            case CallState.CONNECTING:
+                return Stage.CONNECTING
+            case CallState.TALKING:
+                return Stage.TALKING
+            case CallState.FALLBACK:
+                return Stage.TALKING if call.connected_at is not None else Stage.FALLBACK
+            case _:
+                return Stage.ANNOUNCEMENT if call.announcement is not None else Stage.QUEUE
+
+    def _end(
+        self,
+        call: Call,
+        outcome: CallOutcome,
+        stage: Stage,
+        side: Side,
+        cause: str,
+        unseen_since: Instant | None = None,
+    ) -> None:
+        connected_at = call.connected_at
+        self._record(
+            facts.CallEnded(
+                call_id=call.call_id,
+                outcome=outcome,
+                stage=stage,
+                side=side,
+                cause=cause,
+                waited_seconds=self._waited(call),
+                talked_seconds=(call.agent_left_at or self._now).since(connected_at) if connected_at else 0.0,
+                agent=call.agent,
+                unseen_since=unseen_since,
+            )
+        )
+
+    def _waited(self, call: Call) -> float:
+        """Seconds from joining the queue to the connection, or until now."""
+        return (call.connected_at or self._now).since(call.queued_at)
+
+    def _conversation_over(self, call: Call, given: inputs.CallerGone) -> None:
+        offer = self.state.offers.get(call.claimed_by or "")
+        self._because(f"conversation of {call.call_id} with agent {call.agent} ended by the {given.side}")
+        self._end(call, CallOutcome.ANSWERED, Stage.TALKING, given.side, given.cause)
+        if offer is not None:
+            self._leave_conversation(offer, call, given.cause)
+
+    def _leave_conversation(self, offer: Offer, call: Call, cause: str) -> None:
+        self._record_end(offer, OfferOutcome.ANSWERED, cause)
+        self._begin_wrap_up(offer.agent, call)
+
+    def _begin_wrap_up(self, agent: str, call: Call) -> None:
+        record = self.state.agents[agent]
+        queue = self.policy.queues.get(call.queue)
+        if queue is not None and queue.wrap_up_seconds > 0 and record.phone is not None:
+            self._record(
+                facts.WrapUpStarted(agent=agent, call_id=call.call_id, seconds=queue.wrap_up_seconds)
+            )
+
+    def _joined(self, call: Call, given: inputs.PairJoined) -> None:
+        if given.offer_id != call.claimed_by:
+            self._ignore(call, given)
+            return
+        waited_seconds = self._now.since(call.queued_at)
+        self._because(
+            f"call {call.call_id} connected to agent {call.agent} after {waited_seconds:.1f} s in the queue"
+        )
+        if call.answered_at is None:
+            self._record(facts.CallAnswered(call_id=call.call_id, by=Side.AGENT))
+        self._record(
+            facts.CallConnected(
+                call_id=call.call_id,
+                offer_id=given.offer_id,
+                agent=call.agent or "",
+                waited_seconds=waited_seconds,
+            )
+        )
+
+    def _returned(self, call: Call, given: inputs.PairReturned) -> None:
+        if given.offer_id not in (None, call.claimed_by):
+            self._ignore(call, given)
+            return
+        self._because(
+            f"call {call.call_id} could not be connected to agent {call.agent}: back at its place in the queue"
+        )
+        self._release_claim(call)
+        self._record(facts.CallReturned(call_id=call.call_id, offer_id=call.claimed_by or ""))
+        self._serve(call)
+
+    def _release_claim(self, call: Call) -> None:
+        """The agent who answered is not to have this call after all: their leg is hung up, without wrap-up."""
+        offer = self.state.offers.get(call.claimed_by or "")
+        if offer is not None and offer.state is OfferState.ANSWERED:
+            self._record_withdrawal(offer, OfferOutcome.LOST)
+            self._ask(effects.HangUpOffer(offer_id=offer.offer_id))
+
+    # ------------------------------------------------------------------ fallback
+
+    def _arrive_in_fallback(self, given: inputs.FallbackTook) -> None:
+        self._because(f"call {given.call_id} went to the switch's own queue without us ({given.why})")
+        self._record_arrival(given, adopted=True)
+        if (line := self.policy.lines.get(given.line)) is not None:
+            self._join(given.call_id, line, self._joined_at(given))
+        self._record(facts.FallbackEntered(call_id=given.call_id, why=given.why))
+
+    def _fallback(self, call: Call, given: inputs.FallbackTook) -> None:
+        self._because(f"the switch's own queue took call {call.call_id} ({given.why})")
+        self._cut_announcement(call)
+        self._withdraw_all(call, OfferOutcome.WITHDRAWN)
+        self._release_claim(call)
+        self._record(facts.FallbackEntered(call_id=call.call_id, why=given.why))
+
+    def _fallback_answered(self, call: Call, given: inputs.FallbackAnswered) -> None:
+        if call.connected_at is None:
+            self._because(f"the switch's own queue connected call {call.call_id} to agent {given.agent}")
+            self._record(facts.FallbackConnected(call_id=call.call_id, agent=given.agent))
+
+    def _fallback_over(self, call: Call, given: inputs.CallerGone) -> None:
+        answered = call.connected_at is not None
+        self._because(
+            f"call {call.call_id} ended in the switch's own queue, "
+            + ("after a conversation" if answered else "unanswered")
+        )
+        outcome = CallOutcome.ANSWERED if answered else CallOutcome.ABANDONED
+        self._end(call, outcome, self._stage(call), given.side, given.cause)
+
+    # ------------------------------------------------------------------ offers
+
+    def _rang(self, offer: Offer, given: inputs.PhoneRang) -> None:  # noqa: ARG002
+        self._because(f"phone {offer.phone} of agent {offer.agent} rings for call {offer.call_id}")
+        self._record(facts.OfferRang(offer_id=offer.offer_id, call_id=offer.call_id, agent=offer.agent))
+
+    def _claim(self, offer: Offer, given: inputs.PhoneAnswered) -> None:  # noqa: ARG002
+        call = self.state.calls.get(offer.call_id)
+        if call is None or call.state not in (CallState.WAITING, CallState.OFFERED):
+            self._because(f"agent {offer.agent} answered for a call that is no longer to be had: hung up")
+            self._record_withdrawal(offer, OfferOutcome.WITHDRAWN)
+            self._ask(effects.HangUpOffer(offer_id=offer.offer_id))
+            return
+        self._because(f"agent {offer.agent} answered call {call.call_id}")
+        self._record(facts.OfferAnswered(offer_id=offer.offer_id, call_id=call.call_id, agent=offer.agent))
+        self._cut_announcement(call)
+        self._withdraw_all(call, OfferOutcome.WITHDRAWN)
+        self._ask(effects.ConnectPair(call_id=call.call_id, offer_id=offer.offer_id))
+
+    def _claim_late(self, offer: Offer, given: inputs.PhoneAnswered) -> None:
+        """A phone that we had given up was answered first: if nobody has the call yet, it is theirs."""
+        call = self.state.calls.get(offer.call_id)
+        if call is not None and call.state in (CallState.WAITING, CallState.OFFERED):
+            self._claim(offer, given)
+            return
+        self._because(f"agent {offer.agent} answered a withdrawn offer too late: hung up, no wrap-up")
+        self._ask(effects.HangUpOffer(offer_id=offer.offer_id))
+
+    def _refused(self, offer: Offer, given: inputs.PhoneGone) -> None:
+        outcome = OUTCOME_OF_REFUSAL[given.refusal]
+        if outcome is OfferOutcome.MISSED and offer.rang_at is None:
+            outcome = OfferOutcome.UNREACHABLE  # it never rang: the agent missed nothing (ASTERISK.md 2.7)
+        self._because(f"agent {offer.agent} did not take call {offer.call_id}: {outcome} ({given.cause})")
+        self._record_end(offer, outcome, given.cause)
+
+    def _agent_left(self, offer: Offer, given: inputs.PhoneGone) -> None:
+        call = self.state.calls.get(offer.call_id)
+        if call is not None and call.state is CallState.TALKING and call.claimed_by == offer.offer_id:
+            self._because(f"agent {offer.agent} left the conversation of {call.call_id}: its caller goes too")
+            self._leave_conversation(offer, call, given.cause)
+            return
+        self._because(f"the leg of agent {offer.agent} ended before call {offer.call_id} was connected to it")
+        self._record_end(offer, OfferOutcome.LOST, given.cause)
+
+    def _offer_over(self, offer: Offer, given: inputs.PhoneGone) -> None:
+        self._because(f"offer {offer.offer_id} to agent {offer.agent} is over: {offer.outcome}")
+        self._record_end(offer, offer.outcome or OfferOutcome.WITHDRAWN, given.cause)
+
+    def _hold(self, offer: Offer, given: inputs.HoldChanged) -> None:
+        call = self.state.calls.get(offer.call_id)
+        if call is None or call.state is not CallState.TALKING or call.held == given.held:
+            return
+        verb = "put on hold" if given.held else "taken off hold"
+        self._because(f"call {call.call_id} was {verb} by agent {offer.agent}")
+        kind = facts.CallHeld if given.held else facts.CallResumed
+        self._record(kind(call_id=call.call_id, agent=offer.agent))
+
+    def _withdraw_all(self, call: Call, outcome: OfferOutcome) -> None:
+        for offer_id in tuple(call.live_offers):
+            self._withdraw(self.state.offers[offer_id], outcome)
+
+    def _withdraw(self, offer: Offer, outcome: OfferOutcome) -> None:
+        self._record_withdrawal(offer, outcome)
+        self._ask(effects.WithdrawOffer(offer_id=offer.offer_id))
+
+    def _record_withdrawal(self, offer: Offer, outcome: OfferOutcome) -> None:
+        self._record(
+            facts.OfferWithdrawn(
+                offer_id=offer.offer_id, call_id=offer.call_id, agent=offer.agent, outcome=outcome
+            )
+        )
+
+    def _record_end(self, offer: Offer, outcome: OfferOutcome, cause: str) -> None:
+        self._record(
+            facts.OfferEnded(
+                offer_id=offer.offer_id,
+                call_id=offer.call_id,
+                agent=offer.agent,
+                outcome=outcome,
+                cause=cause,
+            )
+        )
+
+    # ------------------------------------------------------------------ agents and phones
+
+    def _agent_seen(self, given: inputs.AgentSeen) -> None:
+        if given.agent not in self.policy.agents:
+            self._because(
+                f"the switch names agent {given.agent}, whom the configuration does not know: ignored"
+            )
+            return
+        record = self.state.agents.get(given.agent)
+        if given.phone is None:
+            if record is not None and record.phone is not None:
+                self._sign_out(record)
+            return
+        if record is None or record.phone != given.phone:
+            self._because(f"agent {given.agent} signed in at phone {given.phone}")
+            if record is not None:
+                self._withdraw_ringing(record)
+            self._record(facts.AgentSignedIn(agent=given.agent, phone=given.phone))
+        self._set_readiness(self.state.agents[given.agent], given.not_ready_reason)
+
+    def _sign_out(self, record: AgentRecord) -> None:
+        self._because(f"agent {record.agent} signed out")
+        self._withdraw_ringing(record)
+        self._record(facts.AgentSignedOut(agent=record.agent))
+
+    def _set_readiness(self, record: AgentRecord, reason: str | None) -> None:
+        if reason == record.not_ready_reason:
+            return
+        if reason is None:
+            self._because(f"agent {record.agent} is ready")
+            self._record(facts.AgentBecameReady(agent=record.agent))
+            return
+        self._because(f"agent {record.agent} is not ready: {reason}")
+        self._withdraw_ringing(record)
+        self._record(facts.AgentBecameNotReady(agent=record.agent, reason=reason))
+
+    def _withdraw_ringing(self, record: AgentRecord) -> None:
+        offer = self.state.offers.get(record.offer_id or "")
+        if offer is not None and offer.state in (OfferState.CALLING, OfferState.RINGING):
+            self._withdraw(offer, OfferOutcome.WITHDRAWN)
+
+    def _ready_pressed(self, given: inputs.ReadyPressed) -> None:
+        record = self.state.agents.get(given.agent)
+        if record is not None and record.activity is Activity.WRAP_UP:
+            self._because(f"agent {given.agent} ended wrap-up")
+            self._record(facts.WrapUpEnded(agent=given.agent))
+
+    def _phone_seen(self, given: inputs.PhoneSeen) -> None:
+        if given.phone not in self.policy.phones or self.state.phones.get(given.phone) is given.state:
+            return
+        self._because(f"phone {given.phone} is {given.state}")
+        self._record(facts.PhoneChanged(phone=given.phone, state=given.state))
+        if given.state is PhoneState.UNAVAILABLE:
+            self._withdraw_unreachable(given.phone)
+
+    def _withdraw_unreachable(self, phone: str) -> None:
+        """A phone that vanished while it was being rung will not answer: the next agent at once."""
+        for offer in tuple(self.state.offers.values()):
+            if offer.phone == phone and offer.state in (OfferState.CALLING, OfferState.RINGING):
+                self._because(f"phone {phone} vanished while it was offered call {offer.call_id}")
+                self._withdraw(offer, OfferOutcome.UNREACHABLE)
+
+    # ------------------------------------------------------------------ deadlines
+
+    def _wrap_up_over(self, record: AgentRecord) -> None:
+        self._because(f"wrap-up of agent {record.agent} is over")
+        self._record(facts.WrapUpEnded(agent=record.agent))
+
+    def _unreachable(self, offer: Offer) -> None:
+        self._because(
+            f"phone {offer.phone} did not ring within {self.policy.unreachable_seconds:g} s: "
+            f"call {offer.call_id} goes to the next agent"
+        )
+        self._withdraw(offer, OfferOutcome.UNREACHABLE)
+
+    def _missed(self, offer: Offer) -> None:
+        self._because(
+            f"agent {offer.agent} did not answer call {offer.call_id} within {offer.ring_seconds:g} s: "
+            "it goes to the next agent"
+        )
+        self._withdraw(offer, OfferOutcome.MISSED)
+
+    def _never_ended(self, offer: Offer) -> None:
+        self._because(
+            f"the leg of offer {offer.offer_id} was not reported as ended: agent {offer.agent} is freed"
+        )
+        self._record_end(offer, offer.outcome or OfferOutcome.WITHDRAWN, "end not reported")
+        self._ask(effects.HangUpOffer(offer_id=offer.offer_id))
+
+    def _inspect(self, call: Call) -> None:
+        self._because(f"call {call.call_id} is neither seen connected nor seen ended: looking where it is")
+        self._ask(effects.Inspect(call_id=call.call_id, offer_id=call.claimed_by or ""))
+        left_seconds = self._now.since(call.agent_left_at) if call.agent_left_at is not None else 0.0
+        again_seconds = max(
+            self.policy.connect_seconds, left_seconds
+        )  # ever more rarely: they may talk to a third party
+        self._alarms.set(("call", call.call_id), self._now.plus(again_seconds))

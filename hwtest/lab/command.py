@@ -1,0 +1,229 @@
+"""`hwtest lab`: up, status, down."""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from hwtest.lab import stack
+from hwtest.lab.contract import Lab
+from hwtest.lab.packages import LabError
+
+NOT_RUNNING = 3
+"""Exit status of `status` for a lab that is not up, as the Linux Standard Base has it for services."""
+
+
+def default_directory() -> Path:
+    """The lab where no other is named: beside the user's other state, by XDG."""
+    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state"
+    return Path(state) / "edge101/lab"
+
+
+def say(line: str) -> None:
+    """Progress goes to standard error, so that what a command prints can be used by another."""
+    click.echo(f"· {line}", err=True)
+
+
+def directory_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--dir`, as every command about a lab has it."""
+    option = click.option(
+        "--dir",
+        "directory",
+        type=click.Path(path_type=Path),
+        default=default_directory,
+        show_default="the user's state folder",
+        help="Folder of the lab; several labs stand side by side in folders of their own.",
+    )
+    return option(command)
+
+
+def lab_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What `lab up` and `shift` have in common."""
+    for option in reversed(
+        (
+            click.option(
+                "--port-base",
+                type=int,
+                help="First of the lab's ports. [default: 26000, or the next that is free]",
+            ),
+            click.option(
+                "--suite", default="sid", show_default=True, help="Debian suite that Asterisk is taken from."
+            ),
+            click.option(
+                "--asterisk", type=click.Path(path_type=Path), help="An installed Asterisk to use instead."
+            ),
+            click.option(
+                "--wrap-up",
+                "wrap_up_seconds",
+                type=click.FloatRange(0, 3600),
+                help="Wrap-up seconds of every queue.",
+            ),
+            click.option(
+                "--policy",
+                type=click.Path(path_type=Path),
+                help="TOML file with tables to merge over the lab's edge101.toml.",
+            ),
+            click.option("--supervise", is_flag=True, help="Start edge again when it dies."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+@click.group("lab")
+def command() -> None:
+    """A real Asterisk with the daemon beside it, on loopback, without root."""
+
+
+@command.command()
+@directory_option
+@click.option(
+    "--agents",
+    type=click.IntRange(1, 200),
+    default=stack.DEFAULT_AGENTS,
+    show_default=True,
+    help="Agents and phones.",
+)
+@lab_options
+@click.option("--without-daemon", is_flag=True, help="Only Asterisk: its dialplan serves alone.")
+def up(directory: Path, without_daemon: bool, **wishes: Any) -> None:
+    """Start the lab; returns when the whole stack answers."""
+    try:
+        found = stack.status(directory)
+        if found.up:
+            click.echo(
+                f"The lab in {directory} is up already. `hwtest lab status --dir {directory}` shows it."
+            )
+            return
+        refuse_partial(found, directory)
+        started = stack.up(stack.Wishes(directory=directory, with_daemon=not without_daemon, **wishes), say)
+    except LabError as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(guide(started))
+
+
+def refuse_partial(found: stack.Status, directory: Path) -> None:
+    """Raises LabError where a lab runs in part: its owner decides what becomes of it."""
+    if found.asterisk and not found.up:
+        missing = "edge is not running" if found.lab else "its lab.json is missing"
+        raise LabError(
+            f"Part of the lab in {directory} runs ({missing}). End it first: hwtest lab down --dir {directory}"
+        )
+    if found.stale:
+        say(f"the last lab in {directory} was not ended by `down`; nothing of it runs any more")
+
+
+@command.command()
+@directory_option
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def status(directory: Path, as_json: bool) -> None:
+    """Show what of the lab is alive; exit status 3 when it is not up."""
+    try:
+        found = stack.status(directory)
+    except LabError as error:
+        raise click.ClickException(str(error)) from None
+    if as_json:
+        click.echo(json.dumps(_status_document(found, directory), indent=2))
+    else:
+        state = "up" if found.up else "stale: nothing of it runs any more" if found.stale else "not up"
+        click.echo(f"Lab {directory}: {state}")
+        make_console().print(_status_table(found))
+    sys.exit(0 if found.up else NOT_RUNNING)
+
+
+def _status_document(found: stack.Status, directory: Path) -> dict[str, Any]:
+    return {
+        "up": found.up,
+        "stale": found.stale,
+        "directory": str(directory.absolute()),
+        "processes": {name: {"pid": pid, "running": alive} for name, pid, alive in _processes(found)},
+        "ports": _ports(found.lab),
+        "contacts": dict(found.contacts),
+        "channels": found.channels,
+    }
+
+
+def _processes(found: stack.Status) -> list[tuple[str, int | None, bool]]:
+    pids = found.lab.pids if found.lab else None
+    return [
+        ("asterisk", pids.asterisk if pids else None, found.asterisk),
+        ("edge", pids.edge if pids else None, found.edge),
+        ("supervisor", pids.supervisor if pids else None, found.supervisor),
+    ]
+
+
+def _ports(lab: Lab | None) -> dict[str, int]:
+    if lab is None:
+        return {}
+    return {"sip": lab.sip.port, "callee": lab.callee.port, "ami": lab.ami.port, "ari": lab.ari.port}
+
+
+def _status_table(found: stack.Status) -> Table:
+    table = Table(show_header=False)
+    for name, pid, alive in _processes(found):
+        if pid is not None or alive:
+            table.add_row(
+                name, Text("running", "green") if alive else Text("not running", "red"), f"pid {pid}"
+            )
+    for name, port in _ports(found.lab).items():
+        table.add_row(f"port {name}", str(port), "")
+    for name, contact in sorted(found.contacts.items()):
+        table.add_row(f"phone {name}", "registered", contact)
+    if found.channels is not None:
+        table.add_row("channels", str(found.channels), "")
+    return table
+
+
+@command.command()
+@directory_option
+def down(directory: Path) -> None:
+    """End everything of the lab."""
+    try:
+        stopped = stack.down(directory)
+    except LabError as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(f"The lab in {directory} is down." if stopped else f"No lab runs in {directory}.")
+
+
+def guide(lab: Lab, *, with_softphone: bool = True) -> str:
+    """How to look at a lab and take part in it, in words."""
+    edge = f"{Path(sys.executable).with_name('edge')}"
+    lines = [
+        f"The lab is up in {lab.directory} (Asterisk {lab.asterisk_version}).",
+        "",
+        "Look at it:",
+        f"  {edge} --config {lab.config} status     also: top, calls, agents, why CALL",
+        f"  hwtest lab status --dir {lab.directory}",
+        f"  logs: {lab.directory}/log/edge.log, {lab.asterisk_directory}/log/messages",
+        f"  for tools: {lab.directory}/lab.json",
+    ]
+    return "\n".join(
+        [*lines, *(softphone(lab, lab.agents[-1].user) if lab.agents and with_softphone else [])]
+    )
+
+
+def softphone(lab: Lab, user: str) -> list[str]:
+    """How to take part with one's own softphone, as the agent's phone `user`."""
+    agent = next(agent for agent in lab.agents if agent.user == user)
+    code, lines = lab.codes["sign_in"], lab.lines
+    return [
+        "",
+        "Take part with a softphone on this machine (SIP over UDP, G.711):",
+        f"  account  {agent.user}@{agent.registrar}   password  {agent.password}",
+        f"  call     {lines['101']} or {lines['999']} as the public; any softphone may also call",
+        f"           sip:{lines['101']}@{lab.sip.host}:{lab.sip.port} without an account",
+        f"  serve    dial {code} to sign in as agent {agent.number}, {lab.codes['sign_out']} to sign out",
+    ]
+
+
+def make_console() -> Console:
+    """Without a terminal lines are as wide as they need to be."""
+    console = Console()
+    return console if console.is_terminal else Console(width=120)

@@ -1,0 +1,79 @@
+"""edge101.toml of a lab."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge.config import Configuration, load
+from hwtest.lab.configuration import SECRETS, document, merged, read_policy, to_toml
+from hwtest.lab.packages import LabError
+from hwtest.lab.ports import Ports
+
+
+def loaded(directory: Path, over: dict[str, Any] | None = None) -> Configuration:
+    made = merged(document(directory, Ports(26000), 2, 0, "22.10.1"), over or {})
+    (directory / "secrets").mkdir()
+    for name in SECRETS:
+        (directory / "secrets" / name).write_text("0123456789abcdef")
+    file = directory / "edge101.toml"
+    file.write_text(to_toml(made))
+    file.chmod(0o600)
+    return load(file)
+
+
+def test_the_lab_s_configuration_is_one_the_daemon_accepts(tmp_path: Path) -> None:
+    """Lines, queues and agents are those of the contract, without an error."""
+    configuration = loaded(tmp_path)
+    assert {name: line.number for name, line in configuration.lines.items()} == {
+        "101": "101",
+        "101-no-greeting": "1010",
+        "999": "999",
+    }
+    assert {number: agent.phone for number, agent in configuration.agents.items()} == {
+        "4001": "agent1",
+        "4002": "agent2",
+    }
+
+
+def test_wrap_up_of_nothing_is_nothing(tmp_path: Path) -> None:
+    """--wrap-up 0 is taken at its word, for 999 too."""
+    assert {queue.wrap_up_seconds for queue in loaded(tmp_path).queues.values()} == {0.0}
+
+
+def test_a_policy_adds_queues_and_lines_and_changes_single_keys(tmp_path: Path) -> None:
+    """Tables are merged: what the policy does not name stays."""
+    over = {
+        "queue": {"welsh": {"skills": ["101", "cymraeg"]}, "101": {"offer_seconds": 8}},
+        "line": {"welsh": {"number": "1012", "tier": "101", "queue": "welsh"}},
+        "agent": {"4001": {"skills": {"cymraeg": 2}}},
+    }
+    configuration = loaded(tmp_path, over)
+    assert configuration.lines["welsh"].queue == "welsh"
+    assert configuration.queues["101"].offer_seconds == 8
+    assert configuration.agents["4001"].skills == {"101": 1, "999": 1, "cymraeg": 2}
+
+
+def test_toml_is_read_back_as_it_was_written() -> None:
+    """Whatever a policy can hold survives the writing."""
+    given = {
+        "plain": {"a-b": 'quote " backslash \\ line\nend \x7f é', "n": 1, "x": 0.5, "yes": True, "no": False},
+        "queue": {"q w": {"relax": [{"after_seconds": 60.0, "skills": ["a", "b"]}], "empty": []}},
+        "phone": {"agent1": {}},
+    }
+    assert tomllib.loads(to_toml(given)) == given
+
+
+def test_a_policy_that_is_no_toml_is_refused_by_name(tmp_path: Path) -> None:
+    """The message names the file and the place in it."""
+    file = tmp_path / "policy.toml"
+    file.write_text("[queue\n")
+    with pytest.raises(LabError, match=r"policy\.toml is not TOML.*line 1"):
+        read_policy(file)
+
+
+def test_a_policy_that_is_not_there_is_refused_by_name(tmp_path: Path) -> None:
+    """The message names the file."""
+    with pytest.raises(LabError, match=r"none\.toml: No such file"):
+        read_policy(tmp_path / "none.toml")

@@ -1,0 +1,72 @@
+"""When a shift passes, and when not."""
+
+from io import StringIO
+
+from rich.console import Console
+
+from edge.core.model import CallOutcome, Instant
+from edge.views.calls import CallRecord
+from edge.views.shift import summarise
+from hwtest.shift import report
+from hwtest.shift.run import Result, faults
+
+NOW = Instant(10**9, 10**15)
+
+
+def record(number: str, outcome: CallOutcome | None = CallOutcome.ANSWERED) -> CallRecord:
+    return CallRecord(
+        call_id=f"call-{number}",
+        line="101",
+        arrived_at=NOW,
+        queued_at=NOW,
+        adopted=False,
+        number_withheld=False,
+        caller_number=number,
+        caller_name=None,
+        outcome=outcome,
+    )
+
+
+def test_a_shift_whose_calls_all_ended_has_no_faults() -> None:
+    """In SIP, in the ledger and in the switch."""
+    assert faults(["1", "2"], [], [record("1"), record("2", CallOutcome.ABANDONED)], 0) == []
+
+
+def test_a_call_that_the_ledger_does_not_know_is_a_fault() -> None:
+    """A number that called twice must be there twice."""
+    assert faults(["1", "1", "2"], [], [record("1"), record("2")], 0) == [
+        "1 of 3 calls are not in the ledger"
+    ]
+
+
+def test_a_call_without_an_end_in_the_ledger_is_a_fault() -> None:
+    """Whatever SIP says of it."""
+    assert faults(["1"], [], [record("1", None)], 0) == ["1 calls have no end in the ledger: call-1"]
+
+
+def test_a_call_whose_end_sip_did_not_see_is_a_fault() -> None:
+    """Whatever the ledger says of it."""
+    assert faults(["1"], ["1"], [record("1")], 0) == ["SIP did not see the end of 1 calls"]
+
+
+def test_channels_that_are_left_are_a_fault_and_so_is_a_silent_switch() -> None:
+    """Nothing leaks."""
+    assert faults([], [], [], 2) == ["2 channels are left in the switch"]
+    assert faults([], [], [], None) == ["the switch does not answer"]
+
+
+def shown(result: Result) -> str:
+    text = StringIO()
+    Console(file=text, width=120).print(report.render(result))
+    return text.getvalue()
+
+
+def test_the_report_names_every_fault() -> None:
+    """And does not say that all is well."""
+    empty = summarise([], 30.0)
+    text = shown(
+        Result(
+            total=empty, queues={"101": empty}, placed=1, hung_up_at_the_end=0, faults=("something is wrong",)
+        )
+    )
+    assert ("FAULT: something is wrong" in text, "Every call ended" in text) == (True, False)
