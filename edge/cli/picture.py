@@ -75,7 +75,7 @@ class Picture:
     @property
     def queues(self) -> list[QueueView]:
         """999 first."""
-        return view_queues(self.state, self.today, self._site.targets)
+        return view_queues(self.state, self.today, self._site.targets, self._site.emergency)
 
     @property
     def agents(self) -> list[AgentView]:

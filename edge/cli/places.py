@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edge.errors import PermanentError
+from edge.ports import LedgerError
 
 if TYPE_CHECKING:
     from edge.config import Configuration
@@ -44,6 +45,8 @@ class Site:
     """Queue -> target seconds."""
     agents: dict[str, str] = field(default_factory=dict)
     """Number -> name."""
+    emergency: frozenset[str] = frozenset()
+    """Queues of 999 lines."""
 
 
 def site() -> Site:
@@ -54,14 +57,12 @@ def site() -> Site:
     if ledger_url is not None and not Path(path).exists():
         return Site(ledger_url)
     document = _document(path)
+    lines = [table for _, table in _tables(document, "line")]
     return Site(
         ledger_url or _text(_table(document, "ledger").get("url")) or DEFAULT_LEDGER_URL,
-        {name: _seconds(_table(queues, name)) for queues in [_table(document, "queue")] for name in queues},
-        {
-            number: _text(_table(agents, number).get("name"))
-            for agents in [_table(document, "agent")]
-            for number in agents
-        },
+        {name: _target_seconds(queue) for name, queue in _tables(document, "queue")},
+        {number: _text(agent.get("name")) for number, agent in _tables(document, "agent")},
+        frozenset(_text(line.get("queue")) for line in lines if line.get("tier") == "999"),
     )
 
 
@@ -82,11 +83,16 @@ def _table(document: dict[str, Any], name: str) -> dict[str, Any]:
     return table if isinstance(table, dict) else {}
 
 
+def _tables(document: dict[str, Any], name: str) -> list[tuple[str, dict[str, Any]]]:
+    tables = _table(document, name)
+    return [(key, _table(tables, key)) for key in tables]
+
+
 def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _seconds(queue: dict[str, Any]) -> float:
+def _target_seconds(queue: dict[str, Any]) -> float:
     from edge.views.queues import DEFAULT_TARGET_SECONDS
 
     value = queue.get("target_seconds")
@@ -95,12 +101,15 @@ def _seconds(queue: dict[str, Any]) -> float:
 
 @contextmanager
 def reading(ledger_url: str) -> Iterator[SqlReader]:
-    """The ledger, to be read only. Raises `LedgerError`."""
+    """The ledger, to be read only. Raises `LedgerError`, also for facts that cannot follow each other."""
+    from edge.core.state import IllegalFactError
     from edge.ledger.store import open_reader
 
     reader = open_reader(ledger_url)
     try:
         yield reader
+    except IllegalFactError as error:
+        raise LedgerError(f"the ledger cannot be folded: {error}; run `edge ledger verify`") from error
     finally:
         reader.close()
 

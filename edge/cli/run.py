@@ -19,6 +19,7 @@ from edge.ports import LedgerError
 from edge.recorder import BacklogFullError
 from edge.runtime import InboxFullError, Runtime
 from edge.version import VERSION
+from edge.views.caller import ensure_key
 
 EXIT_RESTART = 75
 """EX_TEMPFAIL of sysexits.h: systemd starts the daemon again, and callers are adopted."""
@@ -30,6 +31,7 @@ def serve(configuration: config.Configuration) -> None:
     """Compose the daemon and run it until it is told to stop. Raises what ended it otherwise."""
     policy = configuration.policy()
     ledger = open_ledger(configuration.ledger.url)
+    ensure_key(configuration.ledger.url)
     executor = ThreadCommitExecutor(ledger)
     try:
         pbx = AsteriskPbx(configuration.asterisk_settings(), policy)

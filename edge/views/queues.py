@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from edge.core.model import CallState, Instant, Tier
@@ -33,9 +33,15 @@ class QueueView:
 
 
 def view_queues(
-    state: State, records: Iterable[CallRecord] = (), targets: Mapping[str, float] | None = None
+    state: State,
+    records: Iterable[CallRecord] = (),
+    targets: Mapping[str, float] | None = None,
+    emergency: Collection[str] = (),
 ) -> list[QueueView]:
-    """Every queue that the configuration (`targets`: queue -> target seconds) or a call names, 999 first."""
+    """Every queue that the configuration (`targets`: queue -> target seconds) or a call names, 999 first.
+
+    `emergency`: queues that the configuration has for 999; where there are calls, they tell.
+    """
     targets = targets or {}
     open_calls: dict[tuple[int, str], list[Call]] = defaultdict(list)
     days: dict[tuple[int, str], list[CallRecord]] = defaultdict(list)
@@ -44,8 +50,12 @@ def view_queues(
     for record in records:
         days[record.tier, record.queue].append(record)
     seen = {queue for _, queue in (*open_calls, *days)}
-    keys = {*open_calls, *days, *((Tier.ROUTINE, queue) for queue in targets if queue not in seen)}
+    keys = {*open_calls, *days, *((_tier(queue, emergency), queue) for queue in targets if queue not in seen)}
     return [_view(key, open_calls[key], days[key], targets) for key in sorted(keys)]
+
+
+def _tier(queue: str, emergency: Collection[str]) -> int:
+    return Tier.EMERGENCY if queue in emergency else Tier.ROUTINE
 
 
 def _view(

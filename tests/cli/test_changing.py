@@ -20,6 +20,7 @@ class FakeSwitch:
     """app_queue's members and AstDB as AMI shows them, with Asterisk's own words."""
 
     def __init__(self) -> None:
+        self.queues = {"edge-general", "edge-emergency"}
         self.members: dict[tuple[str, str], dict[str, str]] = {}
         self.database: dict[str, str] = {}
         self.user_events: list[Mapping[str, str]] = []
@@ -30,8 +31,8 @@ class FakeSwitch:
         place = headers.get("Queue", ""), headers.get("Interface", "")
         match name:
             case "QueueAdd":
-                if place in self.members:
-                    raise RefusedError("QueueAdd: Unable to add interface: Already there")
+                if place in self.members or place[0] not in self.queues:
+                    raise RefusedError("QueueAdd: Unable to add interface to queue")
                 self.members[place] = {"Name": headers["MemberName"], "Reason": "", **headers}
             case "QueueRemove":
                 if place not in self.members:
@@ -44,7 +45,7 @@ class FakeSwitch:
                 self.database[headers["Key"]] = headers["Val"]
             case "DBDel":
                 if self.database.pop(headers["Key"], None) is None:
-                    raise RefusedError("DBDel: Database entry not found")
+                    raise RefusedError("DBDel: Database entry could not be deleted")
             case "UserEvent":
                 self.user_events.append(headers)
             case _:
@@ -157,17 +158,27 @@ async def test_what_cannot_be_is_refused_with_what_could(
     assert (switch.members, switch.database) == ({}, {})
 
 
+async def test_a_queue_that_the_switch_does_not_have_is_told(
+    control: AgentControl, switch: FakeSwitch
+) -> None:
+    """Which, and what may be the matter."""
+    switch.queues.remove("edge-general")
+    with pytest.raises(RefusedError, match="did not add agent 4001 to edge-general: are its files"):
+        await control.sign_in("4001")
+
+
 async def test_a_refusal_that_means_trouble_is_not_tolerated(
     control: AgentControl, switch: FakeSwitch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Only `already so` is: a queue that the switch does not have must be told."""
+    """Only "it is so already" is."""
+    await control.sign_in("4001")
 
     async def refuse(name: str, headers: Mapping[str, str]) -> Any:
-        raise RefusedError("QueueAdd: Unable to add interface to queue: No such queue")
+        raise RefusedError(f"{name}: Permission denied")
 
     monkeypatch.setattr(switch, "ask", refuse)
-    with pytest.raises(RefusedError):
-        await control.sign_in("4001")
+    with pytest.raises(RefusedError, match="QueueRemove: Permission denied"):
+        await control.sign_out("4001")
 
 
 @pytest.mark.parametrize(

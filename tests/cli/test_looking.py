@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -307,6 +308,17 @@ def test_replay_agrees(edge: Run, edge_json: Callable[..., Any], site: Site) -> 
         len(site.room.entries),
         5,
     )
+
+
+@pytest.mark.parametrize("command", ["status", "replay", "agents"])
+def test_facts_that_cannot_be_folded_are_one_message(edge: Run, site: Site, command: str) -> None:
+    """Exit code 1 and what to do next."""
+    ledger = open_sql_ledger(site.ledger_url)
+    arrival = next(e for e in reversed(site.room.entries) if type(e.fact).__name__ == "CallArrived")
+    ledger.append([replace(arrival, sequence=len(site.room.entries) + 1)])
+    ledger.close()
+    result = edge(command)
+    assert (result.exit_code, result.stderr.startswith("edge: the ledger cannot be folded: ")) == (1, True)
 
 
 HOSTILE = '\x1b]0;owned\x07\x1b[2J[red]x[/red]\r\n"; DROP TABLE facts; --\u202e\u2066\x9b31m\u0000\ud7ff'

@@ -48,8 +48,10 @@ def test_queues_put_999_first_and_count_who_waits() -> None:
 
 def test_a_queue_without_calls_is_shown() -> None:
     """The configuration names it, so it is there."""
-    (view,) = view_queues(State(), targets={"general": 10.0})
-    assert (view.queue, view.waiting, view.oldest_at, view.today.service_level) == ("general", 0, None, None)
+    first, second = view_queues(State(), targets={"general": 10.0, "urgent": 5.0}, emergency={"urgent"})
+    assert (first.queue, first.tier) == ("urgent", Tier.EMERGENCY)
+    assert (second.queue, second.tier, second.waiting) == ("general", Tier.ROUTINE, 0)
+    assert (second.oldest_at, second.today.service_level) == (None, None)
 
 
 def test_agents_of_the_configuration_are_shown_though_never_seen() -> None:

@@ -6,7 +6,8 @@ names of queues, interfaces and database keys are those of `dialplans/asterisk/e
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import NamedTuple, Protocol
 
@@ -33,9 +34,6 @@ class Link(Protocol):
 
     async def list(self, name: str, headers: Mapping[str, str]) -> list[Message]:
         """The events of a list action."""
-
-    def tell(self, name: str, headers: Mapping[str, str], refused: Callable[[], None]) -> None:
-        """Send an action without waiting; `refused` is called if the answer is no."""
 
 
 class Member(NamedTuple):
@@ -154,11 +152,7 @@ class AgentControl:
             await self._ask("QueueRemove", {"Queue": member.queue, "Interface": member.interface})
 
     async def _join(self, agent: str, phone: str) -> list[Member]:
-        """Join every queue that the agent has the skills for; whether it was done is seen from the members afterwards.
-
-        The answers are not waited for: panoramisk takes "Added interface to queue" for the beginning of a list and waits
-        for an end that never comes. Asterisk carries out the actions of one connection in order.
-        """
+        """Join every queue that the agent has the skills for; what was done is seen from the members afterwards."""
         skills = self._configuration.agents[agent].skills
         queues = {
             QUEUE_PREFIX + name for name, queue in self._configuration.queues.items() if serves(skills, queue)
@@ -172,7 +166,8 @@ class AgentControl:
                 "MemberName": agent,
                 "StateInterface": state_interface(phone, section),
             }
-            self._link.tell("QueueAdd", member, _seen_afterwards)
+            with contextlib.suppress(RefusedError):
+                await self._link.ask("QueueAdd", member)
         joined = await self._members_of(agent)
         if missing := sorted(queues - {member.queue for member in joined}):
             raise RefusedError(
@@ -209,10 +204,6 @@ class AgentControl:
             await self._link.ask(name, headers)
         except RefusedError as refusal:
             _tolerate(refusal)
-
-
-def _seen_afterwards() -> None:
-    """A refused QueueAdd shows in the list of members."""
 
 
 def _tolerate(refusal: RefusedError) -> None:

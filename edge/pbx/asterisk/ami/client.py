@@ -199,7 +199,7 @@ class AmiClient:
 
     async def list(self, name: str, headers: Headers) -> list[Message]:
         """The events of a list action such as QueueStatus, without its frame."""
-        answer = await self._answer(self._send([(name, headers)])[0])
+        answer = await self._answer(self._send([(name, headers)], listed=True)[0])
         if not isinstance(answer, list):
             check(name, answer)
             return []
@@ -219,10 +219,10 @@ class AmiClient:
         if self._protocol is not None:
             self._protocol.close()
 
-    def _send(self, requests: Sequence[tuple[str, Headers]]) -> Sequence[Action]:
+    def _send(self, requests: Sequence[tuple[str, Headers]], listed: bool = False) -> Sequence[Action]:
         if self._protocol is None or self._protocol.closed:
             raise LinkError(f"{self._where}: not connected")
-        actions = [wire.action(name, headers) for name, headers in requests]
+        actions = [wire.action(name, headers, listed) for name, headers in requests]
         self._protocol.write(actions)
         return actions
 

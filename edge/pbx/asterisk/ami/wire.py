@@ -58,12 +58,16 @@ def text(message: Mapping[str, object], key: str) -> str:
     return str(value)
 
 
-def action(name: str, headers: Mapping[str, str]) -> Action:
-    """An action ready to send. Raises ValueError for a line break in any name or value: it would begin another action."""
+def action(name: str, headers: Mapping[str, str], listed: bool = False) -> Action:
+    """An action ready to send. Raises ValueError for a line break in any name or value: it would begin another action.
+
+    `listed`: a list may follow the answer, and panoramisk tells from its words. Elsewhere it must not guess: it takes
+    "Added interface to queue" for the beginning of a list and waits for an end that never comes.
+    """
     for key, value in headers.items():
         if any(mark in key + value for mark in "\r\n\0"):
             raise ValueError(f"AMI {name}: header {key!r} holds a line break")
-    return Action({"Action": name, **headers})
+    return Action({"Action": name, **headers}, as_list=None if listed else False)
 
 
 def encode(request: Action) -> bytes:
