@@ -14,7 +14,7 @@ from typing import Any
 
 import structlog
 
-from edge.core.effects import Effect
+from edge.core.effects import Effect, MakeOffer
 from edge.core.engine import Step
 from edge.core.facts import Entry
 from edge.core.inputs import Input, LedgerTrouble
@@ -48,6 +48,11 @@ def storable(entry: Entry) -> Entry:
     return replace(entry, fact=replace(entry.fact, **texts), reason=str(clean(entry.reason)))
 
 
+def phones_first(step: Step) -> list[tuple[Effect, int]]:
+    """Its effects: whatever else a step asks for can wait the millisecond that it takes to ring a phone."""
+    return sorted(step.effects, key=lambda asked: not isinstance(asked[0], MakeOffer))
+
+
 class Recorder:
     """Owns everything between a decision and its consequences."""
 
@@ -58,6 +63,7 @@ class Recorder:
         self._post = post
         self._entries: list[Entry] = []
         self._effects: list[tuple[Effect, int]] = []
+        self._reasons: list[tuple[str, int]] = []
         self._checkpoint: tuple[int, bytes] | None = None
         self._work = asyncio.Event()
         self._idle = asyncio.Event()
@@ -70,14 +76,16 @@ class Recorder:
         if not step.entries and not step.effects:
             return
         self._entries.extend(step.entries)
+        if step.entries:
+            self._reasons.append((step.reason, step.entries[-1].sequence))
         if len(self._entries) > BACKLOG_MAXIMUM:
             raise BacklogFullError(
                 f"{len(self._entries)} facts wait for the ledger ({self.trouble}): ending, the switch's own queue takes over"
             )
         if self.trouble is None:
-            self._effects.extend(step.effects)
+            self._effects.extend(phones_first(step))
         else:
-            self._release(step.effects)
+            self._release(phones_first(step))
         self._checkpoint = checkpoint or self._checkpoint
         self._idle.clear()
         self._work.set()
@@ -89,6 +97,7 @@ class Recorder:
             self._work.clear()
             while self._entries or self._effects:
                 await self._commit_group()
+                self._write_log()
             if not self._entries and not self._effects:
                 self._idle.set()
 
@@ -135,13 +144,19 @@ class Recorder:
         await commit
         return waiting
 
+    def _write_log(self) -> None:
+        """The duty log, after the effects: writing it takes longer than deciding."""
+        reasons, self._reasons = self._reasons, []
+        for reason, sequence in reasons:
+            log.info(reason, sequence=sequence)
+
     async def _save(self, checkpoint: tuple[int, bytes]) -> None:
         try:
             await asyncio.shield(asyncio.wrap_future(self._executor.submit_checkpoint(*checkpoint)))
         except LedgerError as error:
             log.warning("checkpoint not saved: restart will read more facts", error=str(error))
 
-    def _release(self, effects: list[tuple[Effect, int]] | tuple[tuple[Effect, int], ...]) -> None:
+    def _release(self, effects: list[tuple[Effect, int]]) -> None:
         for effect, cause in effects:
             self._perform(effect, cause)
 

@@ -119,9 +119,7 @@ class Runtime:
     def _step(self, given: Input) -> None:
         step = self.engine.step(given, self._clock.now())
         self._recorder.take(step, self._checkpoint_if_due())
-        if step.entries or step.effects:
-            log.info(step.reason, sequence=self.engine.state.sequence)
-        elif step.reason:
+        if not step.entries and step.reason:
             log.debug(step.reason)
 
     def _checkpoint_if_due(self) -> tuple[int, bytes] | None:

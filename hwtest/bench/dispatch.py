@@ -74,7 +74,7 @@ async def measure(rig: Rig, plan: Plan) -> Outcome:
     try:
         before = reader.last_sequence()
         for number, system in enumerate(ORDER * plan.rounds, 1):
-            measured = await _Block(rig, plan, system).measure()
+            measured = await _Block(rig, plan, system, number).measure()
             records = measured.taken.records
             ours += records if system == OURS else []
             blocks.append(measured.block(plan.name, system, dispatch_latencies(records, rig.agent_ports)))
@@ -127,7 +127,7 @@ def _in_words(block: Block) -> str:
 
 
 class _Block:
-    def __init__(self, rig: Rig, plan: Plan, system: str) -> None:
+    def __init__(self, rig: Rig, plan: Plan, system: str, number: int) -> None:
         self._rig = rig
         self._plan = plan
         self._system = system
@@ -140,7 +140,9 @@ class _Block:
         self._all_talk = asyncio.Event()
         self._begin = asyncio.Event()
         self._enough = asyncio.Event()
-        self._dice = random.Random(f"{plan.name} {system}")
+        self._dice = random.Random(
+            f"{plan.name} {number}"
+        )  # as random in each block, and the same in each run
 
     async def measure(self) -> Measured:
         """Fill, measure, and leave nobody behind."""

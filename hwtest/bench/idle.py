@@ -41,7 +41,7 @@ async def measure(rig: Rig, plan: Plan) -> Outcome:
     outcome = Outcome()
     await rig.staff(1)
     for number, system in enumerate(ORDER * plan.rounds, 1):
-        blocks = await _measure_block(rig, system, plan.samples_per_block)
+        blocks = await _measure_block(rig, system, plan.samples_per_block, random.Random(number))
         outcome.blocks += blocks
         rig.progress(
             f"idle agent block {number}/{len(ORDER) * plan.rounds} {system}: n {len(blocks[0].samples)}"
@@ -71,9 +71,8 @@ def not_measured(why: str) -> list[Figure]:
     ]
 
 
-async def _measure_block(rig: Rig, system: str, samples: int) -> list[Block]:
+async def _measure_block(rig: Rig, system: str, samples: int, dice: random.Random) -> list[Block]:
     await rig.serve_for(system)
-    dice = random.Random(f"idle {system}")
     answered = asyncio.Event()
 
     async def serve(call: IncomingCall) -> None:

@@ -66,8 +66,8 @@ _MODULES = """
 
 # Written where the lab brings none of its own: Asterisk logs an error for each that is missing.
 _DEFAULT_FILES = {
-    # no verbose messages: they would hold callers' numbers
-    "logger.conf": "[general]\ndateformat = %F %T.%3q\n[logfiles]\nmessages = notice,warning,error\n",
+    # neither verbose messages nor app_queue's own log: both would hold callers' numbers
+    "logger.conf": "[general]\ndateformat = %F %T.%3q\nqueue_log = no\n[logfiles]\nmessages = notice,warning,error\n",
     "cdr.conf": "[general]\nenable = no\n",
     "cel.conf": "[general]\nenable = no\n",
     # United Kingdom: BT SIN 350

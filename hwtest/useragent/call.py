@@ -494,15 +494,17 @@ class IncomingCall(Call):
         self._respond(180)
         self._advance(CallState.RINGING)
 
-    def answer(self) -> None:
+    def answer(self, body: bytes | None = None) -> None:
         """Send 200 until its ACK; without one in 64 T1 the call is ended by BYE (§13.3.1.4).
 
-        Nothing is sent when the caller has cancelled. An INVITE without G.711 gets a 488.
+        Nothing is sent when the caller has cancelled. An INVITE without G.711 gets a 488. `body` replaces our
+        session description, for phones that break every rule.
         """
         if self.state >= CallState.ANSWERED:
             return
         try:
             description = self._describe(self._take_description(self.invite), late_offer=True)
+            description = description if body is None else body
         except SipError:
             self.reject(488)
             return
@@ -511,10 +513,10 @@ class IncomingCall(Call):
         self._repeat_until_acknowledged(self._transaction)
         self._advance(CallState.ANSWERED)
 
-    def reject(self, status: int) -> None:
+    def reject(self, status: int, headers: tuple[Header, ...] = ()) -> None:
         """Refuse the call with a final response of 300 to 699; nothing is sent when it is over already."""
         if self.state < CallState.ANSWERED:
-            self._respond(status)
+            self._respond(status, headers)
             self.status = status
             self._end("local")
 

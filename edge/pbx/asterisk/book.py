@@ -114,9 +114,10 @@ class Membership:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """The switch as it was found after connecting."""
+    """The switch as it was found after connecting. `served`: callers of its own queue who talk to a member already."""
 
     calls: tuple[CallerLeg, ...] = ()
+    served: tuple[FallbackConnected, ...] = ()
     offers: tuple[AgentLeg, ...] = ()
     members: tuple[MemberSeen, ...] = ()
     devices: tuple[DeviceSeen, ...] = ()

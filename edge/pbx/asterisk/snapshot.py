@@ -19,7 +19,7 @@ from edge.pbx.asterisk.ami.wire import text
 from edge.pbx.asterisk.ari import translate as ari
 from edge.pbx.asterisk.ari.client import AriClient
 from edge.pbx.asterisk.book import AgentLeg, CallerLeg, Place, Snapshot
-from edge.pbx.asterisk.sightings import CallerEntered, DeviceSeen, MemberSeen
+from edge.pbx.asterisk.sightings import CallerEntered, DeviceSeen, FallbackConnected, MemberSeen
 
 VARIABLES = ("EDGE_CALL", "EDGE_LINE", "EDGE_JOINED", "EDGE_AGENT_CHANNEL", "CALLERID(num-pres)")
 
@@ -29,11 +29,15 @@ Channel = Mapping[str, Any]
 async def look(ari_link: AriClient, ami_link: AmiClient, app: str) -> Snapshot:
     """The switch as it is. Raises LinkError or RefusedError."""
     channels = await ari_link.request(ari.LIST_CHANNELS)
+    bridges = await ari_link.request(ari.LIST_BRIDGES)
     elsewhere = [channel for channel in channels if place_elsewhere(channel) is not None]
     found = [held(channel, app) for channel in channels]
     found += [await _caller_elsewhere(channel, ami_link) for channel in elsewhere]
+    talking = {leg_id for bridge in bridges for leg_id in bridge["channels"]}
+    fallback = [_field(channel, "id") for channel in elsewhere if place_elsewhere(channel) is Place.FALLBACK]
     return Snapshot(
         calls=tuple(call for call in found if call is not None),
+        served=tuple([await _served(leg_id, ami_link) for leg_id in fallback if leg_id in talking]),
         offers=tuple(leg for leg in map(agent_leg, channels) if leg is not None),
         members=tuple(_members(await ami_link.list("QueueStatus", {}))),
         devices=tuple(_devices(await ami_link.list("DeviceStateList", {}))),
@@ -108,6 +112,12 @@ async def _caller_elsewhere(channel: Channel, ami_link: AmiClient) -> CallerLeg 
         place=place,
         offer_id=identity.offer_of_leg(agent_leg_id) if place is Place.CONNECTED else None,
     )
+
+
+async def _served(leg_id: str, ami_link: AmiClient) -> FallbackConnected:
+    """Who talks to a caller of the switch's own queue: it names them on the caller's channel (setinterfacevar)."""
+    [answer] = await ami_link.ask_all([("Getvar", {"Channel": leg_id, "Variable": "MEMBERNAME"})])
+    return FallbackConnected(leg_id=leg_id, agent=text(answer, "Value"), switch_utc_us=None)
 
 
 def _members(messages: list[Message]) -> list[MemberSeen]:

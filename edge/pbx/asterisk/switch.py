@@ -174,7 +174,7 @@ class AsteriskPbx:
         self._post(reconciled)
         log.info("link.reconciled", calls=len(found.calls), offers=len(found.offers))
         backlog, self._backlog = self._backlog or [], None
-        for sighting in backlog:
+        for sighting in (*found.served, *backlog):
             self._see(sighting)
         while True:
             await asyncio.sleep(CANARY_SECONDS)

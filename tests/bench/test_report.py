@@ -1,0 +1,116 @@
+"""What the benchmark says, and with which exit status."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from hwtest.bench.dispatch import figures
+from hwtest.bench.machine import Load, LoadMeter, Machine, usage_of
+from hwtest.bench.numbers import caller_numbers, comparable
+from hwtest.bench.report import Report, table
+from hwtest.bench.results import Block, Figure, unmeasured
+from hwtest.bench.rig import OURS, PLAIN_QUEUE
+
+MACHINE = Machine(processor="p", cores=2, memory_mb=1, kernel="6", python="3", asterisk="22")
+
+
+def block(system: str, samples: list[float], invalid: str | None = None) -> Block:
+    """One block."""
+    return Block(
+        figure="f",
+        system=system,
+        samples=samples,
+        seconds=1,
+        load_average=0,
+        steal_share=0,
+        busy_share=0,
+        retransmissions=0,
+        dropped=0,
+        invalid=invalid,
+    )
+
+
+def report(made: Sequence[Figure]) -> Report:
+    """A run with these figures."""
+    load = Load(1, 0, 0, 0, 0)
+    return Report(
+        started_utc="2026-01-01", machine=MACHINE, wire="w", load=load, figures=list(made), blocks=[]
+    )
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "expected"),
+    [
+        ([10.0], [500.0], [True, True]),
+        ([10.1], [500.0], [False, True]),
+        ([10.0] * 9 + [2000.0], [500.0], [True, False]),
+    ],
+)
+def test_targets_of_dispatch(ours: list[float], theirs: list[float], expected: list[bool]) -> None:
+    """Our median may be a fiftieth of theirs and our p99 a fifth of it, and no more."""
+    made = figures("dispatch", [block(OURS, ours), block(PLAIN_QUEUE, theirs)])
+    assert [figure.met for figure in made if figure.target] == expected
+
+
+def test_blocks_that_are_not_valid() -> None:
+    """A block that is not valid does not count, is told of, and without a valid one nothing was measured."""
+    bad = block(OURS, [900.0], "3 retransmissions")
+    made = figures("dispatch", [block(OURS, [1.0]), bad, block(PLAIN_QUEUE, [500.0])])
+    assert made[1].summary is not None
+    assert (made[1].summary.n, "3 retransmissions" in made[1].notes[0]) == (1, True)
+    assert not any(
+        figure.measured for figure in figures("d", [bad, block(PLAIN_QUEUE, [1.0])]) if figure.target
+    )
+
+
+@pytest.mark.parametrize(
+    ("made", "expected"),
+    [
+        ([Figure(name="a", met=True), Figure(name="b")], 0),
+        ([Figure(name="a", met=True), Figure(name="b", met=False)], 1),
+        ([Figure(name="a", met=False), unmeasured("b", "t", "why")], 3),
+    ],
+)
+def test_exit_status(made: list[Figure], expected: int) -> None:
+    """Met is 0, not met 1, and not measured is never met."""
+    assert report(made).exit_status == expected
+
+
+def test_document(tmp_path: Path) -> None:
+    """The JSON document has a schema version and reads back as what was written."""
+    written = report(figures("dispatch", [block(OURS, [1.0, 2.0]), block(PLAIN_QUEUE, [500.0])]))
+    written.write(tmp_path / "bench.json")
+    raw = (tmp_path / "bench.json").read_bytes()
+    assert msgspec.json.decode(raw)["schema_version"] == 1
+    assert msgspec.json.decode(raw, type=Report) == written
+
+
+def test_table() -> None:
+    """Every figure has its row."""
+    made = figures("dispatch", [block(OURS, [1.0]), block(PLAIN_QUEUE, [500.0])])
+    assert table(made).row_count == len(made)
+
+
+def test_numbers() -> None:
+    """Callers' numbers differ also in what is compared of them, and thousands are enough for a run."""
+    numbers = list(caller_numbers())
+    assert len({comparable(number) for number in numbers}) == len(numbers) == 18_000
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("07700900123", "+447700900123"), ("0113 496 0123", "00441134960123"), (None, "")]
+)
+def test_forms_of_a_number(one: str | None, other: str) -> None:
+    """A number is the same in its national and its international form."""
+    assert comparable(one) == comparable(other)
+
+
+def test_machine_meters() -> None:
+    """The meters read this machine and this process."""
+    import os
+
+    load, usage = LoadMeter().read(), usage_of(os.getpid())
+    assert 0 <= load.steal_share <= 1
+    assert usage.rss_mb > 1 and usage.cpu_seconds >= 0
