@@ -24,6 +24,8 @@ from edge.ports import LedgerError
 
 COMMIT_SECONDS = 0.25
 """A commit that takes longer holds nobody up."""
+LOG_DELAY_SECONDS = 0.01
+"""A few times what it takes from a decision to its request on the wire."""
 RETRY_SECONDS = 0.5
 """Between attempts at a ledger that refuses."""
 BACKLOG_MAXIMUM = 100_000
@@ -77,7 +79,7 @@ class Recorder:
             return
         self._entries.extend(step.entries)
         if step.entries:
-            self._reasons.append((step.reason, step.entries[-1].sequence))
+            self._log_later(step.reason, step.entries[-1].sequence)
         if len(self._entries) > BACKLOG_MAXIMUM:
             raise BacklogFullError(
                 f"{len(self._entries)} facts wait for the ledger ({self.trouble}): ending, the switch's own queue takes over"
@@ -97,13 +99,13 @@ class Recorder:
             self._work.clear()
             while self._entries or self._effects:
                 await self._commit_group()
-                self._write_log()
             if not self._entries and not self._effects:
                 self._idle.set()
 
     async def flush(self) -> None:
         """Wait until everything taken so far is committed and released."""
         await self._idle.wait()
+        self._write_log()
 
     async def _commit_group(self) -> None:
         entries, self._entries = self._entries, []
@@ -135,17 +137,22 @@ class Recorder:
         self, entries: list[Entry], waiting: list[tuple[Effect, int]]
     ) -> list[tuple[Effect, int]]:
         """Commit; returns the effects still to be released afterwards. Raises `LedgerError`."""
-        commit = asyncio.ensure_future(self._executor.commit(entries))
+        commit = asyncio.wrap_future(self._executor.submit(entries))
         done, _ = await asyncio.wait({commit}, timeout=COMMIT_SECONDS)
         if not done:
             self._troubled(f"a commit takes longer than {COMMIT_SECONDS * 1000:.0f} ms")
             self._release(waiting)
             waiting = []
-        await commit
+        await asyncio.shield(commit)
         return waiting
 
+    def _log_later(self, reason: str, sequence: int) -> None:
+        """The duty log, when the effects are on their way: writing a line takes longer than deciding."""
+        if not self._reasons:
+            asyncio.get_running_loop().call_later(LOG_DELAY_SECONDS, self._write_log)
+        self._reasons.append((reason, sequence))
+
     def _write_log(self) -> None:
-        """The duty log, after the effects: writing it takes longer than deciding."""
         reasons, self._reasons = self._reasons, []
         for reason, sequence in reasons:
             log.info(reason, sequence=sequence)

@@ -229,11 +229,16 @@ def _chosen(sequences: Sequence[int], call_ids: Sequence[str]) -> Iterator[Any]:
         yield personal.c.sequence.in_(select(facts.c.sequence).where(of_calls))
 
 
+INSERT_FACTS = insert(facts)
+INSERT_PERSONAL = insert(personal)
+MOVE_HEAD = update(meta).values(head_sequence=bindparam("sequence"), head_hash=bindparam("hash"))
+
+
 def _insert(connection: Connection, records: Sequence[Record], head: Head) -> None:
-    connection.execute(insert(facts), [{**record.row._asdict(), "hash": record.hash} for record in records])
+    connection.execute(INSERT_FACTS, [{**record.row._asdict(), "hash": record.hash} for record in records])
     if private := [record.personal._asdict() for record in records if record.personal]:
-        connection.execute(insert(personal), private)
-    connection.execute(update(meta).values(head_sequence=head.sequence, head_hash=head.hash))
+        connection.execute(INSERT_PERSONAL, private)
+    connection.execute(MOVE_HEAD, head._asdict())
 
 
 def _record(row: Sequence[Any]) -> Record:

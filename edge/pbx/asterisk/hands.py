@@ -24,6 +24,8 @@ from edge.pbx.asterisk.sightings import Bridged, CallMissing, LegEnded, Playback
 log = structlog.get_logger(__name__)
 
 NOT_FOUND = 404
+NO_SUCH_CHANNEL = "No such channel"
+"""AMI's word for it."""
 CONFLICT = 409
 ALLOCATION_FAILED = 500
 UNREACHABLE = 503
@@ -88,7 +90,7 @@ class Hands:
                 ari.play(call.call_id, call.leg_id, self._settings.prompts, prompt)
             )
         except RefusedError as refusal:
-            log.warning("greeting.refused", call=call.call_id, prompt=prompt, refusal=str(refusal))
+            _note("greeting.refused", refusal, call=call.call_id, prompt=prompt)
             playback = identity.greeting_of_call(call.call_id)
             self._see(PlaybackEnded(playback_id=playback, completed=False, switch_utc_us=None))
 
@@ -119,7 +121,7 @@ class Hands:
             for (name, _), answer in zip(actions, await self._actions.ask_all(actions), strict=True):
                 check(name, answer)
         except RefusedError as refusal:
-            log.warning("redirect.refused", call=call.call_id, refusal=str(refusal))
+            _note("redirect.refused", refusal, call=call.call_id)
 
     async def inspect(self, effect: Inspect) -> None:
         """Look where a pair is; what is found is seen as if the switch had told it by itself."""
@@ -194,6 +196,12 @@ class Hands:
             if refusal.status != NOT_FOUND:
                 raise
             self._see(_end(offer_id, 0, "no such leg"))
+
+
+def _note(event: str, refusal: RefusedError, **about: str) -> None:
+    """Log a refusal: that the caller has just hung up is everyday, anything else is worth a look."""
+    gone = refusal.status == NOT_FOUND or NO_SUCH_CHANNEL in str(refusal)
+    (log.info if gone else log.warning)(event, refusal=str(refusal), **about)
 
 
 def _end(offer_id: str, status: int, words: str) -> LegEnded:

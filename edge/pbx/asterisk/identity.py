@@ -63,8 +63,10 @@ def phones_by_interface(phones: Iterable[Phone]) -> dict[str, str]:
 
 
 def clean(text: str) -> str:
-    """A stranger's text without control and format characters, at most 80 characters long."""
-    kept = "".join(mark for mark in text if not unicodedata.category(mark).startswith("C"))
+    """A stranger's text without control and format characters and line separators, at most 80 characters long."""
+    kept = "".join(
+        mark for mark in text if unicodedata.category(mark)[0] != "C" and mark not in "\u2028\u2029"
+    )
     return kept.strip()[:LONGEST_NAME]
 
 

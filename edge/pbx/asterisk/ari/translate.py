@@ -40,6 +40,10 @@ EXTRA_RING_SECONDS = 5
 """The switch's own limit lies behind the engine's, so that only the engine ends an offer while it lives."""
 
 
+NO_FORWARDING = "edge-no-forwarding"
+"""A context that does not exist: a forwarded leg ends there."""
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """One ARI operation, by its names in Asterisk's api-docs."""
@@ -61,7 +65,11 @@ def display(offer: MakeOffer) -> str:
 
 
 def originate(offer: MakeOffer, phone: Phone, app: str, caller_leg: str | None) -> Request:
-    """Ring the phone. Its leg frees itself when we die between answer and hand-over: TIMEOUT(absolute) hangs it up."""
+    """Ring the phone. Its leg frees itself when we die between answer and hand-over: TIMEOUT(absolute) hangs it up.
+
+    A phone that answers 302 does not send the caller elsewhere: Asterisk would dial what it names in the phones' context,
+    public numbers included, and show us nothing of that leg.
+    """
     limit = round(offer.ring_seconds) + EXTRA_RING_SECONDS
     headers = {
         "X-Edge-Call": offer.call_id,
@@ -77,7 +85,7 @@ def originate(offer: MakeOffer, phone: Phone, app: str, caller_leg: str | None) 
         "appArgs": f"offer,{offer.offer_id}",
         "callerId": f"{display(offer)} <{identity.digits(offer.caller_number)}>",
         "timeout": limit,
-        "variables": {"TIMEOUT(absolute)": str(limit), **variables},
+        "variables": {"TIMEOUT(absolute)": str(limit), "FORWARD_CONTEXT": NO_FORWARDING, **variables},
     }
     if caller_leg is not None:
         parameters["originator"] = caller_leg
