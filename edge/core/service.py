@@ -75,11 +75,11 @@ class Service(Desk):
         )
 
     def _joined_at(self, given: inputs.CallPresented | inputs.SeenCall | inputs.FallbackTook) -> Instant:
-        """When the caller joined: now, unless the switch has known them for longer than a glance."""
+        """When the caller joined, by the switch: its words about two callers may reach us in the other order."""
         if given.joined_utc_us is None:
             return self._now
         seconds_ago = (self._now.utc_us - given.joined_utc_us) / 1e6
-        return self._now.plus(-seconds_ago) if 1.0 < seconds_ago < 86_400.0 else self._now
+        return self._now.plus(-seconds_ago) if 0.0 < seconds_ago < 86_400.0 else self._now
 
     def _join(self, call_id: str, line: Line, queued_at: Instant) -> None:
         self._record(

@@ -189,12 +189,13 @@ def test_a_late_word_about_an_earlier_hand_over_does_no_harm() -> None:
     assert room.state_of("c1") == "talking"
 
 
-def test_a_switch_stamp_older_than_a_second_gives_the_place() -> None:
-    """A caller whom the switch has known for longer joined then; a younger stamp is now, an absurd one is not believed."""
+def test_the_switch_stamp_gives_the_place() -> None:
+    """A caller joined when the switch says, however the words about them overtake each other; absurd stamps are now."""
     room = Room()
     joined = {}
-    for name, seconds_ago in (("old", 30.0), ("new", 0.5), ("absurd", 100_000.0)):
+    for name, seconds_ago in (("new", 0.005), ("older", 0.5), ("absurd", 100_000.0), ("future", -5.0)):
         stamp = NOON.utc_us - round(seconds_ago * 1e6)
         room.tell(replace(arrival(name), joined_utc_us=stamp))
         joined[name] = room.now.since(room.engine.state.calls[name].queued_at)
-    assert joined == {"old": 30.0, "new": 0.0, "absurd": 0.0}
+    assert joined == {"new": 0.005, "older": 0.5, "absurd": 0.0, "future": 0.0}
+    assert room.engine.position("older") == 1

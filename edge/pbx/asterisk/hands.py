@@ -24,8 +24,8 @@ from edge.pbx.asterisk.sightings import Bridged, CallMissing, LegEnded, Playback
 log = structlog.get_logger(__name__)
 
 NOT_FOUND = 404
-NO_SUCH_CHANNEL = "No such channel"
-"""AMI's word for it."""
+GONE = ("No such channel", "channel not up")
+"""AMI's words for it."""
 CONFLICT = 409
 ALLOCATION_FAILED = 500
 UNREACHABLE = 503
@@ -200,7 +200,7 @@ class Hands:
 
 def _note(event: str, refusal: RefusedError, **about: str) -> None:
     """Log a refusal: that the caller has just hung up is everyday, anything else is worth a look."""
-    gone = refusal.status == NOT_FOUND or NO_SUCH_CHANNEL in str(refusal)
+    gone = refusal.status == NOT_FOUND or any(words in str(refusal) for words in GONE)
     (log.info if gone else log.warning)(event, refusal=str(refusal), **about)
 
 

@@ -104,7 +104,7 @@ class AsteriskPbx:
 
     def _report(self, loss: LinkError | RefusedError) -> None:
         """Tell the engine once per outage, and give up when the canary died twice."""
-        log.warning("link.lost", error=str(loss), again=self._lost)
+        (log.debug if self._lost else log.warning)("link.lost", error=str(loss))
         if not self._lost:
             self._lost = True
             self._post(LinkLost(link="asterisk", error=str(loss)))

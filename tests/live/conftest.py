@@ -1,0 +1,116 @@
+"""The lab of the live tests, one for most of them, and what must hold after each of them.
+
+A module that kills things defines a fixture `live` of its own (scope "module") and everything here follows it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge.core.state import replay
+from tests.live.room import LiveLab, Room, until
+
+POLICY: dict[str, Any] = {
+    "timing": {"refusal_rest_seconds": 0.2, "unreachable_rest_seconds": 0.5},
+    "class": {"vulnerable": {"head_start_seconds": 60.0}},
+    "queue": {
+        "101": {"offer_seconds": 4.0},
+        "999": {"offer_seconds": 4.0},
+        "welsh": {
+            "skills": ["101", "welsh"],
+            "relax": [{"after_seconds": 3.0, "skills": ["101"]}],
+            "wrap_up_seconds": 0.0,
+        },
+        "thorough": {"skills": ["101"], "wrap_up_seconds": 60.0, "offer_seconds": 4.0},
+    },
+    "line": {
+        "brief": {"number": "1011", "tier": "101", "queue": "101", "greeting": "signed-in"},
+        "welsh": {"number": "1012", "tier": "101", "queue": "welsh"},
+        "vulnerable": {"number": "1017", "tier": "101", "queue": "101", "class": "vulnerable"},
+        "thorough": {"number": "1018", "tier": "101", "queue": "thorough"},
+    },
+    "agent": {
+        "4002": {"skills": {"welsh": 1}},
+        "4009": {"name": "At home", "pin": "2580", "skills": {"101": 1, "999": 1}, "phone": "home1"},
+    },
+    "phone": {"home1": {"kind": "trunk", "trunk": "callee", "number": "01632960999"}},
+}
+"""Short times, so that the tests are quick (`unreachable_seconds` stays 3), and one of everything a site may have."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything in this folder is live. The daemons that it starts outlive their `Popen`, on purpose."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.live)
+            item.add_marker(pytest.mark.filterwarnings("ignore:subprocess [0-9]+ is still running"))
+
+
+@pytest.fixture(scope="session")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveLab]:
+    """The lab that is shared by all modules without one of their own."""
+    lab = LiveLab.up(tmp_path_factory.mktemp("live"), POLICY)
+    yield lab
+    finish(lab)
+
+
+def finish(live: LiveLab) -> None:
+    """End the lab; before that the record must be whole, and every way of folding it must agree."""
+    try:
+        verified = live.edge("ledger", "verify", "--json")
+        replayed = live.edge("replay", "--json")
+        live.follow()
+    finally:
+        live.down()
+    assert (verified.returncode, json.loads(verified.stdout)["sound"]) == (0, True), verified.stderr
+    assert (replayed.returncode, json.loads(replayed.stdout)["agree"]) == (0, True), replayed.stderr
+    assert replay(live.entries) == live.state, "folding at once and step by step differ"
+
+
+@pytest.fixture
+def expected_warnings() -> list[str]:
+    """Patterns of daemon log lines above "info" that the test brings about on purpose: it appends to this."""
+    return []
+
+
+@pytest.fixture(autouse=True)
+async def nothing_leaks(live: LiveLab, expected_warnings: list[str]) -> AsyncIterator[None]:
+    """After each test, when everybody has gone home: no channel, no bridge, no open call or offer, no surprise logged."""
+    logged = live.log_bytes
+    yield
+    if live.asterisk.running:
+        await until(lambda: not live.channels(), 10, f"no channels:\n{live.channels()}")
+        assert live.bridges() == ""
+    if live.daemon is not None:
+        await until(lambda: _is_tidy(live), 8, f"no open calls: {live.state.calls} {live.state.offers}")
+    surprises = [
+        line
+        for line in live.warnings(logged)
+        if not any(re.search(pattern, line) for pattern in expected_warnings)
+    ]
+    assert surprises == []
+
+
+def _is_tidy(live: LiveLab) -> bool:
+    live.follow()
+    signed_in = [agent for agent in live.state.agents.values() if agent.phone is not None]
+    return not (live.state.calls or live.state.offers or signed_in)
+
+
+@pytest.fixture
+async def room(live: LiveLab, nothing_leaks: None) -> AsyncIterator[Room]:
+    """An empty control room: nobody is signed in, nobody calls."""
+    opened = Room(live)
+    yield opened
+    await opened.close()
+    numbers = [number.encode() for number in opened.numbers.values()]
+    for file in live.log_files():
+        text = file.read_bytes()
+        assert [number for number in numbers if number in text] == [], f"a caller's number stands in {file}"

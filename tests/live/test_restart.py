@@ -1,0 +1,239 @@
+"""Death and return: of the daemon with callers waiting, ringing, answered and talking, and of the switch itself."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from edge.core import facts
+from edge.core.model import AgentState, CallOutcome, CallState
+from hwtest.useragent import CallState as Wire
+from hwtest.useragent import IncomingCall, OutgoingCall
+from tests.live.conftest import POLICY, finish
+from tests.live.room import LiveLab, Room, until
+
+LINE = "101_no_greeting"
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveLab]:
+    """A lab of its own: here things are killed."""
+    lab = LiveLab.up(tmp_path_factory.mktemp("restart"), POLICY)
+    yield lab
+    finish(lab)
+
+
+async def test_a_killed_daemon_loses_nobody_and_no_place(room: Room) -> None:
+    """kill -9 with 20 waiting and one talking: music and the talk go on, and after the restart all 20 are adopted at
+    their places within 2 s and served in order."""
+    ann = await room.agent(1, tone_hz=600)
+    talking = room.caller(LINE, tone_hz=1000)
+    call = await ann.answers()
+    await room.reaches(talking, CallState.TALKING)
+    first = room.caller(LINE, hears=True)
+    await first.answered(5)
+    waiting = [first, *await room.queue_up(19, LINE)]
+    for caller in waiting:
+        await room.reaches(caller, CallState.WAITING)
+    room.live.signal_daemon(signal.SIGKILL)
+
+    for leg in (first.leg, talking.leg, call.leg):
+        leg.forget_heard()
+    await first.until(lambda: first.leg.level_dbm0 > -45, 3)
+    await talking.until(lambda: talking.leg.hears(600), 3)
+    await call.until(lambda: call.leg.hears(1000), 3)
+
+    await room.live.start_daemon()
+    room.live.follow()
+    [started, seen] = [
+        entry.at
+        for entry in room.live.entries
+        if isinstance(entry.fact, facts.DaemonStarted | facts.SwitchRestored)
+    ][-2:]
+    assert (
+        seen.since(started) < 1.0
+    )  # of the 2 s; the rest is Python's own start, which other programs slow down
+    restored = room.facts(facts.SwitchRestored)[-1]
+    assert (restored.calls_kept, restored.calls_adopted, restored.calls_missing) == (21, 0, 0)
+    await call.hang_up()
+    await room.ended(talking)
+    assert [await room.serve(ann) for _ in waiting] == waiting
+    assert room.facts(facts.FallbackEntered) == []
+
+
+async def test_a_caller_who_comes_while_the_daemon_is_dead_is_served(room: Room) -> None:
+    """Nobody runs: the caller goes to the switch's own queue at once, and has their end in the record afterwards."""
+    room.live.signal_daemon(signal.SIGKILL)
+    jo = room.caller(LINE)
+    await jo.answered(5)
+    await room.live.start_daemon()
+    ann = await room.agent(1)
+    call = await ann.answers()
+    assert room.who(call) is jo
+    await room.until(lambda: room.facts(facts.CallConnected, facts.FallbackConnected))
+    await call.hang_up()
+    assert (await room.ended(jo)).outcome is CallOutcome.ANSWERED
+
+
+async def test_a_talk_begun_while_the_daemon_is_dead_is_a_talk_in_the_record(room: Room) -> None:
+    """The switch's own queue connected the caller before the daemon came back: it names the agent, and the call counts
+    as answered."""
+    room.live.signal_daemon(signal.SIGKILL)
+    jo = room.caller(LINE)
+    ann = await room.agent(1)
+    call = await ann.answers()
+    await room.live.start_daemon()
+    await room.until(lambda: room.facts(facts.FallbackConnected))
+    assert room.facts(facts.FallbackConnected)[0].agent == ann.number
+    await call.hang_up()
+    record = await room.ended(jo)
+    assert (record.outcome, record.agent) == (CallOutcome.ANSWERED, ann.number)
+
+
+async def test_a_caller_who_hangs_up_while_the_daemon_is_dead_has_an_end(room: Room) -> None:
+    """The end was not seen: it is recorded as unknown, with the instants between which it fell."""
+    jo = room.caller(LINE)
+    await room.reaches(jo, CallState.WAITING)
+    room.live.signal_daemon(signal.SIGKILL)
+    await jo.hang_up()
+    await room.live.start_daemon()
+    record = await room.ended(jo)
+    assert record.outcome is CallOutcome.ENDED_UNKNOWN
+    assert record.unseen_since is not None
+
+
+async def test_a_daemon_killed_while_a_phone_rings(room: Room) -> None:
+    """After the restart that ringing is ended, the caller is offered again from their place and is served."""
+    ann = await room.agent(1)
+    jo = room.caller(LINE)
+    call = await ann.offered()
+    await room.until(lambda: room.facts(facts.OfferRang))
+    room.live.signal_daemon(signal.SIGKILL)
+    await room.live.start_daemon()
+    await call.ended(5)
+    assert call.cancelled
+    assert await room.serve(ann) is jo
+
+
+async def test_a_daemon_killed_between_answer_and_hand_over(room: Room) -> None:
+    """The agent answered and nobody was there to connect: after the restart the caller is connected, then or again."""
+    ann = await room.agent(1, tone_hz=600)
+    jo = room.caller(LINE, tone_hz=1000)
+    call = await ann.offered()
+    await room.until(lambda: room.facts(facts.OfferRang))
+    room.live.signal_daemon(signal.SIGSTOP)
+    call.answer()
+    await call.until(lambda: call.acknowledged, 5)
+    room.live.signal_daemon(signal.SIGKILL)
+    await room.live.start_daemon()
+    await until(lambda: jo.leg.hears(600) or len(ann.calls) > 1)
+    if call.state is Wire.ENDED:
+        call = await ann.answers()
+    await room.reaches(jo, CallState.TALKING)
+    await jo.until(lambda: jo.leg.hears(600), 3)
+    await call.hang_up()
+    assert (await room.ended(jo)).agent == ann.number
+
+
+async def test_a_daemon_that_is_stopped_and_started_keeps_the_room(room: Room) -> None:
+    """SIGTERM and a start: waiting callers, the agent's state and the order are as before."""
+    waiting = await room.queue_up(3, LINE)
+    ann = await room.agent(1)
+    call = await ann.answers()
+    await room.reaches(waiting[0], CallState.TALKING)
+    room.live.signal_daemon(signal.SIGTERM)
+    await room.live.start_daemon()
+    assert room.agent_state(ann) is AgentState.TALKING
+    await call.hang_up()
+    assert [await room.serve(ann) for _ in range(2)] == waiting[1:]
+
+
+async def test_the_switch_dies_and_comes_back(room: Room, expected_warnings: list[str]) -> None:
+    """kill -9 of Asterisk with one talking and two waiting: the daemon says that the link is lost and waits; when the
+    switch is back the three have ended as unknown, the agent is signed in still, and the next call is served."""
+    expected_warnings.append("link")
+    ann = await room.agent(1)
+    talking = room.caller(LINE)
+    await ann.answers()
+    await room.reaches(talking, CallState.TALKING)
+    waiting = await room.queue_up(2, LINE)
+    for caller in waiting:
+        await room.reaches(caller, CallState.WAITING)
+    room.live.asterisk.kill()
+    await room.until(lambda: room.facts(facts.SwitchLost))
+    assert "NOT SEEN" in (await asyncio.to_thread(room.live.edge, "status")).stdout
+    for phone in (room.callers, ann.phone.agent):
+        for lost in list(phone.calls.values()):
+            lost.abandon()
+    await room.live.start_asterisk()
+    await room.until(lambda: room.facts(facts.SwitchRestored), 15)
+    for caller in (talking, *waiting):
+        record = await room.ended(caller)
+        assert (record.outcome, record.unseen_since is None) == (CallOutcome.ENDED_UNKNOWN, False)
+    await ann.phone.start()
+    await room.becomes(ann, AgentState.READY)
+    assert room.facts(facts.AgentSignedOut) == []
+    jo = room.caller(LINE)
+    assert await room.serve(ann) is jo
+
+
+async def test_a_busy_room_whose_daemon_keeps_dying(room: Room, expected_warnings: list[str]) -> None:
+    """40 callers, four agents of every temper, and the daemon killed three times: every call that a living daemon could
+    see has its end in the record, and it is recorded as answered exactly if an agent talked to its caller."""
+    expected_warnings.append("link|refused")
+    dice = random.Random(101)
+
+    async def temper(call: IncomingCall) -> None:
+        if (mood := dice.random()) < 0.1:
+            call.reject(dice.choice([480, 486, 503, 603]))
+        elif mood < 0.9 and await call.lasts(mood / 5):
+            call.ring()
+            call.answer()
+            if mood < 0.5 and await call.lasts(mood):
+                await call.hang_up()
+
+    async def visit(caller: OutgoingCall) -> None:
+        if await caller.lasts(dice.choice([0.2, 0.6, 5.0, 5.0])):
+            await caller.hang_up()
+
+    desks = [await room.agent(index, temper) for index in (1, 2, 3, 4)]
+    visits: list[asyncio.Task[None]] = []
+    deaths = list[int]()
+    for count in range(40):
+        caller = room.caller(dice.choice(["101", LINE, LINE, "vulnerable", "999"]))
+        visits.append(asyncio.create_task(visit(caller)))
+        await caller.lasts(0.1)
+        if count in (10, 20, 30):
+            deaths.append(time.monotonic_ns())
+            room.live.signal_daemon(signal.SIGKILL)
+            await room.live.start_daemon()
+    await asyncio.gather(*visits)
+    await room.until(lambda: not room.live.state.calls, 15, "every call ended")
+
+    seen_again = [e.at.monotonic_ns for e in room.live.entries if isinstance(e.fact, facts.SwitchRestored)][
+        -3:
+    ]
+    blind = list(zip(deaths, seen_again, strict=True))
+    legs = [(desk.number, leg) for desk in desks for leg in desk.calls if leg.reached is Wire.ANSWERED]
+    for caller, number in room.numbers.items():
+        record = room.find(caller)
+        talks = [(agent, leg) for agent, leg in legs if leg.caller_number == number]
+        if record is None:
+            begun, over = caller.trace[0].monotonic_ns, caller.trace[-1].monotonic_ns
+            assert any(begun < end and over > start for start, end in blind), "a call that was in sight"
+        elif record.outcome is CallOutcome.ANSWERED:
+            assert record.agent in {agent for agent, _ in talks}
+        elif record.outcome is CallOutcome.ABANDONED:
+            assert all(seconds_lasted(leg) < 0.2 for _, leg in talks), room.reasons(caller)
+
+
+def seconds_lasted(leg: IncomingCall) -> float:
+    """From the answer of a leg to the last message of it."""
+    answered = leg.stamp_of("200")
+    assert answered is not None
+    return (leg.trace[-1].monotonic_ns - answered.monotonic_ns) / 1e9
