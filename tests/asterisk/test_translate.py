@@ -47,6 +47,7 @@ def test_originate_has_everything_the_phone_and_a_recorder_need() -> None:
         "originator": "1.1",
         "variables": {
             "TIMEOUT(absolute)": "20",
+            "FORWARD_CONTEXT": ari.NO_FORWARDING,
             "PJSIP_HEADER(add,X-Edge-Call)": "c-1",
             "PJSIP_HEADER(add,X-Edge-Line)": "main",
             "PJSIP_HEADER(add,X-Edge-Class)": "routine",

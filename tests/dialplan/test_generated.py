@@ -29,6 +29,13 @@ def dialplan(configuration: Configuration) -> dict[str, Context]:
     return read(generate(configuration, VERSION)["edge101-extensions.conf"])
 
 
+CLEANING = (
+    "CALLERID(num)=${FILTER(0-9A-Za-z+*#@._,${CALLERID(num)})}",
+    r"CALLERID(name)=${FILTER(\x20-\x7e\x80-\xff,${CALLERID(name)})}",
+)
+"""What a stranger wrote, without whatever could begin a line of its own in an AMI event."""
+
+
 def called(steps: list[Step] | None) -> list[tuple[str, str]]:
     """The applications of an extension with their arguments."""
     assert steps is not None
@@ -63,10 +70,11 @@ def test_every_context_has_the_dead_man(dialplan: dict[str, Context]) -> None:
 
 
 def test_every_line_has_its_entry(dialplan: dict[str, Context], configuration: Configuration) -> None:
-    """Each number leads to its line's context, which arms the dead-man before anything else and then hands over."""
+    """Each number cleans what a stranger wrote and leads to its line's context, which arms the dead-man and hands over."""
     for name, line in configuration.lines.items():
         assert called(extension(dialplan, "edge-lines", line.number)) == [
-            ("Goto", f"edge-line-{name},arrive,1")
+            *(("Set", cleaning) for cleaning in CLEANING),
+            ("Goto", f"edge-line-{name},arrive,1"),
         ]
         arrive = called(extension(dialplan, f"edge-line-{name}", "arrive"))
         assert arrive[0] == ("Set", f"TIMEOUT(absolute)={line.renewed_within:g}")
@@ -144,7 +152,10 @@ def test_fallback_tells_the_daemon(dialplan: dict[str, Context]) -> None:
     assert fallback[0] == ("Set", "TIMEOUT(absolute)=0")
     assert (
         "UserEvent",
-        "EdgeFallback,Call: ${EDGE_CALL},Line: public,Why: ${EDGE_WHY},Joined: ${EDGE_JOINED},Presentation: ${CALLERID(num-pres)}",
+        (
+            "EdgeFallback,Call: ${EDGE_CALL},Line: public,Why: ${EDGE_WHY},Joined: ${EDGE_JOINED},"
+            "Presentation: ${CALLERID(num-pres)}"
+        ),
     ) in fallback
 
 
@@ -211,8 +222,10 @@ def test_codes_and_reasons(dialplan: dict[str, Context]) -> None:
 
 
 def test_nothing_of_the_caller_is_used(configuration: Configuration) -> None:
-    """No name, number or header of a caller is evaluated anywhere; what a phone dialled is filtered to digits."""
+    """No name, number or header of a caller is evaluated anywhere, only cleaned; what a phone dialled is filtered to digits."""
     text = generate(configuration, VERSION)["edge101-extensions.conf"]
+    for cleaning in CLEANING:
+        text = text.replace(cleaning, "")
     text = text.replace("${CALLERID(num-pres)}", "")  # one of Asterisk's own words, never a caller's
     for word in ("CALLERID", "PJSIP_HEADER", "CONNECTEDLINE", "SIP_HEADER", "REDIRECTING", "CALLERPRES"):
         assert word not in text

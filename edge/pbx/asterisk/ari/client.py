@@ -73,7 +73,7 @@ class Http(AsynchronousHttpClient):  # type: ignore[misc]  # aioswagger11 has no
                 raise _refusal(response.status, await response.text(errors="replace"))
             await response.read()
         except (aiohttp.ClientError, OSError) as failure:  # TimeoutError is an OSError
-            raise LinkError(f"{self._where}: {failure or 'no answer'}") from failure
+            raise LinkError(f"{self._where}: {str(failure) or 'no answer'}") from failure
         return response
 
 
@@ -126,7 +126,7 @@ class AriClient:
         except aiohttp.WSServerHandshakeError as failure:
             raise RefusedError(f"{failure.status} {failure.message}", failure.status) from failure
         except (aiohttp.ClientError, OSError) as failure:
-            raise LinkError(f"{self._where}: {failure or 'no answer'}") from failure
+            raise LinkError(f"{self._where}: {str(failure) or 'no answer'}") from failure
 
     async def _filter_events(self) -> None:
         """aioari wraps the body of this one operation in a name of its own, and Asterisk then takes it for no filter."""
@@ -180,7 +180,7 @@ class AriClient:
                 if response.status >= 400:
                     raise LinkError(f"{self._where}: canary refused with {response.status}")
         except (aiohttp.ClientError, OSError) as failure:
-            raise LinkError(f"{self._where}: canary: {failure or 'no answer'}") from failure
+            raise LinkError(f"{self._where}: canary: {str(failure) or 'no answer'}") from failure
 
     async def close(self) -> None:
         """End the link."""
