@@ -8,6 +8,7 @@ in memory up to `BACKLOG_MAXIMUM`, and what happened becomes a fact itself once 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import Any
@@ -24,6 +25,8 @@ from edge.ports import LedgerError
 
 COMMIT_SECONDS = 0.25
 """A commit that takes longer holds nobody up."""
+GATHER_SECONDS = 0.005
+"""Facts that no effect waits for stay this long, so that the decision which often follows shares their commit."""
 LOG_DELAY_SECONDS = 0.01
 """A few times what it takes from a decision to its request on the wire."""
 RETRY_SECONDS = 0.5
@@ -68,6 +71,7 @@ class Recorder:
         self._reasons: list[tuple[str, int]] = []
         self._checkpoint: tuple[int, bytes] | None = None
         self._work = asyncio.Event()
+        self._urgent = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
         self.trouble: str | None = None
@@ -88,6 +92,8 @@ class Recorder:
             self._effects.extend(phones_first(step))
         else:
             self._release(phones_first(step))
+        if self._effects:
+            self._urgent.set()
         self._checkpoint = checkpoint or self._checkpoint
         self._idle.clear()
         self._work.set()
@@ -98,14 +104,22 @@ class Recorder:
             await self._work.wait()
             self._work.clear()
             while self._entries or self._effects:
+                await self._gather()
                 await self._commit_group()
             if not self._entries and not self._effects:
                 self._idle.set()
 
     async def flush(self) -> None:
         """Wait until everything taken so far is committed and released."""
+        self._urgent.set()
         await self._idle.wait()
         self._write_log()
+
+    async def _gather(self) -> None:
+        """Wait for company, unless an effect waits for these facts."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._urgent.wait(), GATHER_SECONDS)
+        self._urgent.clear()
 
     async def _commit_group(self) -> None:
         entries, self._entries = self._entries, []

@@ -41,21 +41,20 @@ DECISECONDS_OF_2026 = 17_672_256_000
 """1 January 2026 UTC. A constant: were it to follow the year of generation, generating anew would reorder the waiting."""
 EMERGENCY_WEIGHT = 100
 EVENTS = (
-    *("FullyBooted", "Shutdown", "UserEvent"),
-    *(
-        "Hangup",
-        "HangupRequest",
-        "Hold",
-        "Unhold",
-        "BridgeEnter",
-        "BridgeLeave",
-        "BlindTransfer",
-        "AttendedTransfer",
-    ),
-    *("DeviceStateChange", "ContactStatus"),
-    *("QueueMemberAdded", "QueueMemberRemoved", "QueueMemberPause", "QueueMemberStatus"),
-    *("QueueCallerJoin", "QueueCallerLeave", "QueueCallerAbandon"),
-    *("AgentCalled", "AgentConnect", "AgentComplete", "AgentRingNoAnswer"),
+    "FullyBooted",
+    "Shutdown",
+    "UserEvent",
+    "Hangup",
+    "HangupRequest",
+    "Hold",
+    "Unhold",
+    "BridgeEnter",
+    "BridgeLeave",
+    "DeviceStateChange",
+    "QueueMemberAdded",
+    "QueueMemberRemoved",
+    "QueueMemberPause",
+    "AgentConnect",
 )
 """The manager events that the adapter acts on; every other stays in the switch (a call makes 43)."""
 

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from dialplans.asterisk import generate, write
-from dialplans.asterisk.generate import DECISECONDS_OF_2026, FILES, UnsafeValueError, serves
+from dialplans.asterisk.generate import DECISECONDS_OF_2026, EVENTS, FILES, UnsafeValueError, serves
 from edge.config import Configuration
 from edge.config.model import QueueSection
+from edge.pbx.asterisk.ami.translate import READERS
 from tests.dialplan.conftest import site
 from tests.dialplan.reading import Context, Step, Walk, extension, read
 
@@ -232,6 +233,11 @@ def test_nothing_of_the_caller_is_used(configuration: Configuration) -> None:
     assert [line for line in text.splitlines() if "${EXTEN" in line] == [
         " same => n,Set(EDGE_AGENT=${FILTER(0-9,${EXTEN:3})})"
     ]
+
+
+def test_the_switch_tells_what_is_read_and_no_more() -> None:
+    """Events of the filter are those that the adapter reads, besides two about the link itself; QueueMember is a reply."""
+    assert set(READERS) - {"QueueMember"} == set(EVENTS) - {"FullyBooted", "Shutdown"}
 
 
 def settings(text: str) -> dict[str, dict[str, str]]:

@@ -79,7 +79,7 @@ def _redirect(leg_id: str, context: str, extension: str) -> Action:
 
 def sighting(message: Message) -> Sighting | None:
     """What an event shows, or None: nothing to us."""
-    read = _READERS.get(text(message, "Event"))
+    read = READERS.get(text(message, "Event"))
     return read(message) if read is not None else None
 
 
@@ -208,7 +208,7 @@ _USER_EVENTS: Mapping[str, Callable[[Message], Sighting | None]] = {
     "EdgeFallback": _fallback,
     "EdgeReady": _ready,
 }
-_READERS: Mapping[str, Callable[[Message], Sighting | None]] = {
+READERS: Mapping[str, Callable[[Message], Sighting | None]] = {
     "Hangup": _hang_up,
     "HangupRequest": _hang_up_request,
     "BridgeEnter": _bridge_enter,
@@ -217,7 +217,6 @@ _READERS: Mapping[str, Callable[[Message], Sighting | None]] = {
     "Unhold": _unhold,
     "QueueMemberAdded": member,
     "QueueMemberPause": member,
-    "QueueMemberStatus": member,
     "QueueMember": member,
     "QueueMemberRemoved": _member_removed,
     "DeviceStateChange": _device,
