@@ -14,8 +14,8 @@ from typing import Literal
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
-_NUMBER = re.compile(r"(?<![\w.:-])\+?\d{7,15}(?![\w:-]|\.\d)")
-"""Seven to fifteen digits standing alone (E.164): not part of a call id, a time or a decimal number."""
+_NUMBER = re.compile(r"(?<![\w.-])\+?\d{7,15}(?![\w:-]|\.\d)")
+"""Seven to fifteen digits standing alone (E.164): not part of a call id or a decimal number."""
 
 
 def redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

@@ -127,7 +127,7 @@ class Recorder:
         checkpoint, self._checkpoint = self._checkpoint, None
         try:
             if entries:
-                released = await self._commit(entries, released)
+                await self._commit(entries, released)
         except EntryRefusedError as error:
             log.error("a fact cannot be stored as it is: its texts are cleaned", error=str(error))
             clean = [storable(entry) for entry in entries]
@@ -136,8 +136,8 @@ class Recorder:
             self._entries, self._effects = clean + self._entries, released + self._effects
             return
         except LedgerError as error:
-            self._troubled(str(error))
             self._release(released)
+            self._troubled(str(error))
             self._entries = entries + self._entries
             await asyncio.sleep(RETRY_SECONDS)
             return
@@ -147,18 +147,14 @@ class Recorder:
         if self.trouble is not None and not self._entries:
             self._recovered()
 
-    async def _commit(
-        self, entries: list[Entry], waiting: list[tuple[Effect, int]]
-    ) -> list[tuple[Effect, int]]:
-        """Commit; returns the effects still to be released afterwards. Raises `LedgerError`."""
+    async def _commit(self, entries: list[Entry], waiting: list[tuple[Effect, int]]) -> None:
+        """Commit; effects that have waited long enough go before it is done. Raises `LedgerError`."""
         commit = asyncio.wrap_future(self._executor.submit(entries))
         done, _ = await asyncio.wait({commit}, timeout=COMMIT_SECONDS)
         if not done:
-            self._troubled(f"a commit takes longer than {COMMIT_SECONDS * 1000:.0f} ms")
             self._release(waiting)
-            waiting = []
+            self._troubled(f"a commit takes longer than {COMMIT_SECONDS * 1000:.0f} ms")
         await asyncio.shield(commit)
-        return waiting
 
     def _log_later(self, reason: str, sequence: int) -> None:
         """The duty log, when the effects are on their way: writing a line takes longer than deciding."""
@@ -178,8 +174,9 @@ class Recorder:
             log.warning("checkpoint not saved: restart will read more facts", error=str(error))
 
     def _release(self, effects: list[tuple[Effect, int]]) -> None:
-        for effect, cause in effects:
-            self._perform(effect, cause)
+        """Perform them, and empty the list: nothing is ever performed twice, whatever becomes of the commit afterwards."""
+        while effects:
+            self._perform(*effects.pop(0))
 
     def _troubled(self, detail: str) -> None:
         if self.trouble is not None:

@@ -117,6 +117,7 @@ class Reconciling(Service):
                 self._take_back(call, inputs.PairReturned(call_id=call.call_id))
             case inputs.Standing.HELD:
                 self._serve_again(call, inputs.Woken())
+                self._cut_announcement(call)  # nobody will tell of its end any more
             case inputs.Standing.CONNECTED if call.state in (CallState.WAITING, CallState.OFFERED):
                 self._served_by_unknown(call)
             case inputs.Standing.CONNECTED if (

@@ -166,7 +166,9 @@ class Service(Desk):
         cause: str,
         unseen_since: Instant | None = None,
     ) -> None:
-        connected_at = call.connected_at
+        """Durations reach to the end, or to where it was last seen: a night without sight is not a talk of nine hours."""
+        connected_at, last_seen = call.connected_at, unseen_since or self._now
+        talked_until = call.agent_left_at or last_seen
         self._record(
             facts.CallEnded(
                 call_id=call.call_id,
@@ -174,8 +176,8 @@ class Service(Desk):
                 stage=stage,
                 side=side,
                 cause=cause,
-                waited_seconds=self._waited(call),
-                talked_seconds=(call.agent_left_at or self._now).since(connected_at) if connected_at else 0.0,
+                waited_seconds=max(0.0, (connected_at or last_seen).since(call.queued_at)),
+                talked_seconds=max(0.0, talked_until.since(connected_at)) if connected_at else 0.0,
                 agent=call.agent,
                 unseen_since=unseen_since,
             )

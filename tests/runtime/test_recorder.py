@@ -157,6 +157,24 @@ async def test_a_refusing_ledger_loses_nothing(monkeypatch: pytest.MonkeyPatch) 
         assert [offer for offer, _ in here.performed] == ["1", "2"]
 
 
+async def test_a_slow_commit_that_fails_in_the_end_repeats_no_effect(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Effects that went ahead of a slow commit are not performed again when it is refused and tried anew."""
+    monkeypatch.setattr(recorder, "COMMIT_SECONDS", 0.01)
+    monkeypatch.setattr(recorder, "RETRY_SECONDS", 0.001)
+    async with rig() as here:
+        here.ledger.open.clear()
+        here.recorder.take(step(1))
+        await here.until(lambda: bool(here.performed))
+        here.ledger.refusal = "disk I/O error"
+        here.ledger.open.set()
+        here.recorder.take(step(2))
+        here.ledger.refusal = None
+        await here.until(lambda: len(here.posted) == 2)
+
+        assert [offer for offer, _ in here.performed] == ["1", "2"]
+        assert [row.sequence for row in here.ledger.inner.read()] == [1, 2]
+
+
 async def test_text_that_no_ledger_takes_is_cleaned_and_kept() -> None:
     """A lone surrogate in a fact neither blocks the ledger nor loses the fact."""
     hostile = WrapUpEnded(agent="40\udc8001")

@@ -82,8 +82,8 @@ def test_banner_is_not_part_of_the_first_message() -> None:
     assert wire.text(message, "Response") == "Success"
 
 
-def test_doubled_header_reads_as_its_first_value() -> None:
-    """panoramisk makes a list of a doubled header; we read one value."""
-    message = wire.parse("Event: X\r\nName: a\r\nName: b")
+def test_smuggled_header_does_not_hide_the_true_one() -> None:
+    """A caller's number with a line break stands before the channel's own ids: the last value is the switch's."""
+    message = wire.parse("Event: Hangup\r\nCallerIDNum: 1\r\nUniqueid: victim\r\nUniqueid: true")
     assert message is not None
-    assert wire.text(message, "Name") == "a"
+    assert wire.text(message, "Uniqueid") == "true"

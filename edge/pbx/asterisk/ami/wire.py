@@ -51,10 +51,14 @@ def parse(frame: str) -> Message | None:
 
 
 def text(message: Mapping[str, object], key: str) -> str:
-    """The value of a header, "" when absent; the first one when a header came twice (panoramisk makes a list of it)."""
+    """The value of a header, "" when absent; the last one when a header came twice (panoramisk makes a list of it).
+
+    Asterisk writes what callers brought (names, numbers) before the ids of a channel: a header that a stranger smuggled
+    in with a line break stands before the true one.
+    """
     value = message.get(key, "")
     if isinstance(value, list):
-        value = value[0] if value else ""
+        value = value[-1] if value else ""
     return str(value)
 
 
