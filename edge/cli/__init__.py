@@ -24,7 +24,7 @@ COMMANDS = {
     "why": "Why a call went as it did, one line per decision.",
     "agents": "Agents with their phones and states.",
     "agent": "Sign an agent in or out, ready or not ready.",
-    "ledger": "Verify, count and export the record.",
+    "ledger": "Verify, count, export and erase from the record.",
     "replay": "Fold the whole ledger again and compare.",
     "dialplan": "Generate the switch's files from the configuration.",
     "completion": "Shell completion.",

@@ -5,6 +5,7 @@ Taking the lock to see whether it is free would make a daemon fail that starts i
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 LOCKS = Path("/proc/locks")
@@ -15,14 +16,16 @@ def daemon_pid(ledger_url: str) -> int | None:
     """The process id of the daemon that writes this ledger, None when there is none."""
     path = Path(ledger_url.partition(":///")[2].partition("?")[0] + ".lock")
     try:
-        inode = path.stat().st_ino
+        file = path.stat()
         holder = path.read_text(encoding="ascii", errors="replace").strip()
         locks = LOCKS.read_text(encoding="ascii").splitlines()
     except OSError:
         return None
-    held = any(_is_lock_on(line.split(), inode) for line in locks)
+    held = any(_is_lock_on(line.split(), file) for line in locks)
     return int(holder) if held and holder.isascii() and holder.isdigit() else None
 
 
-def _is_lock_on(fields: list[str], inode: int) -> bool:
-    return len(fields) >= 6 and fields[1] == "FLOCK" and fields[5].rpartition(":")[2] == str(inode)
+def _is_lock_on(fields: list[str], file: os.stat_result) -> bool:
+    """Whether a line is of a lock on this file. Inode numbers are of one device only, which is listed in hexadecimal."""
+    device = f"{os.major(file.st_dev):02x}:{os.minor(file.st_dev):02x}"
+    return len(fields) >= 6 and fields[1] == "FLOCK" and fields[5] == f"{device}:{file.st_ino}"

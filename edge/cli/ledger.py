@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edge.cli import output
+from edge.cli.one_call import entries_of_call
 from edge.cli.places import reading, site
 
 if TYPE_CHECKING:
     from edge.ledger.chain import Verification
+    from edge.ledger.store import Erasure
 
 
 @click.group("ledger")
@@ -166,3 +168,73 @@ def export(after: int, form: str, numbers: bool, as_json: bool) -> None:  # noqa
         if not numbers:
             record["personal"] = None
         output.emit(record, indent=None)
+
+
+@command.command("erase", context_settings={"ignore_unknown_options": True})
+@click.argument("calls", metavar="CALL...", nargs=-1, required=True)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@output.json_option
+def erase(calls: tuple[str, ...], yes: bool, as_json: bool) -> None:
+    """Erase the personal data of calls that have ended, for good. The facts stay, and the chain still holds.
+
+    CALL may be the end of an id, as for `edge call`. When one of them is open, nothing is erased.
+    """
+    from edge.ledger.store import erase as erase_ledger
+    from edge.ledger.store import verify as verify_ledger
+
+    url = site().ledger_url
+    call_ids = _ended_calls(url, calls)
+    if not yes:
+        names = output.clean(", ".join(call_ids))
+        click.confirm(f"Erase the personal data of {names} for good?", abort=True, err=True)
+    done = erase_ledger(url, call_ids=call_ids)
+    found = verify_ledger(url)
+    if as_json:
+        output.emit(_erasure_json(call_ids, done, found))
+    else:
+        click.echo("\n".join(_erasure_lines(done, found)))
+    if not found.sound:
+        raise SystemExit(1)
+
+
+def _ended_calls(url: str, named: tuple[str, ...]) -> list[str]:
+    """Ids of these calls. Raises `click.ClickException` naming those that are open: the daemon still knows their data."""
+    from edge.views.calls import fold_calls
+
+    records: dict[str, Any] = {}
+    with reading(url) as reader:
+        for name in named:
+            records |= fold_calls(entries_of_call(reader, name))
+    if still_open := [call_id for call_id, record in records.items() if record.outcome is None]:
+        raise click.ClickException(
+            f"nothing erased: {output.clean(', '.join(still_open))} not ended yet; erase after the end"
+        )
+    return list(records)
+
+
+def _erasure_json(call_ids: list[str], done: Erasure, found: Verification) -> dict[str, Any]:
+    return {
+        "calls": call_ids,
+        "facts": done.facts,
+        "checkpoints": done.checkpoints,
+        "purged": done.purged,
+        "verification": _verification_json(found),
+    }
+
+
+def _erasure_lines(done: Erasure, found: Verification) -> list[str]:
+    purged = (
+        "gone from every file"
+        if done.purged
+        else "NOT YET gone from every file: another process reads the ledger; run this again when it has ended"
+    )
+    holds = (
+        f"the chain holds: {found.count} facts, personal data of {found.erased} erased"
+        if found.sound
+        else output.clean(f"BROKEN ({found.damage}): {found.explanation}")
+    )
+    return [
+        f"personal data of {done.facts} facts erased, {done.checkpoints} checkpoints deleted",
+        purged,
+        holds,
+    ]

@@ -40,12 +40,12 @@ def midnight_utc_us(at: Instant) -> int:
 
 
 class Picture:
-    """The open state and the calls that arrived today; `refresh` goes on from there."""
+    """The open state and the calls that arrived today (or since another moment); `refresh` goes on from there."""
 
-    def __init__(self, reader: Reader, site: Site) -> None:
+    def __init__(self, reader: Reader, site: Site, since_utc_us: int | None = None) -> None:
         self._reader = reader
         self._site = site
-        self._day = midnight_utc_us(output.now())
+        self._day = midnight_utc_us(output.now()) if since_utc_us is None else since_utc_us
         self._fold = CallFold()
         self.state = open_state(reader)
         for entry in entries_of(reader, DAY_FACTS, sequence_before(reader, self._day)):
@@ -64,7 +64,7 @@ class Picture:
 
     @property
     def today(self) -> list[CallRecord]:
-        """Calls that arrived today."""
+        """Calls that arrived today, or since the moment that was named."""
         return [call for call in self._fold.calls.values() if call.arrived_at.utc_us >= self._day]
 
     @property

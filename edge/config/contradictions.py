@@ -15,6 +15,9 @@ from edge.core.model import Answer, PhoneKind
 EMERGENCY_DEAD_MAN_SECONDS = 3.0
 """ASTERISK.md, design rule 2: the longest that a 999 may stand unattended before the switch takes it back."""
 
+FULL_VERSION = (20,)
+"""ASTERISK.md, section 8: from here on the switch has all that the design uses."""
+
 
 @dataclass(frozen=True, slots=True)
 class Contradiction:
@@ -205,6 +208,17 @@ def _agents_have_phones_of_their_own(configuration: Configuration) -> Iterator[C
         )
 
 
+def _version_has_limits(configuration: Configuration) -> Iterator[Contradiction]:
+    if configuration.switch.version_numbers < FULL_VERSION:
+        yield Contradiction(
+            ("switch", "version"),
+            f"Asterisk {configuration.switch.version} has limits: Answer() waits up to 0.5 s for a caller's media, there is "
+            "no StasisBroadcast, and only the dead-man takes callers from a daemon that hangs",
+            "Use Asterisk 20 or later, 22 if you can.",
+            Level.WARNING,
+        )
+
+
 _RULES: tuple[Callable[[Configuration], Iterator[Contradiction]], ...] = (
     _lines_name_known_things,
     _lines_are_answered_as_their_tier_needs,
@@ -216,4 +230,5 @@ _RULES: tuple[Callable[[Configuration], Iterator[Contradiction]], ...] = (
     _phones_can_be_reached,
     _phone_names_differ_without_dashes,
     _agents_have_phones_of_their_own,
+    _version_has_limits,
 )

@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -15,8 +16,14 @@ from rich.console import Console
 from hwtest.bench import report
 from hwtest.bench.run import AGENTS, NAMES, QUICK_SAMPLES, SAMPLES, run
 from hwtest.lab import stack
+from hwtest.lab.command import default_directory
 from hwtest.lab.contract import Lab
 from hwtest.lab.packages import LabError
+
+
+def default_file() -> Path:
+    """Where a result is kept when no other file is named: beside the user's lab, by the time in UTC."""
+    return default_directory().parent / "bench" / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
 
 
 @click.command()
@@ -42,14 +49,18 @@ from hwtest.lab.packages import LabError
     help="A lab that is up with --wrap-up 0. [default: its own]",
 )
 @click.option(
-    "--json", "file", type=click.Path(dir_okay=False, path_type=Path), help="Write figures and blocks there."
+    "--json",
+    "file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=default_file,
+    show_default="bench/<UTC time>.json in the user's state folder",
+    help="Write figures and blocks there.",
 )
-def command(
-    only: tuple[str, ...], samples: int, quick: bool, directory: Path | None, file: Path | None
-) -> None:
+def command(only: tuple[str, ...], samples: int, quick: bool, directory: Path | None, file: Path) -> None:
     """Measure the daemon beside app_queue on one switch: real calls, times from the wire.
 
-    Exit status 0: every target met; 1: one is not; 3: one could not be measured.
+    Exit status 0: every target met; 1: one is not; 3: one could not be measured, or only
+    on fewer samples than are asked for.
     """
     try:
         with _lab(directory) as lab:
@@ -58,8 +69,8 @@ def command(
         click.echo(f"hwtest: {error}", err=True)
         sys.exit(report.NOT_MEASURED)
     show(made)
-    if file is not None:
-        made.write(file)
+    made.write(file)
+    click.echo(f"  written to {file}")
     sys.exit(made.exit_status)
 
 

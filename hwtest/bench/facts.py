@@ -29,8 +29,9 @@ STANDS_FOR = {
     "CallEnded": "the first BYE (or CANCEL) of a phone, the caller's or the agent's",
 }
 _ENDS = {"BYE", "CANCEL"}
-_CROSSED_NS = 50_000_000
+CROSSED_MS = 50
 """An answer and a hang-up this close to each other may have crossed: either way of recording it is right."""
+_CROSSED_NS = CROSSED_MS * 1_000_000
 
 
 @dataclass(slots=True)

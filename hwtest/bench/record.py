@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from edge.core.facts import CallEnded, Entry
 from edge.ledger.store import SqlReader, open_reader
-from hwtest.bench.facts import STANDS_FOR, Comparison, compare_facts
+from hwtest.bench.facts import CROSSED_MS, STANDS_FOR, Comparison, compare_facts
 from hwtest.bench.ledger import entries_after
 from hwtest.bench.results import Figure, Outcome, unmeasured
 from hwtest.bench.rig import OURS, Rig, Stretch
@@ -87,12 +87,14 @@ async def _entries(reader: SqlReader, before: int, calls: int) -> Sequence[Entry
 def _figure(comparison: Comparison, faults: Sequence[str]) -> Figure:
     name = f"fact time, {comparison.kind}"
     if not comparison.errors:
-        return unmeasured(name, TARGET, f"nothing to compare; missing {len(comparison.missing)}")
+        return unmeasured(
+            name, TARGET, f"nothing to compare; missing {len(comparison.missing)}; {_left_out(comparison)}"
+        )
     sizes = [abs(error) for error in comparison.errors]
     missing, extra = len(comparison.missing), len(comparison.extra)
     notes = [
         f"against {STANDS_FOR[comparison.kind]}; signed p50 {percentile(comparison.errors, 0.5):+.1f} ms",
-        f"missing {missing}, extra {extra}, crossed {comparison.crossed}",
+        f"missing {missing}, extra {extra}; {_left_out(comparison)}",
         *(f"the block has {fault}" for fault in faults),
     ]
     return Figure(
@@ -103,6 +105,10 @@ def _figure(comparison: Comparison, faults: Sequence[str]) -> Figure:
         met=percentile(sizes, 0.99) <= MOST_ERROR_MS and not missing,
         notes=notes,
     )
+
+
+def _left_out(comparison: Comparison) -> str:
+    return f"{comparison.crossed} answers left out because a hang-up crossed them within {CROSSED_MS} ms"
 
 
 def not_measured(why: str) -> list[Figure]:

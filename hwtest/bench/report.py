@@ -31,13 +31,15 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def exit_status(self) -> int:
-        """0 when every target is met, 1 when one is not, 3 when one could not be measured."""
-        if not all(figure.measured for figure in self.figures):
-            return NOT_MEASURED
-        return MET if all(figure.met in {None, True} for figure in self.figures) else NOT_MET
+        """0 when every target is met, 1 when one is missed, else 3 when one was not measured or on too few samples."""
+        if any(figure.met is False for figure in self.figures):
+            return NOT_MET
+        whole = all(figure.measured and not figure.small for figure in self.figures)
+        return MET if whole else NOT_MEASURED
 
     def write(self, file: Path) -> None:
-        """As JSON, replacing the file whole."""
+        """As JSON, replacing the file whole; its folder is made."""
+        file.parent.mkdir(parents=True, exist_ok=True)
         draft = file.with_name(f".{file.name}.{os.getpid()}")
         draft.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n")
         draft.replace(file)
@@ -87,7 +89,8 @@ def _verdict(figure: Figure) -> Text:
         return Text("not measured", "yellow")
     if figure.met is None:
         return Text("")
-    return Text("met", "green") if figure.met else Text("NOT MET", "bold red")
+    few = " (n small)" if figure.small else ""
+    return Text(f"met{few}", "green") if figure.met else Text(f"NOT MET{few}", "bold red")
 
 
 def notes(figures: Sequence[Figure]) -> list[str]:

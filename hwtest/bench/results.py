@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hwtest.statistics import Interval, Summary, bootstrap_ratio, percentile, ratio_of_medians, summarise
+
+LEAST_NULL_BLOCKS = 2
+"""On each side: drawing from a single block gives an interval without width."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +29,16 @@ class Block:
     dropped: int | None
     invalid: str | None = None
 
+    @property
+    def only_repeated(self) -> bool:
+        """Whether retransmissions are its only fault."""
+        return self.invalid == retransmission_fault(self.retransmissions)
+
+
+def retransmission_fault(count: int) -> str:
+    """The fault of a block with so many of them."""
+    return f"{count} retransmissions"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
@@ -41,6 +54,8 @@ class Figure:
     target: str = ""
     met: bool | None = None
     measured: bool = True
+    small: bool = False
+    """Judged on fewer samples than are asked for, because fewer were ordered."""
     notes: list[str] = field(default_factory=list)
 
 
@@ -88,15 +103,29 @@ def compare(name: str, ours: str, theirs: str, blocks: Sequence[Block], most: fl
 
 
 def compare_tail(name: str, ours: str, theirs: str, blocks: Sequence[Block], most: float) -> Figure:
-    """Our p99 by their p50, which may be `most` at the most."""
+    """Our p99 by their p50, which may be `most` at the most.
+
+    Ours includes blocks whose only fault is retransmissions: a stall of ours causes them, and must not hide itself so.
+    """
     target = f"p99 <= {_times(most)} of {theirs}'s p50"
-    samples = [sample for block in valid(blocks, ours) for sample in block]
+    judged = [
+        block for block in blocks if block.system == ours and (block.invalid is None or block.only_repeated)
+    ]
+    samples = [sample for block in judged for sample in block.samples]
     baseline = [sample for block in valid(blocks, theirs) for sample in block]
     if not samples or not baseline or percentile(baseline, 0.5) <= 0:
         return unmeasured(name, target, "no valid block of " + (theirs if samples else ours))
     tail, median = percentile(samples, 0.99), percentile(baseline, 0.5)
+    repeated = sum(block.only_repeated for block in judged)
     return Figure(
-        name=name, system=ours, value=tail, ratio=tail / median, target=target, met=tail <= most * median
+        name=name,
+        system=ours,
+        summary=summarise(samples),
+        value=tail,
+        ratio=tail / median,
+        target=target,
+        met=tail <= most * median,
+        notes=[f"over {len(judged)} blocks of ours, {repeated} of them with retransmissions only"],
     )
 
 
@@ -106,7 +135,30 @@ def null_test(name: str, system: str, blocks: Sequence[Block]) -> Figure:
     odd, even = samples[::2], samples[1::2]
     ratio = ratio_of_medians(odd, even)
     notes = ["rig check: its interval should hold 1.00"]
+    if len(even) < LEAST_NULL_BLOCKS:
+        notes.append("too few blocks for an interval")
+        return Figure(name=name, system=system, ratio=ratio, notes=notes)
     return Figure(name=name, system=system, ratio=ratio, interval=bootstrap_ratio(odd, even), notes=notes)
+
+
+def doubted(figure: Figure, null: Figure) -> Figure:
+    """The figure; not measured when the null test says that the rig finds differences where there are none."""
+    if figure.met is None or null.interval is None or null.interval.low <= 1.0 <= null.interval.high:
+        return figure
+    low, high = null.interval
+    why = f"rig doubtful: the null test's interval [{low:.2f}, {high:.2f}] excludes 1.00"
+    return replace(figure, met=None, measured=False, notes=[why, *figure.notes])
+
+
+def sized(figure: Figure, least: int, ordered: int) -> Figure:
+    """The figure; on fewer than `least` samples not measured, or marked as small when fewer were `ordered`."""
+    n = figure.summary.n if figure.summary else 0
+    if figure.met is None or n >= least:
+        return figure
+    why = f"n {n}, {least} are asked for"
+    if ordered < least:
+        return replace(figure, small=True, notes=[f"n small: {why}", *figure.notes])
+    return replace(figure, met=None, measured=False, notes=[why, *figure.notes])
 
 
 def _times(share: float) -> str:

@@ -12,7 +12,7 @@ from typing import Protocol
 from hwtest.bench.machine import Load, LoadMeter
 from hwtest.bench.numbers import caller_numbers
 from hwtest.bench.readings import stray_offers
-from hwtest.bench.results import Block
+from hwtest.bench.results import Block, retransmission_fault
 from hwtest.capture import Capture, CaptureUnavailableError, Record, Taken, retransmissions
 from hwtest.lab.contract import Lab
 from hwtest.useragent import AgentPhone, Behaviour, CallEnded, CallState, OutgoingCall, UserAgent, ignoring
@@ -264,7 +264,7 @@ class Measured:
         if self.fault:
             yield self.fault
         if repeated:
-            yield f"{repeated} retransmissions"
+            yield retransmission_fault(repeated)
         if self.taken.dropped:
             yield f"{self.taken.dropped} packets lost by the capture"
         if self.taken.malformed:

@@ -41,7 +41,13 @@ def measurements(samples: int) -> list[Measurement]:
     fair = max(QUICK_SAMPLES, samples // 3)
 
     def dispatching(
-        name: str, figure: str, callers: int, agents: int, wanted: int, line: str = QUIET
+        name: str,
+        figure: str,
+        callers: int,
+        agents: int,
+        wanted: int,
+        line: str = QUIET,
+        least: int = SAMPLES,
     ) -> Measurement:
         plan = dispatch.Plan(
             name=f"dispatch, {figure}",
@@ -51,6 +57,7 @@ def measurements(samples: int) -> list[Measurement]:
             samples=wanted,
             plain_samples=round(wanted * PLAIN_SHARE),
             rounds=rounds,
+            least=least,
         )
         return Measurement(
             name, lambda rig: dispatch.measure(rig, plan), lambda why: dispatch.not_measured(plan.name, why)
@@ -60,7 +67,7 @@ def measurements(samples: int) -> list[Measurement]:
         dispatching("dispatch-20", "20 waiting", 20, AGENTS, samples),
         dispatching("dispatch-200", "200 waiting", 200, AGENTS, samples),
         dispatching("announcement", "announcement plays", 6, AGENTS, samples, dispatch.GREETING_LINE),
-        dispatching("one-agent", "20 waiting, one agent", 20, 1, few),
+        dispatching("one-agent", "20 waiting, one agent", 20, 1, few, least=0),
         Measurement(
             "idle", lambda rig: idle.measure(rig, idle.Plan(samples=fair, rounds=rounds)), idle.not_measured
         ),

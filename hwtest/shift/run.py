@@ -65,7 +65,8 @@ class Shift:
         self._invitation = invitation
         targets = {name: queue.target_seconds for name, queue in configuration.queues.items()}
         names = {number: agent.name for number, agent in configuration.agents.items()}
-        self._picture = Picture(reader, Site(lab.ledger, targets, names))
+        # Not the calls of the day: a shift may last over midnight, and another may have been before it.
+        self._picture = Picture(reader, Site(lab.ledger, targets, names), since_utc_us=time.time_ns() // 1000)
         self._public = Public(lab)
         self._handlers = [Handler(lab, agent, self._public, seed) for agent in lab.agents[:agents]]
         self._ending = asyncio.Event()

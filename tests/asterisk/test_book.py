@@ -1,5 +1,7 @@
 """The book: sightings to inputs, in any order, each thing once."""
 
+from dataclasses import replace
+
 import pytest
 
 from edge.core.inputs import (
@@ -160,6 +162,16 @@ def test_who_hung_up_is_told_for_both_legs(book: Book, leg: str, side: Side) -> 
     assert [each.side for each in made if isinstance(each, PhoneGone | CallerGone)] == [side, side]
 
 
+def test_phone_that_hung_up_is_released_until_its_leg_ends(book: Book) -> None:
+    """Asterisk may lose a phone's hang-up; a caller's own hang-up says nothing of the phone."""
+    talking(book).see(HangUpAsked(leg_id=LEG))
+    assert book.released() == frozenset()
+    book.see(HangUpAsked(leg_id=OFFER_LEG))
+    assert book.released() == {OFFER}
+    book.see(ended(OFFER_LEG))
+    assert book.released() == frozenset()
+
+
 def test_failed_hand_over_returns_the_caller(book: Book) -> None:
     """The dialplan found no agent leg: the caller is in our hands again, and which hand-over failed is told."""
     book.hand_over(CALL, OFFER)
@@ -284,3 +296,33 @@ def test_fallback_may_be_the_first_that_is_heard_of_a_call() -> None:
         switch_utc_us=5,
     )
     assert [type(each) for each in book.see(entry) + book.see(ended(LEG))] == [FallbackTook, CallerGone]
+
+
+def test_caller_sent_to_another_line_ends_one_call_and_begins_another(book: Book) -> None:
+    """Two calls cannot share a leg: the old one is over when the new one stands before us."""
+    talking(book)
+    made = book.see(replace(entered(), call_id="c-2", line="emergency"))
+    assert [(type(each), getattr(each, "call_id", "")) for each in made] == [
+        (CallerGone, CALL),
+        (CallPresented, "c-2"),
+    ]
+    assert [type(each) for each in book.see(ended(LEG))] == [CallerGone]
+
+
+def test_a_failed_hand_over_says_nothing_of_a_later_hang_up(book: Book) -> None:
+    """The agent hung up before the pair was joined; the caller who gives up minutes later was not ended by the agent."""
+    book.see(answered())
+    book.hand_over(CALL, OFFER)
+    book.see(HangUpAsked(leg_id=OFFER_LEG))
+    book.see(ended(OFFER_LEG))
+    book.see(entered(returned=True))
+    [gone] = book.see(ended(LEG))
+    assert isinstance(gone, CallerGone)
+    assert gone.side is Side.UNKNOWN
+
+
+def test_the_end_of_a_leg_is_remembered(book: Book) -> None:
+    """A hang-up that crosses the leg's own end finds it over: nobody waits for another end."""
+    book.see(ended(OFFER_LEG))
+    assert book.is_over(OFFER)
+    assert not book.is_over("c-1.2")

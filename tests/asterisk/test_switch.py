@@ -9,7 +9,7 @@ from edge.core.inputs import CallPresented, Input, LinkLost
 from edge.errors import LinkError, PermanentError
 from edge.pbx.asterisk import switch
 from edge.pbx.asterisk.settings import AsteriskSettings
-from edge.pbx.asterisk.sightings import Caller, CallerEntered, CanaryHeard
+from edge.pbx.asterisk.sightings import Caller, CallerEntered, CanaryHeard, HangUpAsked
 from edge.pbx.asterisk.switch import AsteriskPbx, CanaryMissed
 from tests.asterisk.site import POLICY
 
@@ -115,3 +115,27 @@ async def test_nothing_is_told_before_reconciled() -> None:
     for sighting in backlog:
         pbx._see(sighting)
     assert (before, [type(each) for each in posted]) == ([], [CallPresented])
+
+
+async def test_leg_whose_phone_has_hung_up_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asterisk lost the hang-up: we end that leg, and no other."""
+    monkeypatch.setattr(switch, "RELEASE_SECONDS", 0.0)
+    pbx, ended = AsteriskPbx(SETTINGS, POLICY), asyncio.Queue[str]()
+
+    async def hang_up_offer(offer_id: str) -> None:
+        ended.put_nowait(offer_id)
+
+    monkeypatch.setattr(pbx._hands, "hang_up_offer", hang_up_offer)
+    for offer_id in ("c-1.1", "c-2.1"):
+        pbx._book.offer_made(offer_id)
+    pbx._book.see(HangUpAsked(leg_id="edge-c-1.1-leg"))
+    release = asyncio.create_task(pbx._release())
+    async with asyncio.timeout(5):
+        assert [await ended.get() for _ in range(3)] == ["c-1.1"] * 3
+    await _cancelled(release, *pbx._tasks)
+
+
+async def _cancelled(*tasks: asyncio.Task[None]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

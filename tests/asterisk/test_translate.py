@@ -116,7 +116,8 @@ def test_hand_over_sets_the_variable_before_it_redirects() -> None:
         ("edge-line-main", "fallback", "Queue", Place.FALLBACK),
         ("edge-line-main", "arrive", "Answer", None),
         ("edge-line-main", "arrive", "Stasis", None),
-        ("elsewhere", "s", "Dial", None),
+        ("elsewhere", "s", "Dial", Place.CONNECTED),
+        ("edge-lines", "101", "Set", None),
     ],
 )
 def test_place_of_a_channel(context: str, extension: str, application: str, place: Place | None) -> None:

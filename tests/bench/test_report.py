@@ -1,16 +1,22 @@
 """What the benchmark says, and with which exit status."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 import pytest
+from rich.console import Console
 
+from hwtest.bench.command import default_file
 from hwtest.bench.dispatch import figures
+from hwtest.bench.facts import Comparison
 from hwtest.bench.machine import Load, LoadMeter, Machine, usage_of
 from hwtest.bench.numbers import caller_numbers, comparable
+from hwtest.bench.record import _figure
 from hwtest.bench.report import Report, table
-from hwtest.bench.results import Block, Figure, unmeasured
+from hwtest.bench.results import Block, Figure, sized, unmeasured
 from hwtest.bench.rig import OURS, PLAIN_QUEUE
 
 MACHINE = Machine(processor="p", cores=2, memory_mb=1, kernel="6", python="3", asterisk="22")
@@ -70,12 +76,70 @@ def test_blocks_that_are_not_valid() -> None:
     [
         ([Figure(name="a", met=True), Figure(name="b")], 0),
         ([Figure(name="a", met=True), Figure(name="b", met=False)], 1),
-        ([Figure(name="a", met=False), unmeasured("b", "t", "why")], 3),
+        ([Figure(name="a", met=False), unmeasured("b", "t", "why")], 1),
+        ([Figure(name="a", met=True), unmeasured("b", "t", "why")], 3),
+        ([Figure(name="a", met=True, small=True)], 3),
     ],
 )
 def test_exit_status(made: list[Figure], expected: int) -> None:
-    """Met is 0, not met 1, and not measured is never met."""
+    """Met is 0, missed 1 before all else, and not measured or measured on too little is never met."""
     assert report(made).exit_status == expected
+
+
+@pytest.mark.parametrize(
+    ("n", "ordered", "expected"),
+    [(300, 300, (True, True, False)), (299, 300, (None, False, False)), (60, 60, (True, True, True))],
+)
+def test_too_few_samples(n: int, ordered: int, expected: tuple[bool | None, bool, bool]) -> None:
+    """On fewer than 300 samples a figure is not measured; where fewer were ordered, it is marked."""
+    figure = figures("dispatch", [block(OURS, [1.0] * n), block(PLAIN_QUEUE, [500.0])])[1]
+    found = sized(figure, 300, ordered)
+    assert (found.met, found.measured, found.small) == expected
+
+
+def test_small_is_shown() -> None:
+    """The table says when a target was met on few samples only."""
+    console = Console(width=120)
+    with console.capture() as shown:
+        console.print(table([Figure(name="a", met=True, small=True)]))
+    assert "met (n small)" in shown.get()
+
+
+def test_a_stall_does_not_hide_itself() -> None:
+    """Our tail counts blocks with retransmissions only, and no block with another fault."""
+    stalled = replace(block(OURS, [2000.0], "1 retransmissions"), retransmissions=1)
+    lost = replace(block(OURS, [9000.0], "1 retransmissions, the clock stepped"), retransmissions=1)
+    made = figures("dispatch", [block(OURS, [1.0]), stalled, lost, block(PLAIN_QUEUE, [500.0])])
+    assert (made[1].met, made[2].met) == (True, False)
+    assert (made[2].summary and made[2].summary.maximum, made[2].notes) == (
+        2000.0,
+        ["over 2 blocks of ours, 1 of them with retransmissions only"],
+    )
+
+
+@pytest.mark.parametrize(("even", "expected"), [(1.0, (True, True)), (2.0, (None, False))])
+def test_doubtful_rig(even: float, expected: tuple[bool | None, bool]) -> None:
+    """Where our own blocks differ from each other, the rows of the population are not measured."""
+    ours = [block(OURS, [value]) for value in (1.0, even) * 3]
+    made = figures("dispatch", [*ours, block(PLAIN_QUEUE, [500.0])])
+    assert {(row.met, row.measured) for row in made if row.target} == {expected}
+    assert ("rig doubtful" in made[1].notes[0] if made[1].notes else False) is not expected[1]
+
+
+def test_answers_left_out() -> None:
+    """A fact's row says how many answers a hang-up crossed."""
+    made = _figure(Comparison(kind="OfferAnswered", errors=[1.0], crossed=3), [])
+    assert "3 answers left out because a hang-up crossed them within 50 ms" in made.notes[1]
+
+
+def test_default_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A result is kept below the user's state folder, named by the time in UTC, in a folder made for it."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    file = default_file()
+    report([]).write(file)
+    assert file.parent == tmp_path / "edge101" / "bench"
+    made = datetime.strptime(file.stem, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    assert abs((datetime.now(UTC) - made).total_seconds()) < 60
 
 
 def test_document(tmp_path: Path) -> None:

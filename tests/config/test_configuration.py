@@ -218,6 +218,7 @@ WARNINGS = [
         "unattended for 4 s",
     ),
     ('skills = ["101"]', 'skills = ["welsh"]', "queue.public.skills", 'no agent has the skill "welsh"'),
+    ("[switch.ari]", '[switch]\nversion = "16.28"\n[switch.ari]', "switch.version", "only the dead-man"),
     ("[agent.4001]", "[agent.101]", "agent.101", "line.public has this number too"),
 ]
 
@@ -230,6 +231,13 @@ def test_warning_does_not_prevent_a_start(
     configuration = load(written(good.replace(replaced, by, 1)))
     assert [(f.level, f.where.rsplit(": ", 1)[1]) for f in configuration.warnings] == [(Level.WARNING, key)]
     assert message in configuration.warnings[0].problem
+
+
+@pytest.mark.parametrize("version", ["20", "20.0.1", "22.10.1"])
+def test_newer_switches_have_no_limits(written: Written, good: str, version: str) -> None:
+    """From Asterisk 20 on nothing is said about the version."""
+    text = good.replace("[switch.ari]", f'[switch]\nversion = "{version}"\n[switch.ari]', 1)
+    assert load(written(text)).warnings == ()
 
 
 def test_public_files_are_warned_about(written: Written, good: str, tmp_path: Path) -> None:

@@ -222,6 +222,15 @@ def test_codes_and_reasons(dialplan: dict[str, Context]) -> None:
     assert ("UserEvent", "EdgeReady,Agent: ${EDGE_AGENT}") in called(codes["*24"])
 
 
+def test_ready_is_for_every_queue(dialplan: dict[str, Context]) -> None:
+    """Ready unpauses where signing out removes: a membership may be older than what the agent serves now."""
+    unpaused = called(extension(dialplan, "edge-agent", "make-ready"))
+    removed = called(extension(dialplan, "edge-agent", "leave"))
+    assert [arguments for name, arguments in unpaused if name == "UnpauseQueueMember"] == [
+        arguments for name, arguments in removed if name == "RemoveQueueMember"
+    ]
+
+
 def test_nothing_of_the_caller_is_used(configuration: Configuration) -> None:
     """No name, number or header of a caller is evaluated anywhere, only cleaned; what a phone dialled is filtered to digits."""
     text = generate(configuration, VERSION)["edge101-extensions.conf"]

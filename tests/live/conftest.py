@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,31 @@ async def nothing_leaks(live: LiveLab, expected_warnings: list[str]) -> AsyncIte
         if not any(re.search(pattern, line) for pattern in expected_warnings)
     ]
     assert surprises == []
+
+
+@pytest.fixture
+async def daemon_runs(live: LiveLab, nothing_leaks: None) -> AsyncIterator[None]:
+    """Switch and daemon run when the test begins and when it has ended, whatever it or the one before did to them."""
+    await _mend(live)
+    yield
+    await _mend(live)
+
+
+@pytest.fixture
+async def daemon_absent(live: LiveLab, nothing_leaks: None) -> None:
+    """No daemon runs when the test begins, and the switch knows it."""
+    if live.daemon is not None:
+        live.signal_daemon(signal.SIGCONT)
+        await live.lose_daemon(signal.SIGTERM)
+
+
+async def _mend(live: LiveLab) -> None:
+    if not live.asterisk.running:
+        await live.start_asterisk()
+    if live.daemon is None:
+        await live.start_daemon()
+    else:
+        live.signal_daemon(signal.SIGCONT)
 
 
 def _is_tidy(live: LiveLab) -> bool:

@@ -17,6 +17,7 @@ import asyncio
 import contextlib
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -146,6 +147,16 @@ class LiveLab:
         running = self.daemon
         return running is not None and "State:\tT" not in Path(f"/proc/{running.pid}/status").read_text()
 
+    @property
+    def has_application(self) -> bool:
+        """Whether the switch has the daemon's application: a call goes to it, and not to the fallback at once."""
+        return self.configuration.switch.app in self.asterisk.cli("ari show apps").split()
+
+    async def lose_daemon(self, number: signal.Signals = signal.SIGKILL) -> None:
+        """End the daemon and return when the switch has noticed. Nobody may wait: callers keep the application there."""
+        self.signal_daemon(number)
+        await until(lambda: not self.has_application, what="the switch notices that the daemon is gone")
+
     def signal_daemon(self, number: signal.Signals) -> None:
         """Send the daemon a signal; SIGKILL and SIGTERM return when it has ended."""
         running = self.daemon
@@ -170,6 +181,14 @@ class LiveLab:
         """Start Asterisk again after it was killed, on the same configuration and data."""
         installation = await asyncio.to_thread(packages.obtain, "sid", progress=lambda _: None)
         await asyncio.to_thread(AsteriskProcess.start, installation, Path(self.lab.asterisk_directory))
+
+    def has_kept(self, agent: str) -> bool:
+        """Whether the switch has this agent's sign-in on disk: its database is committed about once a second (main/db.c),
+        and what it was told since then dies with it."""
+        [file] = Path(self.lab.asterisk_directory).rglob("astdb.sqlite3")
+        with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as database:
+            rows = database.execute("select 1 from astdb where key = ?", (f"/edge/agent/{agent}",))
+            return rows.fetchone() is not None
 
     def edge(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run the `edge` command line on this lab's configuration."""

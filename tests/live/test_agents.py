@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 
+import pytest
+
 from edge.core import facts
 from edge.core.model import AgentState, CallState, OfferOutcome, PhoneState
 from hwtest.useragent import Media, OutgoingCall, UserAgent
 from tests.live.conftest import POLICY
-from tests.live.room import Desk, Room, until
+from tests.live.room import WITHIN_SECONDS, Desk, Room, until
 
 LINE = "101_no_greeting"
 FRAMES_OF_DIGIT = 7
@@ -113,22 +115,32 @@ async def test_the_command_line_does_what_the_codes_do(room: Room) -> None:
 
 
 async def test_not_ready_while_the_phone_rings(room: Room) -> None:
-    """Who becomes not ready while a call rings may take that call, and gets no other."""
+    """Who becomes not ready while a call rings loses that call at once: it waits on, and this agent gets no other."""
     ann = await room.agent(1)
     jo = room.caller(LINE)
     call = await ann.offered()
     await edge(room, "agent", "not-ready", ann.number)
-    await room.until(lambda: room.facts(facts.AgentBecameNotReady))
+    await call.ended(WITHIN_SECONDS)
+    assert call.cancelled
     flo = room.caller(LINE)
     await room.reaches(flo, CallState.WAITING)
-    if not call.cancelled:
-        call.answer()
-        await room.reaches(jo, CallState.TALKING)
-        await call.hang_up()
-        await room.ended(jo)
     await room.becomes(ann, AgentState.NOT_READY)
     assert len(ann.calls) == 1
-    assert room.record(flo).state is CallState.WAITING
+    assert [room.record(caller).state for caller in (jo, flo)] == [CallState.WAITING, CallState.WAITING]
+    assert [offer.outcome for offer in room.record(jo).offers] == [OfferOutcome.WITHDRAWN]
+
+
+async def test_ready_by_code_reaches_a_queue_that_the_agent_serves_no_more(room: Room) -> None:
+    """A membership that outlived its configuration is unpaused with the others: the fallback offers from it too."""
+    ann = await room.agent(1)
+    member = "PJSIP/agent1"
+    room.live.asterisk.cli(f"queue add member {member} to edge-welsh")
+    room.live.asterisk.cli(f"queue pause member {member} queue edge-welsh")
+    assert "(paused" in room.live.asterisk.cli("queue show edge-welsh")
+    await ann.dial("*24")
+    assert "(paused" not in room.live.asterisk.cli("queue show edge-welsh")
+    await ann.dial("*23")
+    assert member not in room.live.asterisk.cli("queue show edge-welsh")
 
 
 async def test_wrap_up_lasts_until_ready_is_pressed(room: Room) -> None:
@@ -194,6 +206,7 @@ async def test_an_agent_at_a_phone_behind_a_trunk(room: Room) -> None:
     assert [offer.outcome for offer in record.offers] == [OfferOutcome.REJECTED, OfferOutcome.ANSWERED]
 
 
+@pytest.mark.usefixtures("daemon_runs")
 async def test_agents_are_changed_while_the_daemon_is_down(room: Room) -> None:
     """With the daemon stopped `edge agent` works all the same; when it is back it knows who is signed in."""
     desk, other = await room.desk(1), await room.agent(2)

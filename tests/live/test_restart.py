@@ -18,6 +18,7 @@ from tests.live.conftest import POLICY, finish
 from tests.live.room import LiveLab, Room, until
 
 LINE = "101_no_greeting"
+pytestmark = pytest.mark.usefixtures("daemon_runs")
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +69,7 @@ async def test_a_killed_daemon_loses_nobody_and_no_place(room: Room) -> None:
 
 async def test_a_caller_who_comes_while_the_daemon_is_dead_is_served(room: Room) -> None:
     """Nobody runs: the caller goes to the switch's own queue at once, and has their end in the record afterwards."""
-    room.live.signal_daemon(signal.SIGKILL)
+    await room.live.lose_daemon()
     jo = room.caller(LINE)
     await jo.answered(5)
     await room.live.start_daemon()
@@ -83,7 +84,7 @@ async def test_a_caller_who_comes_while_the_daemon_is_dead_is_served(room: Room)
 async def test_a_talk_begun_while_the_daemon_is_dead_is_a_talk_in_the_record(room: Room) -> None:
     """The switch's own queue connected the caller before the daemon came back: it names the agent, and the call counts
     as answered."""
-    room.live.signal_daemon(signal.SIGKILL)
+    await room.live.lose_daemon()
     jo = room.caller(LINE)
     ann = await room.agent(1)
     call = await ann.answers()
@@ -164,6 +165,7 @@ async def test_the_switch_dies_and_comes_back(room: Room, expected_warnings: lis
     waiting = await room.queue_up(2, LINE)
     for caller in waiting:
         await room.reaches(caller, CallState.WAITING)
+    await until(lambda: room.live.has_kept(ann.number))
     room.live.asterisk.kill()
     await room.until(lambda: room.facts(facts.SwitchLost))
     assert "NOT SEEN" in (await asyncio.to_thread(room.live.edge, "status")).stdout

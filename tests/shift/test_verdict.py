@@ -1,14 +1,21 @@
 """When a shift passes, and when not."""
 
 from io import StringIO
+from pathlib import Path
 
+import pytest
 from rich.console import Console
 
+from edge.cli import output
+from edge.cli.picture import Picture
+from edge.cli.places import Site
 from edge.core.model import CallOutcome, Instant
+from edge.ledger.store import open_sql_ledger
 from edge.views.calls import CallRecord
 from edge.views.shift import summarise
 from hwtest.shift import report
 from hwtest.shift.run import Result, faults
+from tests.views.room import busy_shift
 
 NOW = Instant(10**9, 10**15)
 
@@ -70,3 +77,18 @@ def test_the_report_names_every_fault() -> None:
         )
     )
     assert ("FAULT: something is wrong" in text, "Every call ended" in text) == (True, False)
+
+
+def test_a_shift_over_midnight_has_all_its_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its calls are those since it began, though the day is another when it is judged."""
+    room, ids = busy_shift()
+    url = f"sqlite:///{tmp_path}/ledger.sqlite"
+    ledger = open_sql_ledger(url)
+    ledger.append(room.entries)
+    tomorrow = Instant(room.now.monotonic_ns, room.now.utc_us + 24 * 3600 * 10**6)
+    monkeypatch.setattr(output, "now", lambda: tomorrow)
+    began = room.entries[0].at.utc_us
+    by_day = [call.call_id for call in Picture(ledger, Site(url)).today]
+    by_shift = [call.call_id for call in Picture(ledger, Site(url), since_utc_us=began).today]
+    ledger.close()
+    assert (by_day, sorted(by_shift)) == ([], sorted(ids.values()))

@@ -94,12 +94,14 @@ class CallerLeg:
 
 @dataclass(slots=True, kw_only=True)
 class AgentLeg:
-    """An offer's leg. `ending`: we asked the switch to end it, so whatever it does now is no answer."""
+    """An offer's leg. `ending`: we asked the switch to end it, so whatever it does now is no answer. `released`: its phone
+    has hung up, so the leg's end must follow."""
 
     offer_id: str
     rang: bool = False
     answered: bool = False
     ending: bool = False
+    released: bool = False
     bridge_id: str | None = None
     hung_up_by: Side = Side.UNKNOWN
 
@@ -162,6 +164,10 @@ class Book:
         """Does any leg of this call still exist?"""
         return call_id in self.calls or any(identity.call_of_offer(offer) == call_id for offer in self.offers)
 
+    def released(self) -> frozenset[str]:
+        """Offers whose phone has hung up while the switch still shows their leg."""
+        return frozenset(offer_id for offer_id, leg in self.offers.items() if leg.released)
+
     # --- what we do ourselves ---
 
     def offer_made(self, offer_id: str) -> AgentLeg:
@@ -171,6 +177,10 @@ class Book:
     def offer_ending(self, offer_id: str) -> None:
         """We are about to ask for the end of an offer's leg."""
         self.offer_made(offer_id).ending = True
+
+    def is_over(self, offer_id: str) -> bool:
+        """Whether the switch has told of the end of this offer's leg, not long ago."""
+        return identity.leg_of_offer(offer_id) in self._ended
 
     def hand_over(self, call_id: str, offer_id: str) -> CallerLeg | None:
         """We are about to join this pair. None: the caller is gone, or talks already."""
@@ -189,10 +199,11 @@ class Book:
             yield from self._begin(seen)
         elif call is not None and seen.returned:
             failed, call.offer_id = call.offer_id, None
-            call.place = Place.HELD
+            call.place, call.bridge_id, call.hung_up_by = Place.HELD, None, Side.UNKNOWN
             yield PairReturned(call_id=seen.call_id, offer_id=failed, switch_utc_us=seen.switch_utc_us)
 
     def _begin(self, seen: CallerEntered) -> Iterable[Input]:
+        yield from self._left_for_another_line(seen.leg_id)
         self._open(
             CallerLeg(
                 call_id=seen.call_id,
@@ -213,6 +224,14 @@ class Book:
             switch_utc_us=seen.switch_utc_us,
         )
         yield from self._ended_before(seen.leg_id)
+
+    def _left_for_another_line(self, leg_id: str) -> Iterable[Input]:
+        """An agent sent the caller to a line, where a new call began on the same leg: the old one is over."""
+        before = self._callers.get(leg_id)
+        if before is not None:
+            words = "transferred to another line"
+            end = LegEnded(leg_id=leg_id, cause=0, status=0, words=words, switch_utc_us=None)
+            yield from self._caller_gone(before, end)
 
     def _open(self, call: CallerLeg) -> None:
         self.calls[call.call_id] = call
@@ -237,9 +256,9 @@ class Book:
         if call is None:
             yield CallerGone(call_id=seen.call_id, side=Side.UNKNOWN, cause=words)
         else:
-            yield from self._leg_ended(
-                LegEnded(leg_id=call.leg_id, cause=0, status=0, words=words, switch_utc_us=None)
-            )
+            end = LegEnded(leg_id=call.leg_id, cause=0, status=0, words=words, switch_utc_us=None)
+            _remember(self._ended, call.leg_id, end)
+            yield from self._caller_gone(call, end)
 
     def _playback_ended(self, seen: PlaybackEnded) -> Iterable[Input]:
         call = self.calls.get(identity.call_of_greeting(seen.playback_id) or "")
@@ -303,6 +322,8 @@ class Book:
         """Only this tells who hung up: both legs of a pair end with the same cause (ASTERISK.md 8)."""
         call, leg = self._pair(seen.leg_id)
         side = Side.CALLER if seen.leg_id in self._callers else Side.AGENT
+        if leg is not None and side is Side.AGENT:
+            leg.released = True
         for party in (call, leg):
             if party is not None and party.hung_up_by is Side.UNKNOWN:
                 party.hung_up_by = side
@@ -339,6 +360,7 @@ class Book:
             return
         call = self.calls.get(seen.call_id)
         if call is None:
+            yield from self._left_for_another_line(seen.leg_id)
             call = CallerLeg(call_id=seen.call_id, leg_id=seen.leg_id, line=seen.line)
             self._open(call)
             call.caller, call.joined_utc_us = seen.caller, seen.joined_utc_us

@@ -189,6 +189,8 @@ class Hands:
 
     async def hang_up_offer(self, offer_id: str) -> None:
         """End the leg, whatever it is doing. From here on its answer is not an answer."""
+        if self._book.is_over(offer_id):
+            return  # its end crossed the asking: nobody is to be kept waiting for it
         self._book.offer_ending(offer_id)
         try:
             await self._operations.request(ari.hang_up(offer_id))

@@ -83,15 +83,16 @@ def held(channel: Channel, app: str) -> CallerLeg | None:
 
 
 def place_elsewhere(channel: Channel) -> Place | None:
-    """Where the dialplan has taken a caller who is not in our application; None: no caller of ours, or still on the way."""
+    """Where the dialplan has taken a caller who is not in our application; None: still on the way to it, or an agent's leg.
+
+    A caller whom an agent has sent somewhere else in the dialplan is connected as far as we are concerned: alive, not ours.
+    """
     if _dialplan(channel, "app_name") == "Stasis" or identity.offer_of_leg(_field(channel, "id")):
         return None
     context, extension = _dialplan(channel, "context"), _dialplan(channel, "exten")
-    if context in ("edge-connect", "edge-colleague"):
+    if not context.startswith("edge-line"):
         return Place.CONNECTED
-    if context.startswith("edge-line-") and extension in ("fallback", "T"):
-        return Place.FALLBACK
-    return None
+    return Place.FALLBACK if extension in ("fallback", "T") else None
 
 
 async def _caller_elsewhere(channel: Channel, ami_link: AmiClient) -> CallerLeg | None:

@@ -7,6 +7,7 @@ they are posted. Nothing on that way waits for anything. The way of an effect: i
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -14,10 +15,11 @@ from typing import Any
 import structlog
 from panoramisk.message import Message
 
-from edge.core.effects import ConnectPair, Effect, Inspect, MakeOffer, SendToFallback, TakeCharge
+from edge.core.effects import ConnectPair, Effect, HangUpOffer, Inspect, MakeOffer, SendToFallback, TakeCharge
 from edge.core.inputs import (
     AnnouncementFinished,
     CallerGone,
+    FallbackTook,
     Input,
     LinkLost,
     PhoneGone,
@@ -44,7 +46,13 @@ CANARY_SECONDS = 5.0
 CANARY_ANSWER_SECONDS = 1.0
 CANARIES_MISSED = 2
 TICK_SECONDS = 0.25
+RELEASE_SECONDS = 0.5
+"""A leg ends some milliseconds after its phone has hung up; what lasts twice this at most has lost the hang-up."""
 MOST_WAITING_EVENTS = 50_000
+
+
+class RivalError(PermanentError):
+    """Another daemon has taken our callers: two would fight for them for ever."""
 
 
 class CanaryMissed(LinkError):  # noqa: N818 - named for what happened
@@ -63,6 +71,7 @@ class AsteriskPbx:
         self._post: Callable[[Input], None] = _nowhere
         self._pulse_at = float("-inf")
         self._lost = False
+        self._settled = False
         self._canaries_missed = 0
         self._canary: tuple[str, asyncio.Future[None]] | None = None
         self._backlog: list[Sighting] | None = None
@@ -97,6 +106,15 @@ class AsteriskPbx:
         while True:
             try:
                 await self._one_connection()
+            except RivalError:
+                raise
+            except PermanentError as refusal:
+                if not self._settled:
+                    raise
+                log.error(
+                    "link.refused", error=str(refusal)
+                )  # a secret was changed under us: calls are not ours to drop
+                self._report(LinkError(str(refusal)))
             except (LinkError, RefusedError) as loss:
                 pause = min(pause * 2, LONGEST_PAUSE_SECONDS) if self._lost else FIRST_PAUSE_SECONDS
                 self._report(loss)
@@ -141,6 +159,7 @@ class AsteriskPbx:
                 ari_link.watch(),
                 self._hear(events),
                 self._tick(),
+                self._release(),
                 self._settle_and_guard(ari_link, ami_link),
             )
         finally:
@@ -170,7 +189,7 @@ class AsteriskPbx:
         self._hands.take(ari_link, ami_link)
         reconciled = self._book.reconcile(found)
         self._keep_callers()
-        self._lost = False
+        self._lost, self._settled = False, True
         self._post(reconciled)
         log.info("link.reconciled", calls=len(found.calls), offers=len(found.offers))
         backlog, self._backlog = self._backlog or [], None
@@ -187,6 +206,8 @@ class AsteriskPbx:
             seconds = self._hands.dead_man_seconds(call.line)
             if call.place is Place.HELD and seconds is not None:
                 self._hands.renew(call.leg_id, seconds, _ignore)
+            elif call.place is Place.FALLBACK:
+                self._unwind(call.leg_id)
 
     async def _send_canary(self, ari_link: AriClient) -> None:
         """An event of our own through the whole path. Raises CanaryMissed when it does not come back in time."""
@@ -224,12 +245,19 @@ class AsteriskPbx:
     def _follow_up(self, made: Input) -> None:
         """What a call's worker must know of."""
         match made:
+            case FallbackTook():
+                self._unwind(made.leg_id)
             case AnnouncementFinished():
                 self._tell(made.call_id, MusicAgain())
             case CallerGone():
                 self._tell(made.call_id, LookRound())
             case PhoneGone():
                 self._tell(identity.call_of_offer(made.offer_id), LookRound())
+
+    def _unwind(self, leg_id: str) -> None:
+        """Take the dead-man off a caller of the switch's own queue: a renewal of ours may have crossed its own reset."""
+        with contextlib.suppress(LinkError):
+            self._hands.renew(leg_id, 0, _ignore)
 
     # --- workers ---
 
@@ -269,6 +297,21 @@ class AsteriskPbx:
             for worker in self._workers.values():
                 worker.tick(loop.time(), self._pulse_at)
 
+    async def _release(self) -> None:
+        """End the legs whose phones have hung up without Asterisk ending them.
+
+        Bridge() moves the agent's leg by a masquerade, which drops a hang-up that comes at that moment: the caller would
+        talk to a phone that is gone (docs/quirks/asterisk.md). A phone that has hung up is in no conversation.
+        """
+        before: frozenset[str] = frozenset()
+        while True:
+            await asyncio.sleep(RELEASE_SECONDS)
+            now = self._book.released()
+            for offer_id in now & before:
+                log.info("hang_up.lost", offer=offer_id)
+                self._worker(identity.call_of_offer(offer_id)).give(HangUpOffer(offer_id=offer_id))
+            before = now
+
 
 def _nowhere(_: Input) -> None:
     """Where inputs go before `run`."""
@@ -294,7 +337,7 @@ def _put(events: asyncio.Queue[Sighting], sighting: Sighting | None) -> None:
 
 def _forbid_rival(event: dict[str, Any], app: str) -> None:
     if event.get("type") == "ApplicationReplaced":
-        raise PermanentError(
+        raise RivalError(
             f"another process has taken the Stasis application {app!r} from us. Only one daemon may serve a switch:"
             " stop one of them (`systemctl status edge`)."
         )

@@ -138,7 +138,9 @@ class AmiClient:
                     lambda: Protocol(self._dispatch, self._connection_lost), *self._address
                 )
         except OSError as failure:  # TimeoutError is one
-            raise LinkError(f"{self._where}: {str(failure) or 'no answer'}. Is Asterisk running?") from failure
+            raise LinkError(
+                f"{self._where}: {str(failure) or 'no answer'}. Is Asterisk running?"
+            ) from failure
         await self._login()
         await self._wait_for_boot()
 
