@@ -26,6 +26,12 @@ def daemon_pid(ledger_url: str) -> int | None:
 
 
 def _is_lock_on(fields: list[str], file: os.stat_result) -> bool:
-    """Whether a line is of a lock on this file. Inode numbers are of one device only, which is listed in hexadecimal."""
-    device = f"{os.major(file.st_dev):02x}:{os.minor(file.st_dev):02x}"
-    return len(fields) >= 6 and fields[1] == "FLOCK" and fields[5] == f"{device}:{file.st_ino}"
+    """Whether a line is of a lock on this file. Inode numbers are of one device only, which is listed in hexadecimal.
+
+    Where files have no device of their own (major 0: btrfs, overlayfs) the list names another one, so there the inode decides.
+    """
+    if len(fields) < 6 or fields[1] != "FLOCK":
+        return False
+    device, _, inode = fields[5].rpartition(":")
+    same = f"{os.major(file.st_dev):02x}:{os.minor(file.st_dev):02x}"
+    return inode == str(file.st_ino) and (device == same or os.major(file.st_dev) == 0)

@@ -110,3 +110,12 @@ def test_registered_contacts_are_read_from_the_console() -> None:
 Objects found: 2
 """
     assert stack.parse_contacts(shown) == {"agent1": "sip:agent1@127.0.0.1:40001"}
+
+
+def test_a_dead_surrogate_is_no_channel() -> None:
+    """Only what Asterisk can never take off its list is left out; a surrogate that lives counts."""
+    living = "Surrogate/PJSIP/agent1-0001!edge-phones!s!1!Up!Stasis!edge101!!!!3!1!!1.1"
+    phone = "PJSIP/trunk-0002!edge-line-101!arrive!9!Up!Stasis!edge101!!!!3!1!!1.2"
+    dead = "Surrogate/PJSIP/agent1-0003!edge-phones!s!1!Down!AppDial2!!!!!3!1!!1.3"
+
+    assert stack.living_channels(f"{living}\n{dead}\n{phone}\n") == [living, phone]

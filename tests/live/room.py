@@ -199,7 +199,7 @@ class LiveLab:
 
     def channels(self) -> str:
         """The switch's channels, one a line; empty when there are none."""
-        return self.asterisk.cli("core show channels concise").strip()
+        return "\n".join(stack.living_channels(self.asterisk.cli("core show channels concise")))
 
     def bridges(self) -> str:
         """The switch's bridges, one a line; empty when there are none."""
