@@ -22,6 +22,7 @@ import pytest
 from edge.core import facts
 from edge.core.model import AgentState, CallOutcome, CallState
 from edge.errors import EXIT_CONFIGURATION
+from edge.views.calls import CallRecord
 from hwtest.lab import daemon
 from hwtest.useragent import OutgoingCall
 from tests.live.conftest import POLICY, finish
@@ -246,10 +247,14 @@ async def test_every_http_session_of_the_switch_is_taken(
     await call.until(lambda: call.acknowledged, 5)
     for connection in taken:
         connection.close()
-    await room.until(lambda: room.find(jo) is not None, 30, "the daemon knows of the call")
+    await room.until(lambda: _talks(room.find(jo)), 30, "the daemon knows of the conversation")
     await jo.hang_up()
     assert (await room.ended(jo, 30)).outcome is CallOutcome.ANSWERED
     await served(room)
+
+
+def _talks(call: CallRecord | None) -> bool:
+    return call is not None and call.connected_at is not None
 
 
 # --- the passwords ---

@@ -24,8 +24,8 @@ from edge.pbx.asterisk.sightings import Bridged, CallMissing, LegEnded, Playback
 log = structlog.get_logger(__name__)
 
 NOT_FOUND = 404
-GONE = ("No such channel", "channel not up")
-"""AMI's words for it."""
+GONE = ("No such channel", "Channel does not exist", "channel not up", "Channel not in Stasis")
+"""AMI's and ARI's words for a caller who has just gone."""
 CONFLICT = 409
 ALLOCATION_FAILED = 500
 UNREACHABLE = 503
