@@ -45,8 +45,9 @@ class Call:
 
     `state` is where the call is, `reached` how far it came before it ended. `trace` holds every message
     with its stamps; `status` is the final response to the INVITE; `ended_by` the side that ended the call;
-    `cause` the Q.850 cause that the other side gave (RFC 3326); `held` whether it holds us; `referral` the
-    last status that it reported of a call we asked for by REFER (0: none yet); `leg` the audio.
+    `cause` the Q.850 cause that the other side gave and `reasons` all that it said (RFC 3326); `held`
+    whether it holds us; `referral` the last status that it reported of a call we asked for by REFER (0: none
+    yet); `leg` the audio.
     """
 
     def __init__(self, agent: "UserAgent", dialog: Dialog, media: Media) -> None:
@@ -58,6 +59,7 @@ class Call:
         self.status: int | None = None
         self.ended_by: Literal["local", "remote"] | None = None
         self.cause: int | None = None
+        self.reasons: list[str] = []
         self.held = False
         self.referral = 0
         self.credentials: Credentials | None = agent.credentials
@@ -263,7 +265,8 @@ class Call:
             self._advance(CallState.ENDED)
 
     def _note_cause(self, message: Request | Response) -> None:
-        causes = (_Q850_CAUSE.search(value) for value in message.headers_named("Reason"))
+        self.reasons = list(message.headers_named("Reason"))
+        causes = (_Q850_CAUSE.search(value) for value in self.reasons)
         self.cause = next((int(cause[1]) for cause in causes if cause), self.cause)
 
     def receive(self, transaction: ServerTransaction) -> None:

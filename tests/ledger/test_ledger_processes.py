@@ -75,7 +75,7 @@ def test_a_reader_beside_a_living_writer(url: str) -> None:
         said.readline()
         with closing(open_reader(url)) as reader:
             while len(seen) < 600:
-                seen += reader.read(len(seen))
+                seen += reader.read(len(seen), 300 * BATCH)  # a page of whole batches
                 assert len(seen) % BATCH == 0
             assert verify(reader).sound
             process.kill()
