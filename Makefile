@@ -1,6 +1,6 @@
 # `make` or `make help` lists what can be done here.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint bench clean
+.PHONY: help setup run test endure lint bench clean
 
 FOR ?=
 AGENTS ?=
@@ -20,6 +20,9 @@ run: setup ## a shift on a real Asterisk with real SIP callers, until Ctrl-C; FO
 
 test: setup ## all tests, the live ones included
 	@.venv/bin/python -m pytest $(ARGS)
+
+endure: setup ## the tests that take minutes, such as three of silence on a call
+	@.venv/bin/python -m pytest -m endurance $(ARGS)
 
 lint: setup ## style and types
 	@.venv/bin/ruff check .

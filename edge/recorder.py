@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -17,7 +17,7 @@ import structlog
 
 from edge.core.effects import Effect, MakeOffer
 from edge.core.engine import Step
-from edge.core.facts import Entry
+from edge.core.facts import AlarmRaised, Entry
 from edge.core.inputs import Input, LedgerTrouble
 from edge.ledger.codec import EntryRefusedError
 from edge.ledger.executor import CommitExecutor
@@ -35,12 +35,17 @@ BACKLOG_MAXIMUM = 100_000
 """Facts kept in memory while the ledger refuses: some thousand calls. Beyond it the daemon ends, and the switch goes on alone."""
 
 Perform = Callable[[Effect, int], None]
+Learn = Callable[[Sequence[Entry]], None]
 
 log = structlog.get_logger(__name__)
 
 
 class BacklogFullError(Exception):
     """More facts wait for the ledger than memory is meant to hold."""
+
+
+def nobody_learns(_: Sequence[Entry]) -> None:
+    """Where nobody wants to know what was committed."""
 
 
 def storable(entry: Entry) -> Entry:
@@ -61,14 +66,22 @@ def phones_first(step: Step) -> list[tuple[Effect, int]]:
 class Recorder:
     """Owns everything between a decision and its consequences."""
 
-    def __init__(self, executor: CommitExecutor, perform: Perform, post: Callable[[Input], None]) -> None:
-        """`perform` carries out an effect; `post` gives the engine an input (about the ledger itself)."""
+    def __init__(
+        self,
+        executor: CommitExecutor,
+        perform: Perform,
+        post: Callable[[Input], None],
+        learn: Learn = nobody_learns,
+    ) -> None:
+        """`perform` carries out an effect; `post` gives the engine an input (about the ledger itself); `learn` is told of
+        what was committed, when its effects are on their way."""
         self._executor = executor
         self._perform = perform
         self._post = post
+        self._learn = learn
         self._entries: list[Entry] = []
         self._effects: list[tuple[Effect, int]] = []
-        self._reasons: list[tuple[str, int]] = []
+        self._reasons: list[tuple[str, Sequence[Entry]]] = []
         self._checkpoint: tuple[int, bytes] | None = None
         self._work = asyncio.Event()
         self._urgent = asyncio.Event()
@@ -83,7 +96,7 @@ class Recorder:
             return
         self._entries.extend(step.entries)
         if step.entries:
-            self._log_later(step.reason, step.entries[-1].sequence)
+            self._log_later(step.reason, step.entries)
         if len(self._entries) > BACKLOG_MAXIMUM:
             raise BacklogFullError(
                 f"{len(self._entries)} facts wait for the ledger ({self.trouble}): ending, the switch's own queue takes over"
@@ -142,6 +155,7 @@ class Recorder:
             await asyncio.sleep(RETRY_SECONDS)
             return
         self._release(released)
+        self._learn(entries)
         if checkpoint is not None:
             await self._save(checkpoint)
         if self.trouble is not None and not self._entries:
@@ -156,16 +170,20 @@ class Recorder:
             self._troubled(f"a commit takes longer than {COMMIT_SECONDS * 1000:.0f} ms")
         await asyncio.shield(commit)
 
-    def _log_later(self, reason: str, sequence: int) -> None:
+    def _log_later(self, reason: str, entries: Sequence[Entry]) -> None:
         """The duty log, when the effects are on their way: writing a line takes longer than deciding."""
         if not self._reasons:
             asyncio.get_running_loop().call_later(LOG_DELAY_SECONDS, self._write_log)
-        self._reasons.append((reason, sequence))
+        self._reasons.append((reason, entries))
 
     def _write_log(self) -> None:
         reasons, self._reasons = self._reasons, []
-        for reason, sequence in reasons:
-            log.info(reason, sequence=sequence)
+        for reason, entries in reasons:
+            log.info(reason, sequence=entries[-1].sequence)
+            for entry in entries:
+                if isinstance(entry.fact, AlarmRaised):  # for a person to look at: not lost among the reasons
+                    alarm = entry.fact
+                    log.warning("alarm", kind=alarm.kind, detail=alarm.detail, call_id=alarm.call_id)
 
     async def _save(self, checkpoint: tuple[int, bytes]) -> None:
         try:

@@ -9,13 +9,14 @@ import structlog
 
 from edge.clock import boot_id, clock_quality
 from edge.core.engine import Engine
-from edge.core.inputs import Input, Started, Stopping, Woken
+from edge.core.inputs import CallPresented, Input, Started, Stopping, Woken
 from edge.core.model import NANOSECONDS, Policy
 from edge.core.state import State, replay
+from edge.knowledge import Callers
 from edge.ledger.codec import decode_state, encode_state
 from edge.ledger.executor import CommitExecutor
 from edge.ports import Clock, Ledger, LedgerError, Pbx, read_all
-from edge.recorder import Recorder
+from edge.recorder import Recorder, nobody_learns
 from edge.version import VERSION
 
 CHECKPOINT_FACTS = 2_000
@@ -52,13 +53,22 @@ class Runtime:
     """Owns the engine. Everything reaches it through `post`, in order."""
 
     def __init__(
-        self, policy: Policy, pbx: Pbx, ledger: Ledger, executor: CommitExecutor, clock: Clock
+        self,
+        policy: Policy,
+        pbx: Pbx,
+        ledger: Ledger,
+        executor: CommitExecutor,
+        clock: Clock,
+        callers: Callers | None = None,
     ) -> None:
+        """`callers`: who knows of callers' numbers; None: nobody."""
         self._clock = clock
         self._pbx = pbx
         self._policy = policy
         self.engine = Engine(policy, recall(ledger))
-        self._recorder = Recorder(executor, pbx.perform, self.post)
+        self._callers = callers
+        learn = callers.learn if callers is not None else nobody_learns
+        self._recorder = Recorder(executor, pbx.perform, self.post, learn)
         self._inbox: deque[Input] = deque()
         self._arrived = asyncio.Event()
         self._stopping: str | None = None
@@ -85,6 +95,8 @@ class Runtime:
             asyncio.create_task(self._recorder.run(), name="recorder"),
             asyncio.create_task(self._watch_clock(), name="clock"),
         ]
+        if self._callers is not None:
+            helpers.append(asyncio.create_task(self._callers.run(), name="callers"))
         loop = asyncio.create_task(self._serve(), name="engine")
         try:
             done, _ = await asyncio.wait({loop, *helpers}, return_when=asyncio.FIRST_COMPLETED)
@@ -117,7 +129,10 @@ class Runtime:
             self._step(Woken())
 
     def _step(self, given: Input) -> None:
-        step = self.engine.step(given, self._clock.now())
+        now = self._clock.now()
+        if self._callers is not None and isinstance(given, CallPresented):
+            given = self._callers.recognise(given, now)
+        step = self.engine.step(given, now)
         self._recorder.take(step, self._checkpoint_if_due())
         if not step.entries and step.reason:
             log.debug(step.reason)

@@ -36,9 +36,18 @@ FALLBACK_RING_SECONDS = 8
 """In the fallback a ringing 101 keeps a 999 waiting this long at worst (ASTERISK.md section 1)."""
 FALLBACK_STAY_SECONDS = 120
 """An answered caller in the fallback is told this often that they are still in the queue."""
+OTHERS_RING_SECONDS = 15
+"""How long supervisors and the buddy number ring for an emergency in the fallback; agents are not rung meanwhile."""
+OTHERS_AGAIN_SECONDS = 10
+"""After that, how long the agents are rung alone before supervisors and the buddy number are again."""
+DIVERT_RING_SECONDS = 30
+SPY_OPTIONS = {"listen": "qbES", "whisper": "qbESw", "barge": "qbESB"}
+"""ChanSpy's options by how a supervisor takes part."""
 PRIORITY_OF_2026 = 2_000_000_000
 DECISECONDS_OF_2026 = 17_672_256_000
 """1 January 2026 UTC. A constant: were it to follow the year of generation, generating anew would reorder the waiting."""
+PRIORITY_CONSTANT = PRIORITY_OF_2026 + DECISECONDS_OF_2026
+"""QUEUE_PRIO is this less the tenths of a second since 1970 at which a caller counts as having joined."""
 EMERGENCY_WEIGHT = 100
 EVENTS = (
     "FullyBooted",
@@ -55,11 +64,21 @@ EVENTS = (
     "QueueMemberRemoved",
     "QueueMemberPause",
     "AgentConnect",
+    "DTMFEnd",
+    "BlindTransfer",
+    "AttendedTransfer",
 )
 """The manager events that the adapter acts on; every other stays in the switch (a call makes 43)."""
 
 _PERMISSIONS = 0o640  # the files hold the passwords of ARI and AMI
 _SAFE = re.compile(r"[A-Za-z0-9_.+/=@%^~*#:-][A-Za-z0-9_.+/=@%^~*#: -]*")
+_HEADER = re.compile(r"[A-Za-z0-9<>:/?&._%~+@=-]([A-Za-z0-9<>:/?&._%~+@= -]|\\;)*")
+
+
+class HeaderValue(str):
+    """The value of a SIP header, its semicolons escaped: with more marks than other values may have."""
+
+    __slots__ = ()
 
 
 class UnsafeValueError(ValueError):
@@ -109,7 +128,7 @@ def _replace(path: Path, text: str) -> None:
 
 def _harmless(value: object) -> str:
     text = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
-    if not _SAFE.fullmatch(text):
+    if not (_HEADER if isinstance(value, HeaderValue) else _SAFE).fullmatch(text):
         raise UnsafeValueError(
             f"a value of type {type(value).__name__} has characters with a meaning in Asterisk's files"
         )
@@ -128,6 +147,17 @@ class LineView:
     rings: bool
     """The caller hears ringing until a human answers."""
     priority_constant: int
+    tier: str
+    language: str
+    limit: int
+    """So many callers of all 101 lines are admitted at once, 0 for no limit."""
+    test_interface: str | None
+    """What rings for a synthetic 999, and nothing else does."""
+
+    @property
+    def emergency(self) -> bool:
+        """Whether its callers are emergencies from the start."""
+        return self.tier == "999"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +167,8 @@ class QueueView:
     name: str
     weight: int
     target_seconds: int
+    emergency: bool
+    """Fed by a 999 line, or where upgraded callers go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +179,7 @@ class PhoneView:
     interface: str
     state_interface: str
     usual_agent: str | None
+    trunk: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,11 +189,22 @@ class AgentView:
     number: str
     queues: tuple[str, ...]
     pin_digest: str | None
+    supervisor: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OthersView:
+    """Who is rung for an emergency in the fallback besides the agents."""
+
+    interfaces: tuple[str, ...]
+    after_seconds: int
 
 
 def _values(configuration: Configuration, asterisk_version: tuple[int, ...]) -> dict[str, object]:
     lines = [_line_view(configuration, name, line) for name, line in sorted(configuration.lines.items())]
-    routine = [name for name, line in sorted(configuration.lines.items()) if not line.emergency]
+    queues = [_queue_view(configuration, name, queue) for name, queue in sorted(configuration.queues.items())]
+    others = _others(configuration)
+    emergency_queue = configuration.emergency_queue
     return {
         "digest": configuration.digest or "none",
         "answers_at_once": asterisk_version >= ANSWER_AT_ONCE_SINCE,
@@ -171,16 +215,29 @@ def _values(configuration: Configuration, asterisk_version: tuple[int, ...]) -> 
         "ami": configuration.switch.ami,
         "events": EVENTS,
         "lines": lines,
-        "default_line": (routine or [lines[0].name])[0],
-        "queues": [
-            _queue_view(configuration, name, queue) for name, queue in sorted(configuration.queues.items())
+        "default_line": min(lines, key=lambda line: (line.test_interface is not None, line.emergency)).name,
+        "queues": queues,
+        "triage": [
+            {"name": name, "emergency": _is_for_emergencies(configuration, name)}
+            for name in configuration.triage.queues
         ],
+        "emergency_queue": emergency_queue,
+        "key": configuration.emergency.key if emergency_queue else "",
+        "alert_info": HeaderValue(configuration.emergency.alert_info.replace(";", r"\;")),
+        "others": others.interfaces,
+        "others_after_seconds": others.after_seconds,
+        "others_ring_seconds": OTHERS_RING_SECONDS,
+        "others_again_seconds": OTHERS_AGAIN_SECONDS,
+        "divert_ring_seconds": DIVERT_RING_SECONDS,
+        "priority_constant": PRIORITY_CONSTANT,
         "phones": [
             _phone_view(configuration, name, phone) for name, phone in sorted(configuration.phones.items())
         ],
         "agents": [_agent_view(configuration, number) for number in sorted(configuration.agents)],
         "codes": configuration.codes,
+        "spy_options": SPY_OPTIONS,
         "reasons": configuration.not_ready.reasons,
+        "wrap_up_codes": configuration.wrap_up.codes,
         "music_classes": sorted({line.music for line in configuration.lines.values()}),
         "ring_seconds": FALLBACK_RING_SECONDS,
         "stay_seconds": FALLBACK_STAY_SECONDS,
@@ -189,6 +246,7 @@ def _values(configuration: Configuration, asterisk_version: tuple[int, ...]) -> 
 
 def _line_view(configuration: Configuration, name: str, line: LineSection) -> LineView:
     head_start = round(10 * configuration.head_start_seconds(line.priority_class))
+    test_phone = line.test_phone
     return LineView(
         name=name,
         number=line.number,
@@ -196,18 +254,45 @@ def _line_view(configuration: Configuration, name: str, line: LineSection) -> Li
         music=line.music,
         dead_man_seconds=f"{line.renewed_within:g}",
         rings=line.answered is Answer.BY_AGENT,
-        priority_constant=PRIORITY_OF_2026 + DECISECONDS_OF_2026 + head_start,
+        priority_constant=PRIORITY_CONSTANT + (0 if line.emergency else head_start),
+        tier=line.tier,
+        language=line.language,
+        limit=0 if line.emergency else configuration.capacity.channels_101,
+        test_interface=interface(test_phone, configuration.phones[test_phone]) if test_phone else None,
     )
 
 
 def _queue_view(configuration: Configuration, name: str, queue: QueueSection) -> QueueView:
-    emergency = any(line.emergency for line in configuration.lines.values() if line.queue == name)
-    return QueueView(name, EMERGENCY_WEIGHT if emergency else 0, max(1, round(queue.target_seconds)))
+    emergency = _is_for_emergencies(configuration, name)
+    weight = EMERGENCY_WEIGHT if emergency else 0
+    return QueueView(name, weight, max(1, round(queue.target_seconds)), emergency)
+
+
+def _is_for_emergencies(configuration: Configuration, queue: str) -> bool:
+    return queue in configuration.queues_of_emergencies or queue == configuration.emergency_queue
+
+
+def _others(configuration: Configuration) -> OthersView:
+    """Supervisors at their usual phones and the buddy number, after the seconds of the last of them: the switch cannot ring
+    them beside its queue, only in turn with it."""
+    given = configuration.emergency
+    names = [
+        agent.phone
+        for _, agent in sorted(configuration.agents.items())
+        if agent.supervisor and agent.phone and given.supervisors_after_seconds
+    ]
+    after_seconds = given.supervisors_after_seconds
+    if given.buddy_phone and given.buddy_after_seconds:
+        names.append(given.buddy_phone)
+        after_seconds = given.buddy_after_seconds
+    interfaces = tuple(interface(name, configuration.phones[name]) for name in names)
+    return OthersView(interfaces, max(1, round(after_seconds)))
 
 
 def _phone_view(configuration: Configuration, name: str, phone: PhoneSection) -> PhoneView:
     usual = (number for number, agent in configuration.agents.items() if agent.phone == name)
-    return PhoneView(name, interface(name, phone), state_interface(name, phone), next(usual, None))
+    trunk = phone.trunk if phone.kind is PhoneKind.TRUNK else None
+    return PhoneView(name, interface(name, phone), state_interface(name, phone), next(usual, None), trunk)
 
 
 def interface(name: str, phone: PhoneSection) -> str:
@@ -228,6 +313,7 @@ def _agent_view(configuration: Configuration, number: str) -> AgentView:
         number,
         tuple(name for name, queue in sorted(configuration.queues.items()) if serves(agent.skills, queue)),
         _pin_digest(number, pin.get_secret_value()) if pin else None,
+        agent.supervisor,
     )
 
 

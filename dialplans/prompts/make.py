@@ -48,6 +48,13 @@ class Made:
     """Left alone: files that were not made by us."""
 
 
+def languages() -> tuple[str, ...]:
+    """Every language that something is written in, English first."""
+    manifest = tomllib.loads(_MANIFEST.read_text(encoding="utf-8"))
+    known = {language for entry in manifest.values() for language in entry["text"]}
+    return tuple(sorted(known, key=lambda language: (language != "en", language)))
+
+
 def texts(language: str = "en") -> Mapping[str, str]:
     """Prompt id to what it says. Raises `PromptError` when nothing is written in that language."""
     manifest = tomllib.loads(_MANIFEST.read_text(encoding="utf-8"))
@@ -55,6 +62,15 @@ def texts(language: str = "en") -> Mapping[str, str]:
     if not spoken:
         raise PromptError(f"{_MANIFEST} has no text.{language}. Add one to each prompt.")
     return spoken
+
+
+def make_all(sounds: Path) -> Mapping[str, Made]:
+    """Brings `sounds/LANGUAGE/edge` up to date for each language; `sounds` is Asterisk's folder of that name.
+
+    Asterisk plays `edge/ready` to a channel of language cy from `cy/edge`, and from `en/edge` where it is not there.
+    Raises `PromptError` as `make` does.
+    """
+    return {language: make(sounds / language / "edge", language) for language in languages()}
 
 
 def make(directory: Path, language: str = "en") -> Made:

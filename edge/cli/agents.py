@@ -31,6 +31,11 @@ def command(as_json: bool) -> None:
                         "phone_state": view.phone_state.value,
                         "not_ready_reason": view.not_ready_reason,
                         "call_id": view.call_id,
+                        "call_kind": view.call_kind,
+                        "held": view.held,
+                        "supervised_by": list(view.supervised_by),
+                        "missed_in_a_row": view.missed_in_a_row,
+                        "wrap_up_owed_seconds": view.wrap_up_owed_seconds,
                         "wrap_up_until": output.instant(view.wrap_up_until),
                         "answered": view.answered,
                         "talked_seconds": view.talked_seconds,
@@ -49,6 +54,7 @@ def command(as_json: bool) -> None:
         "phone",
         "phone is",
         "=call",
+        "=kind",
         ">answered",
         ">talked s",
     )
@@ -62,6 +68,7 @@ def command(as_json: bool) -> None:
             view.phone,
             view.phone_state.value if view.phone else "",
             view.call_id,
+            view.call_kind,
             view.answered,
             output.seconds(view.talked_seconds, 0),
         )

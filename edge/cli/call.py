@@ -9,8 +9,10 @@ import click
 from edge.cli import output
 from edge.cli.one_call import entries_of_call
 from edge.cli.places import reading, site
+from edge.views.words import SOURCES, kind_of
 
 if TYPE_CHECKING:
+    from edge.core.model import CallerKnowledge
     from edge.views.calls import CallRecord
     from edge.views.story import StoryLine
 
@@ -54,16 +56,42 @@ def command(call_id: str, numbers: bool, as_json: bool) -> None:
 
 
 def _heads(call: CallRecord, shown: output.Callers) -> dict[str, object]:
-    return {
+    heads: dict[str, object] = {
         "call": call.call_id,
-        "line": f"{call.line} ({output.tier_name(call.tier)}, class {call.priority_class or 'none'})",
-        "caller": shown.show(call),
+        "line": f"{call.line} ({kind_of(call)}, class {call.priority_class or 'none'} {SOURCES[call.classified_by]})",
+        "caller": shown.show(call) + (", assisted" if call.assisted else ""),
+        "language": call.language,
         "arrived": output.local(call.arrived_at, "%Y-%m-%d %H:%M:%S %z"),
         "queue": call.queue,
         "waited": _seconds(call.waited_seconds),
         "talked": _seconds(call.talked_seconds if call.connected_at else None),
         "wrap-up": _seconds(call.wrap_up_seconds),
     }
+    if len(call.connections) > 1:
+        first, last = _seconds(call.first_human_seconds), _seconds(call.right_desk_seconds)
+        heads["waited"] = f"{first} for the first person, {last} for the right desk"
+    if call.wrap_up_codes:
+        heads["wrap-up code"] = ", ".join(given.code for given in call.wrap_up_codes)
+    for note in call.annotations:
+        known = heads.get(note.kind)
+        new = f"{note.value} {note.state}".strip()
+        heads[note.kind] = new if known is None else f"{known}, {new}"
+    if shown.numbers and call.knowledge is not None:
+        heads["known"] = _knowledge(call.knowledge)
+    return heads
+
+
+def _knowledge(known: CallerKnowledge) -> str:
+    """What was known of the number when it called."""
+    listed = [] if known.listing is None else [f"listed as {known.listing}"]
+    return ", ".join(
+        [
+            *listed,
+            f"{known.calls_in_day} calls in 24 h",
+            f"{known.calls_in_month} in 30 days",
+            f"{known.abandons_in_month} of them given up",
+        ]
+    )
 
 
 def _seconds(value: float | None) -> str:

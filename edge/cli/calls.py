@@ -10,7 +10,8 @@ import click
 
 from edge.cli import output
 from edge.cli.places import reading, site
-from edge.core.model import MICROSECONDS, CallOutcome, Instant
+from edge.core.model import MICROSECONDS, CallOutcome, Instant, Stage
+from edge.views.words import kind_of
 
 if TYPE_CHECKING:
     from edge.views.calls import CallRecord, OfferRecord
@@ -48,6 +49,10 @@ class Since(click.ParamType[int]):
     "--since", type=Since(), help="Calls that arrived since: 15m, 2h, 1d, or 2026-11-22T14:00. All of them."
 )
 @click.option("--line", help="Calls of this line.")
+@click.option("--class", "priority_class", help="Calls that have this class, or had when they ended.")
+@click.option("--language", help="Calls in this language, such as cy.")
+@click.option("--upgraded", is_flag=True, help="Only 101 whose caller pressed the emergency key.")
+@click.option("--test", is_flag=True, help="Only test calls, which are in no figure.")
 @click.option(
     "--outcome", type=click.Choice([outcome.value for outcome in CallOutcome]), help="Calls that ended so."
 )
@@ -58,6 +63,10 @@ def command(
     last: int,
     since: int | None,
     line: str | None,
+    priority_class: str | None,
+    language: str | None,
+    upgraded: bool,
+    test: bool,
     outcome: str | None,
     numbers: bool,
     as_json: bool,
@@ -70,6 +79,10 @@ def command(
             (not only_open or call.ended_at is None)
             and (since is None or call.arrived_at.utc_us >= since)
             and (line is None or call.line == line)
+            and (priority_class is None or call.priority_class == priority_class)
+            and (language is None or call.language == language)
+            and (not upgraded or call.upgraded_at is not None)
+            and (not test or call.test)
             and (outcome is None or call.outcome == outcome)
         )
 
@@ -124,7 +137,9 @@ def _table(calls: list[CallRecord], shown: output.Callers) -> object:
             "=call",
             "=arrived",
             "=line",
-            "=tier",
+            "=kind",
+            "class",
+            "=language",
             "=caller",
             "=state",
             ">waited s",
@@ -143,7 +158,9 @@ def _rows(calls: list[CallRecord], shown: output.Callers, at: Instant) -> Iterat
             call.call_id,
             output.local(call.arrived_at),
             call.line,
-            output.tier_name(call.tier),
+            kind_of(call),
+            call.priority_class,
+            call.language + (", assisted" if call.assisted else ""),
             shown.show(call),
             _state(call),
             output.seconds(output.age_seconds(call.queued_at, at) if waited is None else waited),
@@ -159,12 +176,21 @@ def _offer(offer: OfferRecord) -> str:
     return "answered" if offer.answered_at is not None else "ringing"
 
 
+def _where(call: CallRecord) -> str:
+    """Where it ended; of one that was sent away, why."""
+    return (
+        call.departures[-1].why
+        if call.leaving
+        else call.cause
+        if call.stage is Stage.ENTRY
+        else str(call.stage)
+    )
+
+
 def _state(call: CallRecord) -> str:
     if call.outcome is None:
         return call.state.value
     words = call.outcome.value.replace("_", " ")
     return (
-        words
-        if call.outcome is CallOutcome.ANSWERED or call.stage is None
-        else f"{words} ({call.stage.value})"
+        words if call.outcome is CallOutcome.ANSWERED or call.stage is None else f"{words} ({_where(call)})"
     )

@@ -9,15 +9,15 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from edge.core.model import MICROSECONDS, Instant
-from edge.views import caller
-from edge.views.calls import CallRecord
+from edge.views import caller, words
+from edge.views.record import AlarmRecord, CallRecord, OfferRecord
 from edge.views.shift import Summary, Waits
 
 if TYPE_CHECKING:
@@ -103,11 +103,6 @@ def share(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f} %"
 
 
-def tier_name(tier: int) -> str:
-    """999 or 101."""
-    return "999" if tier == 0 else "101"
-
-
 @dataclass(frozen=True, slots=True)
 class Callers:
     """How callers are shown."""
@@ -124,13 +119,17 @@ class Callers:
 
     def fields(self, call: CallRecord) -> dict[str, Any]:
         """For JSON."""
-        shown = {
+        shown: dict[str, Any] = {
             "caller": caller.caller_id(self.key, call.caller_number),
             "caller_mask": caller.masked(call.caller_number, call.number_withheld),
             "number_withheld": call.number_withheld,
         }
         if self.numbers:
-            shown |= {"caller_number": call.caller_number, "caller_name": call.caller_name}
+            shown |= {
+                "caller_number": call.caller_number,
+                "caller_name": call.caller_name,
+                "caller_knowledge": None if call.knowledge is None else asdict(call.knowledge),
+            }
         return shown
 
 
@@ -146,33 +145,29 @@ def call_json(call: CallRecord, shown: Callers) -> dict[str, Any]:
         "state": call.state.value,
         "line": call.line,
         "queue": call.queue,
-        "tier": tier_name(call.tier),
+        "tier": words.tier_name(call.counted_tier),
+        "kind": words.kind_of(call),
         "class": call.priority_class,
+        "class_source": call.classified_by.value,
+        "language": call.language,
+        "test": call.test,
+        "assisted": call.assisted,
+        "assisted_by": call.assisted_by,
         "adopted": call.adopted,
         **shown.fields(call),
         "arrived": instant(call.arrived_at),
         "answered": instant(call.answered_at),
         "answered_by": call.answered_by,
         "queued": instant(call.queued_at),
-        "offers": [
-            {
-                "offer_id": offer.offer_id,
-                "agent": offer.agent,
-                "phone": offer.phone,
-                "made": instant(offer.made_at),
-                "rang": instant(offer.rang_at),
-                "answered": instant(offer.answered_at),
-                "withdrawn": instant(offer.withdrawn_at),
-                "ended": instant(offer.ended_at),
-                "ring_seconds": offer.ring_seconds,
-                "outcome": offer.outcome,
-                "cause": offer.cause,
-            }
-            for offer in call.offers
-        ],
+        "upgraded": instant(call.upgraded_at),
+        **_history_json(call, shown.numbers),
+        "offers": [_offer_json(offer) for offer in call.offers],
         "connected": instant(call.connected_at),
         "agent": call.agent,
         "agents": call.agents,
+        "connections": [
+            {"agent": c.agent, "at": instant(c.at), "ended": instant(c.ended_at)} for c in call.connections
+        ],
         "holds": [{"started": instant(h.started_at), "ended": instant(h.ended_at)} for h in call.holds],
         "returned": [instant(at) for at in call.returned_at],
         "fallback": instant(call.fallback_at),
@@ -184,11 +179,123 @@ def call_json(call: CallRecord, shown: Callers) -> dict[str, Any]:
         "cause": call.cause,
         "unseen_since": instant(call.unseen_since),
         "waited_seconds": call.waited_seconds,
+        "first_human_seconds": call.first_human_seconds,
+        "right_desk_seconds": call.right_desk_seconds,
         "talked_seconds": call.talked_seconds,
         "held_seconds": call.held_seconds,
         "wrap_up_started": instant(call.wrap_up_started_at),
         "wrap_up_ended": instant(call.wrap_up_ended_at),
         "wrap_up_seconds": call.wrap_up_seconds,
+        **_work_json(call),
+    }
+
+
+def _offer_json(offer: OfferRecord) -> dict[str, Any]:
+    return {
+        "offer_id": offer.offer_id,
+        "agent": offer.agent,
+        "phone": offer.phone,
+        "made": instant(offer.made_at),
+        "rang": instant(offer.rang_at),
+        "answered": instant(offer.answered_at),
+        "withdrawn": instant(offer.withdrawn_at),
+        "ended": instant(offer.ended_at),
+        "ring_seconds": offer.ring_seconds,
+        "outcome": offer.outcome,
+        "cause": offer.cause,
+    }
+
+
+def _history_json(call: CallRecord, numbers: bool) -> dict[str, Any]:
+    """How the call was classified, escalated, announced to and moved."""
+    return {
+        "classes": [
+            {
+                "at": instant(given.at),
+                "queue": given.queue,
+                "class": given.priority_class,
+                "language": given.language,
+                "source": given.source.value,
+                "detail": given.detail,
+            }
+            for given in call.classes
+        ],
+        "escalations": [{"at": instant(r.at), "rung": r.rung.name.lower()} for r in call.rungs],
+        "announcements": [
+            {
+                "prompt": heard.prompt,
+                "started": instant(heard.started_at),
+                "ended": instant(heard.ended_at),
+                "completed": heard.completed,
+            }
+            for heard in call.announcements
+        ],
+        "sent_back": [{"at": instant(b.at), "agent": b.agent, "queue": b.queue} for b in call.sent_back],
+        "passed_on": [
+            {
+                "at": instant(passed.at),
+                "agent": passed.agent,
+                "kind": passed.kind.value,
+                "target": passed.target if numbers else words.target_name(passed.target, passed.to_agent),
+                "to_agent": passed.to_agent,
+            }
+            for passed in call.passed_on
+        ],
+        "departures": [
+            {"at": instant(gone.at), "why": gone.why, "prompt": gone.prompt, "phone": gone.phone}
+            for gone in call.departures
+        ],
+        "wrap_ups_broken": call.wrap_ups_broken,
+    }
+
+
+def _work_json(call: CallRecord) -> dict[str, Any]:
+    """What people did with the call beside talking, and attached to it."""
+    return {
+        "wrap_ups": [
+            {
+                "agent": work.agent,
+                "started": instant(work.started_at),
+                "ended": instant(work.ended_at),
+                "broken": work.broken,
+            }
+            for work in call.wrap_ups
+        ],
+        "wrap_up_codes": [
+            {"at": instant(c.at), "agent": c.agent, "code": c.code} for c in call.wrap_up_codes
+        ],
+        "assists": [{"at": instant(asked.at), "agent": asked.agent} for asked in call.assists],
+        "supervisions": [
+            {
+                "supervisor": seen.supervisor,
+                "agent": seen.agent,
+                "mode": seen.mode.value,
+                "started": instant(seen.started_at),
+                "ended": instant(seen.ended_at),
+            }
+            for seen in call.supervisions
+        ],
+        "alarms": [alarm_json(alarm) for alarm in call.alarms],
+        "annotations": [
+            {
+                "at": instant(note.at),
+                "kind": note.kind,
+                "value": note.value,
+                "state": note.state or None,
+                "by": note.by,
+            }
+            for note in call.annotations
+        ],
+    }
+
+
+def alarm_json(alarm: AlarmRecord) -> dict[str, Any]:
+    """An alarm in JSON."""
+    return {
+        "at": instant(alarm.at),
+        "kind": alarm.kind,
+        "detail": alarm.detail,
+        "call_id": alarm.call_id,
     }
 
 
@@ -199,11 +306,23 @@ def summary_json(summary: Summary) -> dict[str, Any]:
         "answered": summary.answered,
         "abandoned": summary.abandoned,
         "unknown": summary.unknown,
+        "refused": summary.refused,
+        "turned_away": summary.turned_away,
+        "overflowed": summary.overflowed,
+        "let_go_after_waiting": summary.let_go_after_waiting,
         "waiting": summary.waiting,
         "open": summary.open,
         "fallback": summary.fallback,
+        "upgraded": summary.upgraded,
+        "sent_back": summary.sent_back,
+        "abandoned_in_transfer": summary.abandoned_in_transfer,
+        "wrap_ups_broken": summary.wrap_ups_broken,
         "waits": _waits_json(summary.waits),
+        "right_desk_waits": _waits_json(summary.right_desk_waits),
         "abandoned_waits": _waits_json(summary.abandoned_waits),
+        "waits_by_language": {
+            language: _waits_json(waits) for language, waits in summary.waits_by_language.items()
+        },
         "target_seconds": summary.target_seconds,
         "answered_within_target": summary.answered_within_target,
         "service_level": summary.service_level,

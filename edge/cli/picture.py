@@ -10,12 +10,14 @@ from edge.cli import output
 from edge.cli.daemon import daemon_pid
 from edge.cli.places import Site
 from edge.core import facts
-from edge.core.model import MICROSECONDS, CallState, Instant
-from edge.core.state import apply
+from edge.core.model import MICROSECONDS, CallState, Instant, Rung
+from edge.core.state import Call, apply
 from edge.views.agents import AgentView, count_by_state, view_agents
 from edge.views.calls import CallFold, CallRecord
-from edge.views.queues import QueueView, view_queues
+from edge.views.queues import WAITING, QueueView, view_queues
 from edge.views.reading import Reader, entries, entries_of, open_state, sequence_before
+from edge.views.record import AlarmRecord
+from edge.views.words import RUNGS, kind_of, tier_name
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -28,15 +30,32 @@ DAY_FACTS = (
     facts.FallbackEntered,
     facts.FallbackConnected,
     facts.CallEnded,
+    facts.CallClassified,
+    facts.CallUpgraded,
+    facts.CallTurnedAway,
+    facts.CallDiverted,
+    facts.CallPassedOn,
+    facts.CallSentBack,
+    facts.WrapUpBroken,
+    facts.SupervisionBegan,
+    facts.SupervisionEnded,
+    facts.AlarmRaised,
 )
-"""What the figures of a day are made of."""
+"""What the figures of a day are made of, and the alarms of the last hour."""
 BUSY_CALLS_SHOWN = 20
+ALARM_SECONDS = 3600.0
+"""How long an alarm is shown."""
+ALARMS_SHOWN = 8
 
 
 def midnight_utc_us(at: Instant) -> int:
     """The beginning of the local day that `at` is in."""
     today = datetime.fromtimestamp(at.utc_us / MICROSECONDS, UTC).astimezone().date()
     return int(datetime.combine(today, time()).astimezone().timestamp() * MICROSECONDS)
+
+
+def _alarms_since(at: Instant) -> int:
+    return at.utc_us - int(ALARM_SECONDS * MICROSECONDS)
 
 
 class Picture:
@@ -47,10 +66,12 @@ class Picture:
         self._site = site
         self._day = midnight_utc_us(output.now()) if since_utc_us is None else since_utc_us
         self._fold = CallFold()
+        self._alarms: list[AlarmRecord] = []
         self.state = open_state(reader)
-        for entry in entries_of(reader, DAY_FACTS, sequence_before(reader, self._day)):
+        begin = min(self._day, _alarms_since(output.now()))
+        for entry in entries_of(reader, DAY_FACTS, sequence_before(reader, begin)):
             if entry.sequence <= self.state.sequence:
-                self._fold.add(entry)
+                self._add(entry)
 
     def refresh(self) -> bool:
         """Fold what is new; whether there was anything."""
@@ -59,8 +80,21 @@ class Picture:
             return False
         for entry in entries(self._reader, before):
             apply(self.state, entry)
-            self._fold.add(entry)
+            self._add(entry)
         return self.state.sequence != before
+
+    def _add(self, entry: facts.Entry) -> None:
+        self._fold.add(entry)
+        if isinstance(fact := entry.fact, facts.AlarmRaised):
+            self._alarms.append(
+                AlarmRecord(at=entry.at, kind=fact.kind, detail=fact.detail, call_id=fact.call_id)
+            )
+
+    @property
+    def alarms(self) -> list[AlarmRecord]:
+        """Those of the last hour, the newest first."""
+        since = _alarms_since(output.now())
+        return [alarm for alarm in reversed(self._alarms) if alarm.at.utc_us >= since]
 
     @property
     def today(self) -> list[CallRecord]:
@@ -88,9 +122,14 @@ class Picture:
         return self.pid is not None and self.state.sight and self.state.ledger_trouble is None
 
     def calls_by_state(self) -> dict[str, int]:
-        """How many open calls are in each state."""
-        counted = Counter(call.state for call in self.state.calls.values())
+        """How many open calls are in each state, test calls left out."""
+        counted = Counter(call.state for call in self.state.calls.values() if not call.test)
         return {state.value: counted[state] for state in CallState if state is not CallState.ENDED}
+
+    @property
+    def open_test_calls(self) -> int:
+        """How many test calls are open."""
+        return sum(call.test for call in self.state.calls.values())
 
 
 def picture_json(picture: Picture) -> dict[str, Any]:
@@ -112,9 +151,18 @@ def picture_json(picture: Picture) -> dict[str, Any]:
         },
         "clock": state.clock.value,
         "ledger": {"sequence": state.sequence, "trouble": state.ledger_trouble},
+        "incident": {
+            "declared": state.incident_since is not None,
+            "since": output.instant(state.incident_since),
+        },
+        "alarms": [output.alarm_json(alarm) for alarm in picture.alarms],
         "queues": [_queue_json(queue, at) for queue in picture.queues],
         "agents": {state.value: count for state, count in count_by_state(picture.agents).items()},
-        "calls": {"open": len(state.calls), **picture.calls_by_state()},
+        "calls": {
+            "open": sum(picture.calls_by_state().values()),
+            **picture.calls_by_state(),
+            "test": picture.open_test_calls,
+        },
     }
 
 
@@ -122,12 +170,14 @@ def _queue_json(queue: QueueView, at: Instant) -> dict[str, Any]:
     oldest = queue.oldest_at
     return {
         "queue": queue.queue,
-        "tier": output.tier_name(queue.tier),
+        "tier": tier_name(queue.tier),
         "waiting": queue.waiting,
         "ringing": queue.ringing,
         "connecting": queue.connecting,
         "talking": queue.talking,
+        "leaving": queue.leaving,
         "fallback": queue.fallback,
+        "upgraded": queue.upgraded,
         "oldest": output.instant(oldest),
         "oldest_seconds": None if oldest is None else output.age_seconds(oldest, at),
         "today": output.summary_json(queue.today),
@@ -139,14 +189,40 @@ def render(picture: Picture, live: bool = False) -> Group:
     from rich.console import Group
 
     at = output.now()
-    parts: list[Any] = [output.pairs(_heads(picture)), "", _queue_table(picture, at), ""]
+    parts: list[Any] = [
+        *_warnings(picture),
+        output.pairs(_heads(picture)),
+        "",
+        _queue_table(picture, at),
+        "",
+    ]
     if live:
         parts += [_agent_table(picture.agents, at), "", _call_table(picture, at)]
     else:
         counted = count_by_state(picture.agents)
         parts.append(output.pairs({"agents": _counts({s.value: n for s, n in counted.items()})}))
-        parts.append(output.pairs({"calls ": _counts(picture.calls_by_state())}))
+        parts.append(output.pairs({"calls ": _calls(picture)}))
     return Group(*parts)
+
+
+def _warnings(picture: Picture) -> list[Any]:
+    """What a supervisor must not overlook, above everything else."""
+    lines = []
+    if (since := picture.state.incident_since) is not None:
+        lines.append(output.text(f"MAJOR INCIDENT since {output.local(since)}", "bold white on red"))
+    alarms = picture.alarms
+    for alarm in alarms[:ALARMS_SHOWN]:
+        about = "" if alarm.call_id is None else f" (call {alarm.call_id})"
+        when = output.local(alarm.at, "%H:%M:%S")
+        lines.append(output.text(f"ALARM {when} {alarm.kind}: {alarm.detail}{about}", "bold red"))
+    if len(alarms) > ALARMS_SHOWN:
+        lines.append(output.text(f"and {len(alarms) - ALARMS_SHOWN} more alarms of the last hour", "red"))
+    return [*lines, ""] if lines else []
+
+
+def _calls(picture: Picture) -> str:
+    tests = picture.open_test_calls
+    return _counts({**picture.calls_by_state(), "test": tests})
 
 
 def _counts(counted: dict[str, int]) -> str:
@@ -188,14 +264,15 @@ def _age(since: Instant | None, at: Instant) -> str:
 def _queue_table(picture: Picture, at: Instant) -> Any:
     columns = (
         "=queue", "=tier", ">waiting", ">oldest s", ">ringing", ">talking", ">fallback",
-        ">today", ">answered", ">abandoned", ">median s", ">longest s", ">under target", ">target s",
+        ">today", ">answered", ">abandoned", ">sent away", ">upgraded",
+        ">median s", ">longest s", ">under target", ">target s",
     )  # fmt: skip
     return output.table(
         columns,
         [
             (
                 queue.queue,
-                output.tier_name(queue.tier),
+                tier_name(queue.tier),
                 queue.waiting,
                 _age(queue.oldest_at, at),
                 queue.ringing,
@@ -204,6 +281,8 @@ def _queue_table(picture: Picture, at: Instant) -> Any:
                 queue.today.offered,
                 queue.today.answered,
                 queue.today.abandoned,
+                queue.today.refused + queue.today.turned_away + queue.today.overflowed,
+                queue.today.upgraded,
                 output.seconds(queue.today.waits.median_seconds),
                 output.seconds(queue.today.waits.longest_seconds),
                 output.share(queue.today.service_level),
@@ -216,7 +295,7 @@ def _queue_table(picture: Picture, at: Instant) -> Any:
 
 def _agent_table(views: list[AgentView], at: Instant) -> Any:
     return output.table(
-        ("=agent", "name", "state", ">for s", "phone", "phone is", "=call", ">answered"),
+        ("=agent", "name", "state", ">for s", "phone", "phone is", "=call", "=kind", ">answered"),
         [
             (
                 view.agent,
@@ -226,6 +305,7 @@ def _agent_table(views: list[AgentView], at: Instant) -> Any:
                 view.phone,
                 view.phone_state.value if view.phone else "",
                 view.call_id,
+                view.call_kind,
                 view.answered,
             )
             for view in views
@@ -234,8 +314,13 @@ def _agent_table(views: list[AgentView], at: Instant) -> Any:
 
 
 def state_words(view: AgentView) -> str:
-    """The state, with the reason of one who is not ready."""
-    return f"{view.state.value} ({view.not_ready_reason})" if view.not_ready_reason else view.state.value
+    """The state, with the reason of one who is not ready, and whatever else a supervisor should see of them."""
+    more = [view.not_ready_reason] if view.not_ready_reason else []
+    more += ["on hold"] if view.held else []
+    more += view.supervised_by
+    more += [f"{view.wrap_up_owed_seconds:.0f} s of wrap-up owed"] if view.wrap_up_owed_seconds else []
+    more += [f"{view.missed_in_a_row} offers missed"] if view.missed_in_a_row else []
+    return f"{view.state.value} ({', '.join(more)})" if more else view.state.value
 
 
 def _call_table(picture: Picture, at: Instant) -> Any:
@@ -243,13 +328,15 @@ def _call_table(picture: Picture, at: Instant) -> Any:
     shown = calls[:BUSY_CALLS_SHOWN]
     title = f"{len(calls)} open calls" + (f", {len(shown)} shown" if len(shown) < len(calls) else "")
     return output.table(
-        ("=call", "=tier", "line", "state", ">s", "=agent"),
+        ("=call", "=kind", "line", "class", "=language", "state", ">s", "=agent"),
         [
             (
                 call.call_id,
-                output.tier_name(call.tier),
+                kind_of(call),
                 call.line,
-                call.state.value,
+                call.priority_class,
+                call.language + (", assisted" if call.assisted else ""),
+                _call_state(call),
                 _age(call.connected_at or call.queued_at, at),
                 call.agent,
             )
@@ -257,3 +344,14 @@ def _call_table(picture: Picture, at: Instant) -> Any:
         ],
         title,
     )
+
+
+def _call_state(call: Call) -> str:
+    """The state, with how far a 999 nobody has answered has come."""
+    more = []
+    if call.state in WAITING and call.rung is not Rung.NEXT_AGENT:
+        more.append(RUNGS[call.rung])
+    more += [call.leaving_for] if call.leaving_for else []
+    more += ["passed on"] if call.passed_on else []
+    more += ["on hold"] if call.held else []
+    return f"{call.state.value} ({', '.join(more)})" if more else call.state.value

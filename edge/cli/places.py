@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edge.core.model import STANDARD_CLASS
 from edge.errors import PermanentError
 from edge.ports import LedgerError
 
@@ -47,6 +48,11 @@ class Site:
     """Number -> name."""
     emergency: frozenset[str] = frozenset()
     """Queues of 999 lines."""
+    classes: frozenset[str] = frozenset({STANDARD_CLASS})
+    number_list: Path | None = None
+    incident_greeting: str | None = None
+    incident_queues: tuple[str, ...] = ()
+    """Queues that are closed while a major incident is declared."""
 
 
 def site() -> Site:
@@ -58,11 +64,17 @@ def site() -> Site:
         return Site(ledger_url)
     document = _document(path)
     lines = [table for _, table in _tables(document, "line")]
+    number_list, incident = _text(_table(document, "number_list").get("file")), _table(document, "incident")
+    closed = incident.get("closed_queues")
     return Site(
         ledger_url or _text(_table(document, "ledger").get("url")) or DEFAULT_LEDGER_URL,
         {name: _target_seconds(queue) for name, queue in _tables(document, "queue")},
         {number: _text(agent.get("name")) for number, agent in _tables(document, "agent")},
         frozenset(_text(line.get("queue")) for line in lines if line.get("tier") == "999"),
+        frozenset({STANDARD_CLASS, *_table(document, "class")}),
+        Path(path).parent / number_list if number_list else None,
+        _text(incident.get("greeting")) or None,
+        tuple(map(_text, closed)) if isinstance(closed, list) else (),
     )
 
 

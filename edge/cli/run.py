@@ -15,9 +15,15 @@ import structlog
 from edge import config, logs
 from edge.cli import Failure
 from edge.clock import SystemClock
+from edge.config.findings import Finding, Level
+from edge.config.languages import FIRST, lacking
+from edge.core.model import Policy
+from edge.directory import NumberList
 from edge.errors import LinkError
+from edge.knowledge import Callers
 from edge.ledger import open_ledger
 from edge.ledger.executor import ThreadCommitExecutor
+from edge.ledger.store import open_reader
 from edge.pbx.asterisk.switch import AsteriskPbx
 from edge.ports import LedgerError
 from edge.recorder import BacklogFullError
@@ -57,10 +63,31 @@ def serve(configuration: config.Configuration) -> None:
     executor = ThreadCommitExecutor(ledger)
     try:
         pbx = AsteriskPbx(configuration.asterisk_settings(), policy)
-        asyncio.run(_until_stopped(Runtime(policy, pbx, ledger, executor, SystemClock())))
+        callers = known_callers(configuration, policy)
+        asyncio.run(_until_stopped(Runtime(policy, pbx, ledger, executor, SystemClock(), callers)))
     finally:
         executor.close()
         ledger.close()
+
+
+def known_callers(configuration: config.Configuration, policy: Policy) -> Callers:
+    """Who knows of callers' numbers: the configuration's list and ledger."""
+
+    def doubts(numbers: NumberList) -> list[Finding]:
+        """What prevents a start with this list prevents taking it over, too."""
+        found = numbers.unknown_classes(configuration.class_names)
+        for language in sorted(numbers.languages - {FIRST}):
+            if missing := lacking(language, configuration.prompts):
+                found.append(Finding(Level.ERROR, str(configuration.number_list.file), *missing))
+        return found
+
+    return Callers(
+        policy,
+        lambda: contextlib.closing(open_reader(configuration.ledger.url)),
+        list_file=configuration.number_list.file,
+        timezone=configuration.site.timezone,
+        doubts=doubts,
+    )
 
 
 async def _until_stopped(runtime: Runtime) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge.config.findings import Finding, Level
+from edge.config.languages import FIRST, languages, manifest
 from edge.config.load import examine
 from edge.config.model import Configuration, is_loopback
 from edge.config.switch_files import SwitchSection, merged, read_sections
@@ -25,6 +26,7 @@ def check(path: str | Path, asterisk_directory: str | Path | None = None) -> lis
     findings.extend(_check_globals(directory))
     if configuration:
         findings.extend(_check_generated(configuration, directory))
+        findings.extend(_check_sounds(configuration, directory))
     return findings
 
 
@@ -63,6 +65,8 @@ _WANTED = (
 )
 _LOOPBACK = (("http.conf", "0.0.0.0"), ("manager.conf", "0.0.0.0"))  # noqa: S104 - Asterisk's default, refused
 _WRITE_TIMEOUT_MILLISECONDS = 5000
+SOUNDS = "edge"
+"""Folder of our prompts below that of a language (`edge.pbx.asterisk.settings.AsteriskSettings.prompts`)."""
 
 
 def _read(directory: Path, file: str) -> tuple[list[SwitchSection], list[Finding]]:
@@ -193,3 +197,32 @@ def _check_generated(configuration: Configuration, directory: Path) -> Iterator[
 
 
 _GENERATE = "Generate the switch's files again from this configuration and reload the switch (dialplans/asterisk/README.md)."
+
+
+def _check_sounds(configuration: Configuration, directory: Path) -> Iterator[Finding]:
+    """Every prompt is there to be played in every language of the lines, where asterisk.conf says in which folder."""
+    sounds = _sounds(directory)
+    if sounds is None:
+        return
+    for language in (FIRST, *languages(configuration)):
+        folders = [sounds / language / SOUNDS, *([sounds / SOUNDS] if language == FIRST else [])]
+        there = {file.stem for folder in folders if folder.is_dir() for file in folder.iterdir()}
+        if missing := sorted({*manifest(), *configuration.prompts} - there):
+            yield Finding(
+                Level.ERROR,
+                str(folders[0]),
+                f'has no sound in "{language}" for these prompts: {", ".join(missing)}',
+                "Put recordings of these names there, or make placeholders (dialplans/asterisk/README.md).",
+            )
+
+
+def _sounds(directory: Path) -> Path | None:
+    """The folder of Asterisk's sounds; None where its own files do not tell."""
+    try:
+        sections = read_sections(directory / "asterisk.conf")
+    except OSError:
+        return None
+    folder = merged([section for section in sections if not section.template], "directories").get(
+        "astdatadir"
+    )
+    return Path(folder, "sounds") if folder else None

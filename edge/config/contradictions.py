@@ -2,122 +2,23 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Mapping
 
+from edge.config import rules_of_101, rules_of_999
 from edge.config.findings import Level
-from edge.config.model import STANDARD_CLASS, Configuration
+from edge.config.model import Configuration
 from edge.config.position import KeyPath
-from edge.core.model import Answer, PhoneKind
-
-EMERGENCY_DEAD_MAN_SECONDS = 3.0
-"""ASTERISK.md, design rule 2: the longest that a 999 may stand unattended before the switch takes it back."""
+from edge.config.rules import Contradiction, Rule, dotted, repeated, unknown
+from edge.core.model import PhoneKind
 
 FULL_VERSION = (20,)
 """ASTERISK.md, section 8: from here on the switch has all that the design uses."""
 
 
-@dataclass(frozen=True, slots=True)
-class Contradiction:
-    """Two things that cannot both be meant. `key`: where a person would mend it."""
-
-    key: KeyPath
-    problem: str
-    mend: str
-    level: Level = Level.ERROR
-
-
 def contradictions(configuration: Configuration) -> Iterator[Contradiction]:
     """Everything that does not go together."""
-    for rule in _RULES:
+    for rule in (*rules_of_999.RULES, *rules_of_101.RULES, *_RULES):
         yield from rule(configuration)
-
-
-def _names(known: Iterable[str]) -> str:
-    return f"Known: {', '.join(sorted(known)) or 'none'}."
-
-
-def _lines_name_known_things(configuration: Configuration) -> Iterator[Contradiction]:
-    classes = {STANDARD_CLASS, *configuration.classes}
-    for name, line in configuration.lines.items():
-        if line.queue not in configuration.queues:
-            yield Contradiction(
-                ("line", name, "queue"), f'there is no queue "{line.queue}"', _names(configuration.queues)
-            )
-        if line.priority_class not in classes:
-            yield Contradiction(
-                ("line", name, "class"), f'there is no class "{line.priority_class}"', _names(classes)
-            )
-
-
-def _lines_are_answered_as_their_tier_needs(configuration: Configuration) -> Iterator[Contradiction]:
-    for name, line in configuration.lines.items():
-        if line.greeting and line.answered is Answer.BY_AGENT:
-            yield Contradiction(
-                ("line", name, "greeting"),
-                "nobody can hear a greeting on a line that is answered by an agent",
-                "Leave the greeting out.",
-            )
-        if line.emergency and line.answered is Answer.ON_ARRIVAL:
-            yield Contradiction(
-                ("line", name, "answer"),
-                "a 999 caller would be answered by a machine",
-                'Leave it out, or answer = "by_agent".',
-                Level.WARNING,
-            )
-        if line.emergency and line.renewed_within > EMERGENCY_DEAD_MAN_SECONDS:
-            yield Contradiction(
-                ("line", name, "dead_man_seconds"),
-                f"a 999 caller could stand unattended for {line.renewed_within:g} s",
-                f"At most {EMERGENCY_DEAD_MAN_SECONDS:g}.",
-                Level.WARNING,
-            )
-
-
-def _emergency_has_queues_of_its_own(configuration: Configuration) -> Iterator[Contradiction]:
-    routine = {line.queue for line in configuration.lines.values() if not line.emergency}
-    for name, line in configuration.lines.items():
-        if line.emergency and line.queue in routine:
-            yield Contradiction(
-                ("line", name, "queue"),
-                f'101 callers wait in the queue "{line.queue}" too',
-                "Give 999 a queue of its own.",
-            )
-
-
-def _queues_can_be_served(configuration: Configuration) -> Iterator[Contradiction]:
-    present = {skill for agent in configuration.agents.values() for skill in agent.skills}
-    for name, queue in configuration.queues.items():
-        for skill in queue.skills:
-            if skill not in present:
-                yield Contradiction(
-                    ("queue", name, "skills"),
-                    f'no agent has the skill "{skill}"',
-                    f"Give it to an agent, or leave it out. {_names(present)}",
-                    Level.WARNING,
-                )
-
-
-def _relaxations_increase(configuration: Configuration) -> Iterator[Contradiction]:
-    for name, queue in configuration.queues.items():
-        if any(later.after_seconds <= earlier.after_seconds for earlier, later in pairwise(queue.relax)):
-            yield Contradiction(
-                ("queue", name, "relax"),
-                "after_seconds does not increase from one relaxation to the next",
-                "Order them by after_seconds.",
-            )
-
-
-def _repeated(keys: Mapping[KeyPath, str]) -> Iterator[tuple[KeyPath, KeyPath, str]]:
-    """(second key, first key, value) wherever a value is used again."""
-    by_value: dict[str, list[KeyPath]] = defaultdict(list)
-    for key, value in keys.items():
-        by_value[value].append(key)
-    for value, users in by_value.items():
-        for user in users[1:]:
-            yield user, users[0], value
 
 
 def _numbers_and_codes_are_used_once(configuration: Configuration) -> Iterator[Contradiction]:
@@ -125,10 +26,8 @@ def _numbers_and_codes_are_used_once(configuration: Configuration) -> Iterator[C
         ("line", name, "number"): line.number for name, line in configuration.lines.items()
     }
     dialled |= {("codes", name): code for name, code in _codes(configuration).items()}
-    for key, first, value in _repeated(dialled):
-        yield Contradiction(
-            key, f"{'.'.join(map(str, first))} is {value} too", "Each number and code has one meaning."
-        )
+    for key, first, value in repeated(dialled):
+        yield Contradiction(key, f"{dotted(first)} is {value} too", "Each number and code has one meaning.")
     numbers = {line.number: name for name, line in configuration.lines.items()}
     for agent in configuration.agents:
         if agent in numbers:
@@ -141,10 +40,12 @@ def _numbers_and_codes_are_used_once(configuration: Configuration) -> Iterator[C
 
 
 def _codes_are_told_apart(configuration: Configuration) -> Iterator[Contradiction]:
-    """A code is followed by an agent's or a reason's number, so none may begin another or a line's number."""
+    """A code may be followed by digits (an agent's number, the place of a reason, code or queue), so none may begin
+    another, a line's number or an agent's."""
     codes = _codes(configuration)
     dialled = {f"codes.{name}": code for name, code in codes.items()}
     dialled |= {f"line.{name}.number": line.number for name, line in configuration.lines.items()}
+    dialled |= {f"agent {number}, whose number": number for number in configuration.agents}
     for name, code in codes.items():
         for other, value in dialled.items():
             if value != code and value.startswith(code):
@@ -156,13 +57,8 @@ def _codes_are_told_apart(configuration: Configuration) -> Iterator[Contradictio
 
 
 def _codes(configuration: Configuration) -> Mapping[str, str]:
-    codes = configuration.codes
-    return {
-        "sign_in": codes.sign_in,
-        "sign_out": codes.sign_out,
-        "ready": codes.ready,
-        "not_ready": codes.not_ready,
-    }
+    codes: Mapping[str, str] = configuration.codes.model_dump()
+    return codes
 
 
 def _phones_can_be_reached(configuration: Configuration) -> Iterator[Contradiction]:
@@ -180,14 +76,19 @@ def _phones_can_be_reached(configuration: Configuration) -> Iterator[Contradicti
                 )
 
 
-def _phone_names_differ_without_dashes(configuration: Configuration) -> Iterator[Contradiction]:
-    """Asterisk ignores dashes when it compares extensions (main/pbx.c, ext_cmp), and phones are found by extension."""
-    plain: dict[KeyPath, str] = {("phone", name): name.replace("-", "") for name in configuration.phones}
-    for key, first, _ in _repeated(plain):
+def _names_differ_without_dashes(configuration: Configuration) -> Iterator[Contradiction]:
+    """Asterisk ignores dashes when it compares extensions (main/pbx.c, ext_cmp), and these are found by extension."""
+    tables: dict[str, Iterable[str]] = {
+        "phone": configuration.phones,
+        "queue": configuration.queues,
+        "line": configuration.lines,
+    }
+    plain: dict[KeyPath, str] = {
+        (table, name): f"{table} {name.replace('-', '')}" for table, names in tables.items() for name in names
+    }
+    for key, first, _ in repeated(plain):
         yield Contradiction(
-            key,
-            f"differs from {'.'.join(map(str, first))} only in dashes, which the switch ignores",
-            "Rename one.",
+            key, f"differs from {dotted(first)} only in dashes, which the switch ignores", "Rename one."
         )
 
 
@@ -197,10 +98,8 @@ def _agents_have_phones_of_their_own(configuration: Configuration) -> Iterator[C
         for number, agent in configuration.agents.items()
         if agent.phone is not None
     }
-    for key, phone in phones.items():
-        if phone not in configuration.phones:
-            yield Contradiction(key, f'there is no phone "{phone}"', _names(configuration.phones))
-    for key, first, phone in _repeated(phones):
+    yield from unknown("phone", {**phones}, configuration.phones)
+    for key, first, phone in repeated(phones):
         yield Contradiction(
             key,
             f'"{phone}" is the usual phone of agent {first[1]} too: whom would the sign-in code alone sign in?',
@@ -219,16 +118,11 @@ def _version_has_limits(configuration: Configuration) -> Iterator[Contradiction]
         )
 
 
-_RULES: tuple[Callable[[Configuration], Iterator[Contradiction]], ...] = (
-    _lines_name_known_things,
-    _lines_are_answered_as_their_tier_needs,
-    _emergency_has_queues_of_its_own,
-    _queues_can_be_served,
-    _relaxations_increase,
+_RULES: tuple[Rule, ...] = (
     _numbers_and_codes_are_used_once,
     _codes_are_told_apart,
     _phones_can_be_reached,
-    _phone_names_differ_without_dashes,
+    _names_differ_without_dashes,
     _agents_have_phones_of_their_own,
     _version_has_limits,
 )

@@ -5,37 +5,35 @@ Everything that is wrong is found in one go, so that a person mends the file onc
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import os
-import stat
 import tomllib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
-
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from typing import Any
 
 from edge.config.contradictions import contradictions
 from edge.config.findings import ConfigurationError, Finding, Level
+from edge.config.languages import lacking, languages
 from edge.config.model import Configuration
 from edge.config.position import KeyPath, Positions
+from edge.config.reading import WORDS_FOR_SECRETS, Reading
 
-_WORDS_FOR_SECRETS = frozenset({"password", "secret", "passwd", "password_hash"})
 
+def load(path: str | Path, year: int | None = None) -> Configuration:
+    """The configuration in the file `path`, its opening hours worked out around `year` (None: the year that it is).
 
-def load(path: str | Path) -> Configuration:
-    """The configuration in the file `path`. Raises `ConfigurationError` with every finding when it cannot be used."""
-    configuration, findings = examine(Path(path))
+    Raises `ConfigurationError` with every finding when it cannot be used.
+    """
+    configuration, findings = examine(Path(path), year)
     if configuration is None:
         raise ConfigurationError(findings)
     return configuration
 
 
-def examine(path: Path) -> tuple[Configuration | None, list[Finding]]:
+def examine(path: Path, year: int | None = None) -> tuple[Configuration | None, list[Finding]]:
     """The configuration, or None if it has errors, and everything found in the file."""
     try:
         text = path.read_text(encoding="utf-8")
@@ -49,15 +47,16 @@ def examine(path: Path) -> tuple[Configuration | None, list[Finding]]:
             Finding(Level.ERROR, str(path), f"is not TOML: {error}", "Mend the syntax at that place.")
         ]
     digest = hashlib.sha256(json.dumps(document, sort_keys=True, default=str).encode()).hexdigest()
-    reading = _Reading(path, Positions(text))
+    reading = _ConfigurationReading(path, Positions(text), Configuration)
     reading.fetch_secrets(document)
     configuration = reading.validate(document)
     if configuration is None:
         return None, reading.findings
+    configuration = reading.placed(configuration)
     reading.compare(configuration)
-    if any(finding.level is Level.ERROR for finding in reading.findings):
+    if reading.failed:
         return None, reading.findings
-    return configuration.with_origin(digest, tuple(reading.findings)), reading.findings
+    return configuration.with_origin(digest, tuple(reading.findings), year), reading.findings
 
 
 def _unreadable(path: Path, error: OSError) -> Finding:
@@ -69,22 +68,13 @@ def _unreadable(path: Path, error: OSError) -> Finding:
     )
 
 
-@dataclass
-class _Reading:
-    """One reading of one file: what was found so far."""
-
-    path: Path
-    positions: Positions
-    findings: list[Finding] = field(default_factory=list)
-
-    def add(self, key: KeyPath, problem: str, mend: str, level: Level = Level.ERROR) -> None:
-        where = f"{self.path}:{self.positions.line(key)}: {_dotted(key)}"
-        self.findings.append(Finding(level, where, problem, mend))
+class _ConfigurationReading(Reading[Configuration]):
+    """The reading of the configuration's file, and of the files that it names."""
 
     def fetch_secrets(self, document: dict[str, Any]) -> None:
         """Takes out literal secrets and puts in those of the files. A PIN may be literal: agents are many."""
         for key, table in _tables(document):
-            for word in _WORDS_FOR_SECRETS & table.keys():
+            for word in WORDS_FOR_SECRETS & table.keys():
                 del table[word]
                 self.add(
                     (*key, word),
@@ -94,7 +84,7 @@ class _Reading:
             if "pin" in table and "pin_file" in table:
                 self.add((*key, "pin_file"), "there is a pin too", "Keep one of the two.")
             elif "pin" in table:
-                self._complain_if_public(self.path, (*key, "pin"))
+                self.complain_if_public(self.path, (*key, "pin"))
             for name in ("password", "pin"):
                 if isinstance(file := table.get(f"{name}_file"), str):
                     secret = self._read_secret((*key, f"{name}_file"), file)
@@ -113,7 +103,7 @@ class _Reading:
                 "Write the secret alone into it: (umask 077; openssl rand -hex 24 > FILE).",
             )
             return None
-        self._complain_if_public(file, key)
+        self.complain_if_public(file, key)
         return secret
 
     def _secret_path(self, name: str) -> Path:
@@ -124,33 +114,43 @@ class _Reading:
                 return credential
         return self.path.parent / name
 
-    def _complain_if_public(self, file: Path, key: KeyPath) -> None:
-        if file.stat().st_mode & stat.S_IROTH:
-            self.add(key, f"everybody on this machine can read {file}", f"chmod o-r {file}", Level.WARNING)
-
-    def validate(self, document: Mapping[str, Any]) -> Configuration | None:
-        try:
-            return Configuration.model_validate(document)
-        except ValidationError as error:
-            for detail in error.errors():
-                self._explain(detail)
-            return None
-
-    def _explain(self, detail: ErrorDetails) -> None:
-        location = tuple(part for part in detail["loc"] if part != "[key]")
-        match detail["type"]:
-            case "extra_forbidden":
-                self.add(location, "unknown key", _nearest(location))
-            case "missing":
-                self.add(location, "is missing", f"Add it to [{_dotted(location[:-1])}].")
-            case "value_error":
-                self.add(location, "is not acceptable", f"It {detail['ctx']['error']}.")
-            case _:
-                self.add(location, "is not acceptable", f"{detail['msg']}.")
+    def placed(self, configuration: Configuration) -> Configuration:
+        """The same, with the path of the number list as it is from here."""
+        file = configuration.number_list.file
+        if file is None:
+            return configuration
+        section = configuration.number_list.model_copy(update={"file": self.path.parent / file})
+        return configuration.model_copy(update={"number_list": section})
 
     def compare(self, configuration: Configuration) -> None:
+        """Adds what does not go together, the number list and the prompts' languages included."""
         for contradiction in contradictions(configuration):
             self.add(contradiction.key, contradiction.problem, contradiction.mend, contradiction.level)
+        listed = self._check_number_list(configuration)
+        for language, key in languages(configuration, listed).items():
+            if found := lacking(language, configuration.prompts):
+                self.add(key, *found)
+
+    def _check_number_list(self, configuration: Configuration) -> frozenset[str]:
+        """The languages that the number list names. Its findings are those of its own file, and warnings: a slip in the list
+        must not keep the daemon from its callers."""
+        from edge.directory import NumberList, NumberListError  # it needs this package
+
+        file, key = configuration.number_list.file, ("number_list", "file")
+        if file is None:
+            return frozenset()
+        if not file.exists():
+            mend = "Add a number with `edge numbers add`, or leave this key out."
+            self.add(key, f"{file} is not there: no number is known", mend, Level.WARNING)
+            return frozenset()
+        try:
+            numbers = NumberList.load(file)
+        except NumberListError as error:
+            self.findings += (replace(finding, level=Level.WARNING) for finding in error.findings)
+            return frozenset()
+        self.complain_if_public(file, key)
+        self.findings += numbers.unknown_classes(configuration.class_names)
+        return numbers.languages
 
 
 def _tables(table: dict[str, Any], key: KeyPath = ()) -> Iterator[tuple[KeyPath, dict[str, Any]]]:
@@ -158,24 +158,3 @@ def _tables(table: dict[str, Any], key: KeyPath = ()) -> Iterator[tuple[KeyPath,
     for name, value in list(table.items()):
         if isinstance(value, dict):
             yield from _tables(value, (*key, name))
-
-
-def _dotted(key: KeyPath) -> str:
-    return ".".join(map(str, key)) or "(top of the file)"
-
-
-def _nearest(location: KeyPath) -> str:
-    known = _known_keys(location[:-1])
-    near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
-    return f"Did you mean {near[0]}?" if near else f"Known here: {', '.join(known)}."
-
-
-def _known_keys(location: KeyPath) -> list[str]:
-    model: Any = Configuration
-    for part in location:
-        if isinstance(model, type) and issubclass(model, BaseModel):
-            field_of_part = next(f for name, f in model.model_fields.items() if (f.alias or name) == part)
-            model = field_of_part.annotation
-        else:
-            model = next(a for a in reversed(get_args(model)) if a is not ...)
-    return sorted(f.alias or name for name, f in model.model_fields.items() if name not in _WORDS_FOR_SECRETS)

@@ -1,307 +1,76 @@
-"""What may stand in the configuration: typed sections, their units and bounds, and what the engine is given of them.
-
-Bounds are those within which the promises of the design can be kept; each message says what would be right.
-Names and numbers reach the switch's dialplan as parts of it, so their characters are narrow on purpose.
-"""
+"""The whole configuration, and what the engine and the switch's adapter are given of it."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from dataclasses import fields
-from ipaddress import ip_address
-from pathlib import Path
-from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from collections.abc import Iterator, Mapping
+from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
+from pydantic import Field, PrivateAttr
 
+from edge.config.fields import AgentNumber, Name, is_loopback
 from edge.config.findings import Finding
+from edge.config.hours import this_year
+from edge.config.sections import (
+    EMERGENCY_OFFER_SECONDS,
+    OFFER_SECONDS,
+    AgentSection,
+    AnnouncementsSection,
+    AssistedSection,
+    CapacitySection,
+    ClassSection,
+    CodesSection,
+    EmergencySection,
+    HoursSection,
+    IncidentSection,
+    LedgerSection,
+    LineSection,
+    LogSection,
+    MenuSection,
+    MissedOffersSection,
+    NotReadySection,
+    NumberListSection,
+    PhoneSection,
+    QueueSection,
+    RepeatSection,
+    Section,
+    SiteSection,
+    SwitchSection,
+    TimingSection,
+    TriageSection,
+    WrapUpSection,
+)
 from edge.core.model import (
+    STANDARD_CLASS,
     Agent,
-    Answer,
+    Announcements,
+    Choice,
+    Emergency,
     Line,
+    MajorIncident,
+    Menu,
+    OpeningHours,
     Phone,
-    PhoneKind,
     Policy,
     PriorityClass,
     Queue,
     Relaxation,
+    Repeat,
     Tier,
 )
 from edge.pbx.asterisk.settings import AsteriskSettings
 
-STANDARD_CLASS = "standard"
-"""The class of a line that names none; it needs no section and has no head start."""
-
-
-def _matching(pattern: str, meaning: str) -> AfterValidator:
-    expression = re.compile(pattern)
-
-    def validate(value: str) -> str:
-        if not expression.fullmatch(value):
-            raise ValueError(meaning)
-        return value
-
-    return AfterValidator(validate)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether `host` is this machine and no other."""
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _loopback_host(host: str) -> str:
-    if not is_loopback(host):
-        raise ValueError(
-            "must be an address of this machine only, such as 127.0.0.1: control interfaces are never open"
-        )
-    return host
-
-
-def _loopback_url(url: str) -> str:
-    parts = urlsplit(url)
-    if (
-        parts.scheme != "http"
-        or not parts.hostname
-        or parts.path not in ("", "/")
-        or parts.query
-        or "@" in url
-    ):
-        raise ValueError('must be a plain address such as "http://127.0.0.1:8088"')
-    try:
-        parts.port  # noqa: B018 - raises ValueError when out of range
-    except ValueError:
-        raise ValueError("must have a port from 1 to 65535") from None
-    _loopback_host(parts.hostname)
-    return url.rstrip("/")
-
-
-Name = Annotated[
-    str,
-    _matching(r"[a-z0-9][a-z0-9_-]{0,31}", "must be 1 to 32 of a-z, 0-9, _ and -, not beginning with _ or -"),
+__all__ = [
+    "STANDARD_CLASS",
+    "AgentSection",
+    "Configuration",
+    "LedgerSection",
+    "LineSection",
+    "PhoneSection",
+    "QueueSection",
+    "Section",
+    "TimingSection",
+    "is_loopback",
 ]
-Number = Annotated[
-    str, _matching(r"\+?[0-9]{1,20}", 'must be 1 to 20 digits (a leading + is allowed), such as "101"')
-]
-AgentNumber = Annotated[str, _matching(r"[0-9]{1,10}", "must be 1 to 10 digits, such as 4001")]
-Code = Annotated[str, _matching(r"[*#]{0,2}[0-9]{1,6}", 'must be digits after * or #, such as "*22"')]
-Reason = Annotated[
-    str,
-    _matching(
-        r"[A-Za-z0-9]([A-Za-z0-9 _-]{0,38}[A-Za-z0-9])?", "must be 1 to 40 letters, digits, spaces, _ and -"
-    ),
-]
-Prompt = Annotated[
-    str,
-    _matching(
-        r"[a-z0-9][a-z0-9_-]{0,63}",
-        'must be the id of a prompt (a file of the sounds folder "edge" without its ending), such as "greeting-101"',
-    ),
-]
-User = Annotated[str, _matching(r"[A-Za-z0-9_-]{1,32}", "must be 1 to 32 letters, digits, _ and -")]
-Pin = Annotated[SecretStr, AfterValidator(lambda pin: SecretStr(_checked_pin(pin.get_secret_value())))]
-Password = Annotated[
-    SecretStr, AfterValidator(lambda word: SecretStr(_checked_password(word.get_secret_value())))
-]
-Version = Annotated[str, _matching(r"[0-9]+(\.[0-9]+){0,2}", 'must be a version such as "22.10.1"')]
-LoopbackHost = Annotated[str, AfterValidator(_loopback_host)]
-LoopbackUrl = Annotated[str, AfterValidator(_loopback_url)]
-Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
-Level = Annotated[int, Field(strict=True, ge=1, le=9)]
-
-
-def _checked_pin(pin: str) -> str:
-    if not re.fullmatch(r"[0-9]{4,8}", pin):
-        raise ValueError("must be 4 to 8 digits")
-    return pin
-
-
-def _checked_password(password: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9._~+/=@%^*-]{8,128}", password):
-        raise ValueError("must be 8 to 128 letters, digits and ._~+/=@%^*- (try: openssl rand -hex 24)")
-    return password
-
-
-def _default(model: type, name: str) -> float:
-    """The engine's own default, so that it is written once."""
-    return next(float(f.default) for f in fields(model) if f.name == name)  # type: ignore[arg-type]
-
-
-def _seconds(low: float, high: float) -> object:
-    return Field(strict=True, ge=low, le=high, allow_inf_nan=False)
-
-
-Short = Annotated[float, _seconds(0.5, 60)]
-Ring = Annotated[float, _seconds(3, 120)]
-Hour = Annotated[float, _seconds(0, 3600)]
-HeadStart = Annotated[float, _seconds(0, 86400)]
-DeadMan = Annotated[float, _seconds(1, 60)]
-
-
-class Section(BaseModel):
-    """A table of the file: unknown keys are refused, nothing changes after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=False)
-
-
-class SiteSection(Section):
-    """`[site]`: the name is shown to people, nothing else."""
-
-    name: Annotated[str, Field(min_length=1, max_length=80)]
-
-
-class AriSection(Section):
-    """`[switch.ari]`: the switch's call-control interface."""
-
-    url: LoopbackUrl = "http://127.0.0.1:8088"
-    user: User = "edge101"
-    password_file: Path
-    password: Password = Field(default=SecretStr(""), exclude=True)
-    """Read from `password_file`; never from the file itself."""
-
-
-class AmiSection(Section):
-    """`[switch.ami]`: the switch's manager interface."""
-
-    host: LoopbackHost = "127.0.0.1"
-    port: Port = 5038
-    user: User = "edge101"
-    password_file: Path
-    password: Password = Field(default=SecretStr(""), exclude=True)
-    """Read from `password_file`; never from the file itself."""
-
-
-class SwitchSection(Section):
-    """`[switch]`: what it is and how to reach it."""
-
-    kind: Literal["asterisk"] = "asterisk"
-    version: Version = "22"
-    app: User = "edge101"
-    ari: AriSection
-    ami: AmiSection
-
-    @property
-    def version_numbers(self) -> tuple[int, ...]:
-        """The version as numbers, as `dialplans.asterisk.generate` wants it."""
-        return tuple(map(int, self.version.split(".")))
-
-
-class LedgerSection(Section):
-    """`[ledger]`: where facts are kept (an SQLAlchemy URL)."""
-
-    url: Annotated[
-        str,
-        _matching(
-            r"[a-z0-9+]+://\S*", 'must be a database URL such as "sqlite:////var/lib/edge101/ledger.sqlite"'
-        ),
-    ] = "sqlite:////var/lib/edge101/ledger.sqlite"
-
-
-class LogSection(Section):
-    """`[log]`."""
-
-    level: Literal["debug", "info", "warning", "error"] = "info"
-    format: Literal["json", "console"] = "json"
-
-
-class TimingSection(Section):
-    """`[timing]`: the seconds of `edge.core.model.Policy`, with the same meaning."""
-
-    unreachable_seconds: Short = _default(Policy, "unreachable_seconds")
-    withdrawal_seconds: Short = _default(Policy, "withdrawal_seconds")
-    connect_seconds: Short = _default(Policy, "connect_seconds")
-    refusal_memory_seconds: Hour = _default(Policy, "refusal_memory_seconds")
-    refusal_rest_seconds: Hour = _default(Policy, "refusal_rest_seconds")
-    unreachable_rest_seconds: Hour = _default(Policy, "unreachable_rest_seconds")
-
-
-class CodesSection(Section):
-    """`[codes]`: what an agent dials on the phone."""
-
-    sign_in: Code = "*22"
-    sign_out: Code = "*23"
-    ready: Code = "*24"
-    not_ready: Code = "*25"
-
-
-class NotReadySection(Section):
-    """`[not_ready]`: the n-th reason is dialled as the not-ready code followed by n."""
-
-    reasons: Annotated[tuple[Reason, ...], Field(max_length=99)] = ()
-
-
-class ClassSection(Section):
-    """`[class.NAME]`."""
-
-    head_start_seconds: HeadStart = 0.0
-
-
-class RelaxationSection(Section):
-    """One element of `relax`: after that long, these skills are enough."""
-
-    after_seconds: Hour
-    skills: tuple[Name, ...]
-
-
-class QueueSection(Section):
-    """`[queue.NAME]`."""
-
-    skills: tuple[Name, ...]
-    offer_seconds: Ring = _default(Queue, "offer_seconds")
-    wrap_up_seconds: Hour = _default(Queue, "wrap_up_seconds")
-    target_seconds: Hour = _default(Queue, "target_seconds")
-    target_share: Annotated[float, Field(strict=True, gt=0, le=1)] = 0.8
-    relax: tuple[RelaxationSection, ...] = ()
-
-
-class LineSection(Section):
-    """`[line.NAME]`. `answer` and `dead_man_seconds` follow the tier unless they are given."""
-
-    number: Number
-    tier: Literal["101", "999"]
-    queue: Name
-    priority_class: Name = Field(default=STANDARD_CLASS, alias="class")
-    answer: Answer | None = None
-    greeting: Prompt | None = None
-    music: Name = "default"
-    dead_man_seconds: DeadMan | None = None
-
-    @property
-    def emergency(self) -> bool:
-        """Whether callers of this line come before all others."""
-        return self.tier == "999"
-
-    @property
-    def answered(self) -> Answer:
-        """When its callers are answered: a 999 by a human, a 101 on arrival, unless the file says otherwise."""
-        return self.answer or (Answer.BY_AGENT if self.emergency else Answer.ON_ARRIVAL)
-
-    @property
-    def renewed_within(self) -> float:
-        """Seconds after which a waiting call that nobody renewed goes to the fallback (ASTERISK.md, rule 2)."""
-        return self.dead_man_seconds or (3.0 if self.emergency else 15.0)
-
-
-class AgentSection(Section):
-    """`[agent.NUMBER]`. Without a PIN the agent can sign in by code only at the usual phone."""
-
-    name: Annotated[str, Field(min_length=1, max_length=80)]
-    skills: dict[Name, Level]
-    phone: Name | None = None
-    pin: Pin | None = None
-    pin_file: Path | None = None
-
-
-class PhoneSection(Section):
-    """`[phone.NAME]`. A phone of kind trunk is a `number` behind `trunk`."""
-
-    kind: PhoneKind = PhoneKind.REGISTERED
-    trunk: User | None = None
-    number: Number | None = None
 
 
 class Configuration(Section):
@@ -312,8 +81,18 @@ class Configuration(Section):
     ledger: LedgerSection = LedgerSection()
     log: LogSection = LogSection()
     timing: TimingSection = TimingSection()
+    emergency: EmergencySection = EmergencySection()
+    capacity: CapacitySection = CapacitySection()
+    repeat: RepeatSection | None = None
+    number_list: NumberListSection = NumberListSection()
+    hours: dict[Name, HoursSection] = Field(default_factory=dict)
+    incident: IncidentSection = IncidentSection()
+    assisted: AssistedSection = AssistedSection()
+    missed_offers: MissedOffersSection = MissedOffersSection()
     codes: CodesSection = CodesSection()
     not_ready: NotReadySection = NotReadySection()
+    wrap_up: WrapUpSection = WrapUpSection()
+    triage: TriageSection = TriageSection()
     classes: dict[Name, ClassSection] = Field(default_factory=dict, alias="class")
     queues: dict[Name, QueueSection] = Field(alias="queue", min_length=1)
     lines: dict[Name, LineSection] = Field(alias="line", min_length=1)
@@ -322,11 +101,15 @@ class Configuration(Section):
 
     _digest: str = PrivateAttr(default="")
     _warnings: tuple[Finding, ...] = PrivateAttr(default=())
+    _year: int = PrivateAttr(default_factory=this_year)
 
-    def with_origin(self, digest: str, warnings: tuple[Finding, ...]) -> Configuration:
-        """The same, knowing its digest and what is doubtful in it."""
+    def with_origin(
+        self, digest: str, warnings: tuple[Finding, ...], year: int | None = None
+    ) -> Configuration:
+        """The same, knowing its digest, what is doubtful in it and the year around which its opening hours are worked out."""
         known = self.model_copy()
         known._digest, known._warnings = digest, warnings
+        known._year = this_year() if year is None else year
         return known
 
     @property
@@ -339,28 +122,129 @@ class Configuration(Section):
         """What is doubtful and does not prevent a start."""
         return self._warnings
 
+    @property
+    def emergency_queue(self) -> str | None:
+        """Where an upgraded 101 waits: the named queue, else that of the first 999 line; None without either."""
+        first = (line.queue for line in self.lines.values() if line.emergency and line.test_phone is None)
+        return self.emergency.queue or next(first, None)
+
+    @property
+    def queues_of_emergencies(self) -> frozenset[str]:
+        """Names of the queues that 999 lines feed: nothing stands in front of them."""
+        return frozenset(line.queue for line in self.lines.values() if line.emergency)
+
+    @property
+    def languages(self) -> frozenset[str]:
+        """Every language that a caller may be spoken to in, by line or choice of a menu; the number list may name others."""
+        return frozenset(
+            language
+            for line in self.lines.values()
+            for language in (line.language, *(choice.language for choice in line.choices.values()))
+            if language is not None
+        )
+
+    @property
+    def class_names(self) -> frozenset[str]:
+        """Every class that a call may have."""
+        return frozenset({STANDARD_CLASS, *self.classes})
+
     def head_start_seconds(self, priority_class: str) -> float:
         """Head start of a class, in seconds."""
         section = self.classes.get(priority_class)
         return section.head_start_seconds if section else 0.0
 
+    def offer_seconds(self, queue: str) -> float:
+        """How long one agent's phone rings for a call of this queue."""
+        given = self.queues[queue].offer_seconds
+        if given is not None:
+            return given
+        return EMERGENCY_OFFER_SECONDS if queue in self.queues_of_emergencies else OFFER_SECONDS
+
+    def opening_hours(self, name: str) -> OpeningHours:
+        """The hours of that name as instants, around the year in which the configuration was read."""
+        return self.hours[name].timetable.opening_hours(name, ZoneInfo(self.site.timezone), self._year)
+
     def policy(self) -> Policy:
         """What the engine needs of all this."""
+        used = {queue.hours for queue in self.queues.values() if queue.hours}
+        hours = {name: self.opening_hours(name) for name in sorted(used)}
         return Policy(
             lines={name: _line(name, section) for name, section in self.lines.items()},
-            queues={name: _queue(name, section) for name, section in self.queues.items()},
-            classes={
-                name: PriorityClass(name=name, head_start_seconds=self.head_start_seconds(name))
-                for name in sorted({STANDARD_CLASS, *self.classes})
-            },
+            queues={name: self._queue(name, section, hours) for name, section in self.queues.items()},
+            classes={name: self._class(name) for name in sorted(self.class_names)},
             agents={number: _agent(number, section) for number, section in self.agents.items()},
             phones={
                 name: Phone(name=name, kind=section.kind, trunk=section.trunk, number=section.number)
                 for name, section in self.phones.items()
             },
+            emergency=self._emergency(),
+            repeat=_repeat(self.repeat),
+            incident=MajorIncident(**self.incident.model_dump()),
+            largest_boost_seconds=self.number_list.largest_boost_seconds,
+            assisted_offer_seconds=self.assisted.offer_seconds,
+            missed_offers_maximum=self.missed_offers.maximum or None,
+            missed_reason=self.missed_offers.reason,
             digest=self.digest,
             **self.timing.model_dump(),
         )
+
+    def _queue(self, name: str, section: QueueSection, hours: Mapping[str, OpeningHours]) -> Queue:
+        return Queue(
+            name=name,
+            skills=section.skills,
+            relaxations=tuple(Relaxation(**relaxation.model_dump()) for relaxation in section.relax),
+            offer_seconds=self.offer_seconds(name),
+            wrap_up_seconds=section.wrap_up_seconds,
+            target_seconds=section.target_seconds,
+            target_share=section.target_share,
+            announcements=_announcements(section.announcements),
+            hours=hours[section.hours] if section.hours else None,
+            limit=section.limit,
+            maximum_wait_seconds=section.maximum_wait_seconds,
+            overflow_queue=section.overflow_queue,
+            overflow_phone=section.overflow_phone,
+            closed_prompt=section.closed_prompt,
+            full_prompt=section.full_prompt,
+        )
+
+    def _class(self, name: str) -> PriorityClass:
+        section = self.classes.get(name, ClassSection())
+        return PriorityClass(
+            name=name,
+            head_start_seconds=section.head_start_seconds,
+            announcements=_announcements(section.announcements),
+        )
+
+    def _emergency(self) -> Emergency:
+        given = self.emergency
+        return Emergency(
+            queue=self.emergency_queue,
+            key=given.key or None,
+            keep_free=given.keep_free,
+            break_wrap_up=given.break_wrap_up,
+            all_agents_after_seconds=given.all_agents_after_seconds or None,
+            supervisors_after_seconds=given.supervisors_after_seconds or None,
+            buddy_after_seconds=given.buddy_after_seconds or None,
+            buddy_phone=given.buddy_phone,
+        )
+
+    @property
+    def prompts(self) -> frozenset[str]:
+        """Ids of the prompts that callers may hear by this file, those that stand by default too."""
+        return frozenset(self._prompts()) - {""}
+
+    def _prompts(self) -> Iterator[str]:
+        yield from (self.incident.closed_prompt, self.incident.greeting or "")
+        for line in self.lines.values():
+            yield line.greeting or ""
+            yield line.menu.prompt if line.menu else ""
+            yield from (choice.greeting or "" for choice in line.choices.values())
+        for queue in self.queues.values():
+            yield from (queue.closed_prompt, queue.full_prompt)
+            yield from (relaxation.prompt or "" for relaxation in queue.relax)
+            yield queue.announcements.prompt if queue.announcements else ""
+        for section in self.classes.values():
+            yield section.announcements.prompt if section.announcements else ""
 
     def asterisk_settings(self) -> AsteriskSettings:
         """What the adapter of the switch needs of all this."""
@@ -374,6 +258,7 @@ class Configuration(Section):
             ami_user=ami.user,
             ami_password=ami.password.get_secret_value(),
             app=self.switch.app,
+            alert_info=self.emergency.alert_info,
         )
 
 
@@ -388,21 +273,37 @@ def _line(name: str, section: LineSection) -> Line:
         greeting=section.greeting,
         music=section.music,
         dead_man_seconds=section.renewed_within,
+        language=section.language,
+        assisted=section.assisted,
+        menu=_menu(section.menu),
+        test_phone=section.test_phone,
     )
 
 
-def _queue(name: str, section: QueueSection) -> Queue:
-    return Queue(
-        name=name,
-        skills=section.skills,
-        relaxations=tuple(Relaxation(after_seconds=r.after_seconds, skills=r.skills) for r in section.relax),
-        offer_seconds=section.offer_seconds,
-        wrap_up_seconds=section.wrap_up_seconds,
-        target_seconds=section.target_seconds,
-        target_share=section.target_share,
+def _menu(section: MenuSection | None) -> Menu | None:
+    if section is None:
+        return None
+    choices = {key: Choice(**choice.model_dump()) for key, choice in section.choices.items()}
+    return Menu(prompt=section.prompt, choices=choices)
+
+
+def _announcements(section: AnnouncementsSection | None) -> Announcements | None:
+    if section is None:
+        return None
+    return Announcements(
+        every_seconds=section.every_seconds,
+        prompt=section.prompt or None,
+        position=section.position,
+        expected_wait=section.expected_wait,
     )
+
+
+def _repeat(section: RepeatSection | None) -> Repeat | None:
+    return None if section is None else Repeat(**section.model_dump())
 
 
 def _agent(number: str, section: AgentSection) -> Agent:
     skills: Mapping[str, int] = dict(section.skills)
-    return Agent(number=number, name=section.name, skills=skills, phone=section.phone)
+    return Agent(
+        number=number, name=section.name, skills=skills, phone=section.phone, supervisor=section.supervisor
+    )

@@ -22,6 +22,8 @@ class SwitchSection:
     where: str
     adds: bool
     """Written as [name](+): adds to the section of that name that came before."""
+    template: bool
+    """Written as [name](!): counts for nothing but what inherits from it."""
     settings: dict[str, str] = field(default_factory=dict)
 
 
@@ -32,7 +34,7 @@ def read_sections(path: Path) -> list[SwitchSection]:
     for where, line in _lines(path, path.parent, _MOST_INCLUDES):
         if header := _SECTION.match(line):
             options = [option.strip() for option in (header[2] or "").split(",")]
-            section = SwitchSection(header[1], where, "+" in options)
+            section = SwitchSection(header[1], where, "+" in options, "!" in options)
             for option in options:
                 section.settings |= templates.get(option, {})
             templates[section.name] = section.settings

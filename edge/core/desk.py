@@ -10,10 +10,20 @@ from typing import Any
 
 from edge.core import effects, facts
 from edge.core.alarms import AlarmClock
-from edge.core.model import CallState, Instant, Policy
-from edge.core.ordering import WaitingOrder, place_of
+from edge.core.escalation import next_rung
+from edge.core.model import CallState, Instant, Policy, Tier
+from edge.core.ordering import WaitingOrder, announcements_for, place_of, untold_relaxation
 from edge.core.state import AgentRecord, Call, Offer, State, apply
 from edge.core.transitions import CALL_DEADLINES, OFFER_DEADLINES, Deadline
+
+ESCALATION = "escalation"
+"""Kind of alarm: a waiting 999 comes to its next rung."""
+PATIENCE = "patience"
+"""Kind of alarm: a waiting 101 has waited as long as its queue lets it."""
+ANNOUNCEMENT = "announcement"
+"""Kind of alarm: a waiting 101 caller is due to be told something."""
+RELAXATION = "relaxation"
+"""Kind of alarm: a waiting 101 caller is due to be told that fewer skills will have to do."""
 
 
 class Desk:
@@ -29,6 +39,8 @@ class Desk:
         self._effects: list[tuple[effects.Effect, int]] = []
         self._reasons: list[str] = []
         self._reason = ""
+        self._again: list[Instant] = []
+        """When this step wants matching to be tried again; the soonest counts."""
         self._now = Instant(0, 0)
         self._switch_utc_us: int | None = None
         self._build_indexes()
@@ -70,7 +82,8 @@ class Desk:
             call = self.state.calls.get(call_id)
             if call is None:
                 self._order.discard(call_id)
-                self._alarms.cancel(("call", call_id))
+                for kind in ("call", ESCALATION, PATIENCE, ANNOUNCEMENT, RELAXATION):
+                    self._alarms.cancel((kind, call_id))
             else:
                 self._index_call(call)
         offer_id = getattr(fact, "offer_id", None)
@@ -90,6 +103,41 @@ class Desk:
         else:
             self._order.discard(call.call_id)
         self._arm(("call", call.call_id), call, CALL_DEADLINES.get(call.state))
+        self._arm_escalation(call)
+        self._arm_waiting(call)
+
+    def _arm_escalation(self, call: Call) -> None:
+        """Wake when the next rung is reached; the match of that step climbs it."""
+        climb = next_rung(call, self.policy)
+        if climb is None:
+            self._alarms.cancel((ESCALATION, call.call_id))
+        else:
+            self._alarms.set((ESCALATION, call.call_id), climb[1])
+
+    def _arm_waiting(self, call: Call) -> None:
+        """What is done for a 101 that waits with nothing to hear but music: told something, or sent somewhere else."""
+        times: dict[str, Instant | None] = dict.fromkeys((PATIENCE, ANNOUNCEMENT, RELAXATION))
+        if self._is_waiting(call) and call.tier != Tier.EMERGENCY and not call.test:
+            queue = self.policy.queues[call.queue]
+            if queue.maximum_wait_seconds is not None:
+                times[PATIENCE] = call.queued_at.plus(queue.maximum_wait_seconds)
+            if call.announcement is None:
+                times[ANNOUNCEMENT] = self._next_announcement(call)
+                if (relaxation := untold_relaxation(call, queue)) is not None:
+                    times[RELAXATION] = call.queued_at.plus(relaxation.after_seconds)
+        for kind, at in times.items():
+            if at is None:
+                self._alarms.cancel((kind, call.call_id))
+            else:
+                self._alarms.set((kind, call.call_id), at)
+
+    def _next_announcement(self, call: Call) -> Instant | None:
+        """The next multiple of its interval since the caller joined."""
+        wanted = announcements_for(call, self.policy.queues, self.policy.classes)
+        if wanted is None:
+            return None
+        passed = max(0.0, self._now.since(call.queued_at)) // wanted.every_seconds
+        return call.queued_at.plus((passed + 1) * wanted.every_seconds)
 
     def _is_waiting(self, call: Call) -> bool:
         """Whether it takes part in matching. What a new configuration dropped serves nobody (see `_serve`)."""

@@ -23,20 +23,29 @@ class MakeOffer:
     tier: Tier
     priority_class: str
     waited_seconds: float
+    upgraded: bool = False
+    """A 101 whose caller pressed the emergency key."""
+    notes: tuple[str, ...] = ()
+    """What else the handler should see before answering: "assisted", "vulnerable", "4 calls in 24 h", "cy", ..."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WithdrawOffer:
-    """End the agent's leg of this offer, unless it was answered in a way the engine has not heard of yet."""
+    """End the agent's leg of this offer, unless it was answered in a way the engine has not heard of yet.
+
+    `answered_elsewhere`: because another phone has the call (RFC 3326: Reason SIP;cause=200), not because it was missed.
+    """
 
     offer_id: str
+    answered_elsewhere: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HangUpOffer:
-    """End the agent's leg of this offer, whatever it is doing."""
+    """End the agent's leg of this offer, whatever it is doing. `answered_elsewhere`: as in `WithdrawOffer`."""
 
     offer_id: str
+    answered_elsewhere: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +66,63 @@ class TakeCharge:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Announce:
+    """Play `sounds` to a waiting caller, one after the other, then music again; the end comes back as `AnnouncementFinished`.
+
+    `prompt` names the whole. A sound is the id of a prompt, or "number:7" for a number spoken in the caller's language.
+    """
+
+    call_id: str
+    prompt: str
+    sounds: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopAnnouncement:
+    """Stop what plays to a waiting caller; music again."""
+
+    call_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotePlace:
+    """Write the caller's place onto their leg, so that the switch's own queue would serve them there and in their language.
+
+    `place_utc_us`: what they count as having joined at, head start taken off.
+    """
+
+    call_id: str
+    queue: str
+    tier: Tier
+    place_utc_us: int
+    language: str
+    upgraded: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HangUpCaller:
+    """Let a 101 caller go who has heard why. An adapter refuses it for a 999 or an upgraded call, whoever asks."""
+
+    call_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Divert:
+    """Send a 101 caller to another number (a phone of kind trunk). If that fails they come back by `PairReturned`."""
+
+    call_id: str
+    phone: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetNotReady:
+    """Set an agent not ready, as if they had done it themselves; it comes back as `AgentSeen`."""
+
+    agent: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SendToFallback:
     """Give the caller to the switch's own queue, at their place."""
 
@@ -72,4 +138,18 @@ class Inspect:
     offer_id: str
 
 
-Effect = MakeOffer | WithdrawOffer | HangUpOffer | ConnectPair | TakeCharge | SendToFallback | Inspect
+Effect = (
+    MakeOffer
+    | WithdrawOffer
+    | HangUpOffer
+    | ConnectPair
+    | TakeCharge
+    | Announce
+    | StopAnnouncement
+    | NotePlace
+    | HangUpCaller
+    | Divert
+    | SetNotReady
+    | SendToFallback
+    | Inspect
+)

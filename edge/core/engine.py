@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edge.core import effects, facts, inputs
+from edge.core.desk import ANNOUNCEMENT, PATIENCE, RELAXATION
 from edge.core.matching import Matching
 from edge.core.model import (
     Instant,
@@ -65,10 +66,20 @@ class Engine(Reconciling, Matching):
                 pass
             case inputs.CallPresented() if self._is_new(given.call_id):
                 self._arrive(given)
+            case inputs.CallRefused():
+                if self._is_new(given.call_id):
+                    self._refuse_at_entrance(given)
+            case inputs.CallAnnotated():
+                self._annotate(given)
+            case inputs.CallMarkedAssisted():
+                self._mark_assisted(given)
             case inputs.FallbackTook() if self._is_new(given.call_id):
                 self._arrive_in_fallback(given)
             case (
                 inputs.CallPresented()
+                | inputs.KeyPressed()
+                | inputs.CallPassedOn()
+                | inputs.CallSentBack()
                 | inputs.CallerGone()
                 | inputs.PairJoined()
                 | inputs.PairReturned()
@@ -83,6 +94,14 @@ class Engine(Reconciling, Matching):
                 self._agent_seen(given)
             case inputs.ReadyPressed():
                 self._ready_pressed(given)
+            case inputs.WrapUpCoded():
+                self._wrap_up_coded(given)
+            case inputs.AssistAsked():
+                self._assist_asked(given)
+            case inputs.SupervisionSeen():
+                self._supervision_seen(given)
+            case inputs.IncidentSet():
+                self._incident_set(given)
             case inputs.PhoneSeen():
                 self._phone_seen(given)
             case inputs.Reconciled():
@@ -150,3 +169,5 @@ class Engine(Reconciling, Matching):
                 elif kind == "call" and self.state.sight:
                     call = self.state.calls[name]
                     getattr(self, f"_{CALL_DEADLINES[call.state].then}")(call)
+                elif kind in (PATIENCE, ANNOUNCEMENT, RELAXATION) and self.state.sight:
+                    self._ring_alarm(kind, self.state.calls[name])

@@ -10,13 +10,18 @@ from dataclasses import dataclass, field, fields
 from typing import Any, get_args
 
 from edge.core.model import (
+    CallerKnowledge,
     CallOutcome,
+    ClassSource,
     ClockState,
     Instant,
     OfferOutcome,
     PhoneState,
+    Rung,
     Side,
     Stage,
+    Supervision,
+    TransferKind,
 )
 
 
@@ -89,6 +94,10 @@ class CallArrived:
     line: str
     number_withheld: bool
     adopted: bool
+    language: str = "en"
+    assisted: bool = False
+    test: bool = False
+    """A synthetic call: out of every figure by default."""
     caller_number: str | None = personal()
     caller_name: str | None = personal()
 
@@ -110,6 +119,102 @@ class CallQueued:
     priority_class: str
     tier: int
     queued_at: Instant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallerRecognised:
+    """What was known of the caller's number when it called: shown to the handler. The knowledge itself is personal data."""
+
+    call_id: str
+    knowledge: CallerKnowledge | None = personal()  # noqa: RUF009
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallClassified:
+    """The call got another queue, class or language, and kept its time of joining. `detail`: the key, the kind of listing, ..."""
+
+    call_id: str
+    queue: str
+    priority_class: str
+    language: str
+    source: ClassSource
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallUpgraded:
+    """A 101 caller pressed the emergency key: from this instant the call is among the 999, shown as "upgraded 101".
+
+    It never counts in the figures of 999.
+    """
+
+    call_id: str
+    queue: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallEscalated:
+    """A waiting 999 has come to this rung."""
+
+    call_id: str
+    rung: Rung
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallMarkedAssisted:
+    """The caller comes through a relay: no timed menu, no automatic dialling, a longer ring at the agent's phone."""
+
+    call_id: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallTurnedAway:
+    """A 101 caller is told by `prompt` why they cannot be served here ("closed", "full", ...), and is then let go."""
+
+    call_id: str
+    why: str
+    prompt: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallDiverted:
+    """A 101 caller is being sent to another number: this phone of the configuration."""
+
+    call_id: str
+    why: str
+    phone: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallPassedOn:
+    """The agent passed the caller on to `target`, outside our queues; the contact goes on there. `agent`: who passed it on."""
+
+    call_id: str
+    agent: str | None
+    kind: TransferKind
+    to_agent: str | None
+    target: str | None = personal()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallSentBack:
+    """A handler sent the caller to a queue again, at the original time of joining (the wait for the right desk goes on)."""
+
+    call_id: str
+    agent: str | None
+    queue: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallAnnotated:
+    """Something was attached to the call: an incident's reference, a recorder's id and whether it started, stopped, failed."""
+
+    call_id: str
+    kind: str
+    value: str
+    state: str
+    by: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -285,6 +390,8 @@ class WrapUpStarted:
     agent: str
     call_id: str
     seconds: float
+    emergency: bool = False
+    """After a 999: no other call breaks it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -292,6 +399,85 @@ class WrapUpEnded:
     """The agent's wrap-up ended."""
 
     agent: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrapUpBroken:
+    """A 999 that nobody was free for ended the agent's wrap-up; `seconds` of it are owed and given back afterwards."""
+
+    agent: str
+    call_id: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrapUpCoded:
+    """The agent said what the call was about."""
+
+    agent: str
+    call_id: str
+    code: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentMissedOffers:
+    """The agent let `missed` offers in a row ring out, and is being set not ready; or, as the last who can take a 999, is only
+    moved behind all others (`kept_ready`)."""
+
+    agent: str
+    missed: int
+    kept_ready: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssistAsked:
+    """The agent asked for a supervisor's help. `call_id`: the call they are on, None between calls."""
+
+    agent: str
+    call_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SupervisionBegan:
+    """A supervisor takes part in the agent's conversation."""
+
+    supervisor: str
+    agent: str
+    call_id: str | None
+    mode: Supervision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SupervisionEnded:
+    """The supervisor has left again."""
+
+    supervisor: str
+    agent: str
+    call_id: str | None
+    mode: Supervision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentDeclared:
+    """A major incident was declared: its messages and policy hold for 101."""
+
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentEnded:
+    """The major incident is over."""
+
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlarmRaised:
+    """A person should look: `kind` (such as "999 unanswered", "last 999 agent") and in words what and where."""
+
+    kind: str
+    detail: str
+    call_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -334,6 +520,25 @@ Fact = (
     | WrapUpStarted
     | WrapUpEnded
     | PhoneChanged
+    | CallerRecognised
+    | CallClassified
+    | CallUpgraded
+    | CallEscalated
+    | CallMarkedAssisted
+    | CallTurnedAway
+    | CallDiverted
+    | CallPassedOn
+    | CallSentBack
+    | CallAnnotated
+    | WrapUpBroken
+    | WrapUpCoded
+    | AgentMissedOffers
+    | AssistAsked
+    | SupervisionBegan
+    | SupervisionEnded
+    | IncidentDeclared
+    | IncidentEnded
+    | AlarmRaised
 )
 
 CallFact = (
@@ -354,6 +559,16 @@ CallFact = (
     | FallbackEntered
     | FallbackConnected
     | CallEnded
+    | CallerRecognised
+    | CallClassified
+    | CallUpgraded
+    | CallEscalated
+    | CallMarkedAssisted
+    | CallTurnedAway
+    | CallDiverted
+    | CallPassedOn
+    | CallSentBack
+    | CallAnnotated
 )
 """Facts of one call."""
 

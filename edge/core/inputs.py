@@ -9,12 +9,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from edge.core.model import ClockState, PhoneState, Refusal, Side
+from edge.core.model import (
+    CallerKnowledge,
+    ClockState,
+    PhoneState,
+    Refusal,
+    Side,
+    Supervision,
+    TransferKind,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallPresented:
-    """A call stands before us, newly arrived. `leg_id` is opaque here. `joined_utc_us`: when it joined, by the switch's stamp."""
+    """A call stands before us, newly arrived. `leg_id` is opaque here. `joined_utc_us`: when it joined, by the switch's stamp.
+
+    `knowledge` is added by the runtime, not by the switch.
+    """
 
     call_id: str
     leg_id: str
@@ -23,6 +34,34 @@ class CallPresented:
     caller_name: str | None
     number_withheld: bool
     joined_utc_us: int | None = None
+    knowledge: CallerKnowledge | None = None
+    switch_utc_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallRefused:
+    """The switch turned a 101 away at its entrance: `why` ("no channel to spare"). It never had a place."""
+
+    call_id: str
+    leg_id: str
+    line: str
+    why: str
+    caller_number: str | None = None
+    caller_name: str | None = None
+    number_withheld: bool = False
+    switch_utc_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyPressed:
+    """The caller pressed a key (0 to 9, *, #), in whatever state their call is.
+
+    `upgraded`: the switch's own queue has already put the call among its emergencies because of it.
+    """
+
+    call_id: str
+    key: str
+    upgraded: bool = False
     switch_utc_us: int | None = None
 
 
@@ -94,6 +133,55 @@ class HoldChanged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CallPassedOn:
+    """The agent of this offer passed their caller on to `target` (a number; `agent` where it is one of ours) outside our queues.
+
+    The caller now talks, or is about to, without any leg of ours. If it fails the caller comes back by `PairReturned`.
+    """
+
+    call_id: str
+    offer_id: str | None
+    kind: TransferKind
+    target: str
+    agent: str | None = None
+    switch_utc_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallSentBack:
+    """A handler sent their caller back to a queue (None: the one they came from). The caller is in our hands again."""
+
+    call_id: str
+    queue: str | None
+    offer_id: str | None = None
+    switch_utc_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallAnnotated:
+    """Somebody attached something to a call: `kind` "incident" (reference), "recording" (recorder's id) with `value`, ...
+
+    `state`: "started", "stopped" or "failed" for a recording, else "". `by`: who, as they said.
+    """
+
+    call_id: str
+    kind: str
+    value: str
+    state: str = ""
+    by: str = ""
+    switch_utc_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallMarkedAssisted:
+    """A handler, or the CLI, marked the caller as coming through a relay."""
+
+    call_id: str
+    by: str = ""
+    switch_utc_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AnnouncementFinished:
     """An announcement ended. `completed` is False when it was cut short or could not be played."""
 
@@ -118,6 +206,43 @@ class ReadyPressed:
     """The agent asked to be ready now, by code or command: any wrap-up ends."""
 
     agent: str
+    switch_utc_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrapUpCoded:
+    """The agent said what the last call was about, by a code of the configuration."""
+
+    agent: str
+    code: str
+    switch_utc_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssistAsked:
+    """The agent asked for a supervisor's help with the call they are on."""
+
+    agent: str
+    switch_utc_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SupervisionSeen:
+    """A supervisor began (`began`) or ended listening, whispering or barging at this agent's phone."""
+
+    supervisor: str
+    agent: str
+    mode: Supervision
+    began: bool
+    switch_utc_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentSet:
+    """A major incident was declared (`active`) or ended. `by`: who."""
+
+    active: bool
+    by: str
     switch_utc_us: int | None = None
 
 
@@ -253,6 +378,16 @@ class Woken:
 
 Input = (
     CallPresented
+    | CallRefused
+    | KeyPressed
+    | CallPassedOn
+    | CallSentBack
+    | CallAnnotated
+    | CallMarkedAssisted
+    | WrapUpCoded
+    | AssistAsked
+    | SupervisionSeen
+    | IncidentSet
     | CallerGone
     | PhoneRang
     | PhoneAnswered

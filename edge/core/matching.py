@@ -2,106 +2,74 @@
 
 from __future__ import annotations
 
-from edge.core import effects, facts
-from edge.core.desk import Desk
-from edge.core.model import (
-    Instant,
-    Queue,
-    Tier,
-)
-from edge.core.ordering import (
-    Candidates,
-    next_relaxation,
-    rest_seconds,
-    skills_needed,
-)
+from edge.core.emergency import Emergencies
+from edge.core.model import Instant, Queue, Tier
+from edge.core.offering import MATCH_AGAIN
+from edge.core.ordering import Candidates, next_relaxation, rest_seconds, skills_needed
 from edge.core.state import AgentRecord, Call
 
-MATCH_AGAIN = ("match", "")
-"""Alarm key: something that bars an agent from a call expires then."""
 
-
-class Matching(Desk):
+class Matching(Emergencies):
     """Offers, their reasons, and when to look again."""
 
     def _match(self) -> None:
-        """Offer waiting calls, in order of service, to free agents. Nothing is polled: every step ends here."""
+        """999 first, then test calls to their phone, then 101 in order of service."""
         self._alarms.cancel(MATCH_AGAIN)
-        if not self.state.sight or not len(self._order):
+        if not self.state.sight or not self._is_anybody_unserved():
             return
+        self._again.clear()
         candidates = Candidates(self.state, self.policy, self._now)
-        if not candidates.free:
-            return
+        was_free = candidates.free > 0
+        self._serve_emergencies(candidates)
+        self._serve_routine(candidates)
+        if was_free or candidates.withheld:
+            self._again += self._times_of_change()
+        self._arm_next_match()
+
+    def _is_anybody_unserved(self) -> bool:
+        return len(self._order) > 0 or bool(self._unanswered_emergencies())
+
+    def _serve_routine(self, candidates: Candidates) -> None:
         hopeless: set[tuple[str, ...]] = set()
-        passed_over, withheld = 0, False
+        passed_over = 0
         for call_id in self._order:
-            if not candidates.free:
-                break
             call = self.state.calls[call_id]
+            if call.test:
+                self._serve_test(call, candidates)
+                continue
+            if call.tier == Tier.EMERGENCY or not candidates.free:
+                passed_over += 1
+                continue
             skills = skills_needed(call, self.policy.queues[call.queue], self._now)
             if skills in hopeless and not call.refused_by:
                 passed_over += 1
                 continue
             chosen = candidates.best(call, skills)
-            if chosen is not None:
-                self._offer(call, chosen, skills, candidates, passed_over)
-                candidates.take(chosen)
+            if chosen is None:
+                passed_over += 1
+                if not candidates.able(skills, call):
+                    hopeless.add(skills)
                 continue
-            passed_over += 1
-            if not candidates.able(skills):
-                hopeless.add(skills)
-            if call.tier == Tier.EMERGENCY:
-                withheld = True
-                candidates.withhold(skills)
-        if candidates.free or withheld:
-            self._arm_next_match()
+            why = self._why(call, chosen, skills, candidates, passed_over)
+            self._make(
+                call,
+                chosen.agent,
+                chosen.phone or "",
+                self._offer_seconds(call),
+                f"agent {chosen.agent}",
+                why,
+            )
+            candidates.take(chosen.phone)
 
-    def _offer(
+    def _why(
         self,
         call: Call,
         chosen: AgentRecord,
         skills: tuple[str, ...],
         candidates: Candidates,
         passed_over: int,
-    ) -> None:
-        queue = self.policy.queues[call.queue]
-        offer_id = f"{call.call_id}.{call.offers_made + 1}"
-        waited_seconds = self._now.since(call.queued_at)
-        self._because(self._why_offered(call, chosen, skills, candidates, passed_over, waited_seconds))
-        self._record(
-            facts.OfferMade(
-                offer_id=offer_id,
-                call_id=call.call_id,
-                agent=chosen.agent,
-                phone=chosen.phone or "",
-                ring_seconds=queue.offer_seconds,
-                waited_seconds=waited_seconds,
-            )
-        )
-        self._ask(
-            effects.MakeOffer(
-                offer_id=offer_id,
-                call_id=call.call_id,
-                phone=chosen.phone or "",
-                ring_seconds=queue.offer_seconds,
-                caller_number=call.caller_number,
-                line=call.line,
-                tier=Tier(call.tier),
-                priority_class=call.priority_class,
-                waited_seconds=waited_seconds,
-            )
-        )
-
-    def _why_offered(
-        self,
-        call: Call,
-        chosen: AgentRecord,
-        skills: tuple[str, ...],
-        candidates: Candidates,
-        passed_over: int,
-        waited_seconds: float,
     ) -> str:
-        able, asked = len(candidates.able(skills)), len(candidates.askable(call, skills))
+        able, asked = len(candidates.able(skills, call)), len(candidates.askable(call, skills))
         whom = (
             "the only free agent" if asked == 1 else f"of {asked} free agents the best skilled, idle longest"
         )
@@ -110,35 +78,28 @@ class Matching(Desk):
         ahead = (
             f"; {passed_over} ahead wait for other agents" if passed_over else "; next in order of service"
         )
-        kind = "999" if call.tier == Tier.EMERGENCY else f"101 ({call.priority_class})"
         idle_seconds = self._now.since(chosen.idle_since)
-        return (
-            f"{kind} call {call.call_id} offered to agent {chosen.agent} after {waited_seconds:.1f} s: "
-            f"{whom} (idle {idle_seconds:.0f} s){ahead}"
-        )
+        return f"{whom} (idle {idle_seconds:.0f} s){ahead}"
 
-    def _arm_next_match(self) -> None:
-        """Somebody is free and somebody waits: wake when a rest, a refusal's memory or a skill requirement runs out."""
+    # ------------------------------------------------------------------ when to look again
+
+    def _times_of_change(self) -> list[Instant]:
+        """When a rest, a refusal's memory or a skill requirement runs out, for those who wait."""
         times = [
             record.rest_since.plus(rest_seconds(record, self.policy))
             for record in self.state.agents.values()
             if record.rest_since is not None
         ]
-        for call in map(self.state.calls.__getitem__, self._order):
+        waiting = [self.state.calls[call_id] for call_id in self._order]
+        for call in (*waiting, *self._unanswered_emergencies()):
             if call.refused_by or self.policy.queues[call.queue].relaxations:
                 times += self._changes_of(call)
-        soonest = min(
-            (at for at in times if at.monotonic_ns > self._now.monotonic_ns),
-            key=lambda at: at.monotonic_ns,
-            default=None,
-        )
-        if soonest is not None:
-            self._alarms.set(MATCH_AGAIN, soonest)
+        return times
 
     def _changes_of(self, call: Call) -> list[Instant]:
         queue: Queue = self.policy.queues[call.queue]
         times = []
-        for refused_at in call.refused_by.values():
+        for refused_at in (*call.refused_by.values(), *call.rejected_by.values()):
             times += [
                 refused_at.plus(self.policy.refusal_rest_seconds),
                 refused_at.plus(self.policy.unreachable_rest_seconds),
@@ -147,3 +108,12 @@ class Matching(Desk):
         if (relaxes_at := next_relaxation(call, queue, self._now)) is not None:
             times.append(relaxes_at)
         return times
+
+    def _arm_next_match(self) -> None:
+        soonest = min(
+            (at for at in self._again if at.monotonic_ns > self._now.monotonic_ns),
+            key=lambda at: at.monotonic_ns,
+            default=None,
+        )
+        if soonest is not None:
+            self._alarms.set(MATCH_AGAIN, soonest)

@@ -5,6 +5,7 @@ Nothing here changes by itself: an `Instant` is given by whoever calls, a `Polic
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
@@ -55,6 +56,30 @@ class Answer(StrEnum):
     """The caller hears ringing until a human answers (999)."""
 
 
+class Rung(IntEnum):
+    """How far up the ladder a waiting 999 has come: each rung rings more phones, and those of the lower ones go on ringing."""
+
+    NEXT_AGENT = 0
+    """One agent at a time, each with a short deadline."""
+    ALL_AGENTS = 1
+    SUPERVISORS = 2
+    BUDDY = 3
+    """The number of the force that takes our 999 calls when we cannot (PECS code, "buddy" authority)."""
+
+
+class ClassSource(StrEnum):
+    """What gave a call its queue, class or language."""
+
+    LINE = "line"
+    MENU = "menu"
+    LISTED = "listed"
+    """The caller's number stands in the force's local list."""
+    REPEAT = "repeat"
+    """The caller gave up several times just before."""
+    HANDLER = "handler"
+    OVERFLOW = "overflow"
+
+
 class CallState(StrEnum):
     """Where a call is. A call is in exactly one of these."""
 
@@ -63,6 +88,8 @@ class CallState(StrEnum):
     CONNECTING = "connecting"
     TALKING = "talking"
     FALLBACK = "fallback"
+    LEAVING = "leaving"
+    """A 101 caller hears why they cannot be served here, or is being sent to another number."""
     ENDED = "ended"
 
 
@@ -123,6 +150,10 @@ class CallOutcome(StrEnum):
 
     ANSWERED = "answered"
     ABANDONED = "abandoned"
+    REFUSED = "refused"
+    """A 101 that was not taken: no channel to spare for it, closed, or full. The fact's cause says which."""
+    OVERFLOWED = "overflowed"
+    """A 101 that was sent to another number."""
     ENDED_UNKNOWN = "ended_unknown"
     """Its end was not seen; the fact says between which instants it fell."""
 
@@ -130,6 +161,9 @@ class CallOutcome(StrEnum):
 class Stage(StrEnum):
     """Where in its journey an unanswered call ended."""
 
+    ENTRY = "entry"
+    """Before it was answered or queued: the switch had no channel to spare for it."""
+    LEAVING = "leaving"
     ANNOUNCEMENT = "announcement"
     QUEUE = "queue"
     RINGING = "ringing"
@@ -168,25 +202,107 @@ class PhoneKind(StrEnum):
     """A number behind a SIP trunk: the switch cannot see whether it is busy."""
 
 
+BUDDY = "buddy"
+TEST = "test"
+NOT_PEOPLE = frozenset({BUDDY, TEST})
+"""Names that stand in the place of an agent's number where the far end is no agent of ours: another force, a test phone."""
+STANDARD_CLASS = "standard"
+"""The class of a line that names none; without a head start."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallerKnowledge:
+    """What is known of a caller's number; never of a withheld one. A number is not an identity: all of it is a hint.
+
+    `calls_in_day`, `calls_in_month`, `abandons_in_month`: earlier calls, this one not counted. `recent_abandons`: within the
+    policy's minutes. `listing`: the kind under which the force's list has the number ("vulnerable", "repeat", "vexatious", ...).
+    """
+
+    calls_in_day: int = 0
+    calls_in_month: int = 0
+    abandons_in_month: int = 0
+    recent_abandons: int = 0
+    listing: str | None = None
+    listed_class: str | None = None
+    assisted: bool = False
+    language: str | None = None
+
+
+class TransferKind(StrEnum):
+    """How a caller was passed on."""
+
+    BLIND = "blind"
+    ATTENDED = "attended"
+
+
+class Supervision(StrEnum):
+    """How a supervisor takes part in a conversation."""
+
+    LISTEN = "listen"
+    WHISPER = "whisper"
+    """The handler hears the supervisor, the caller does not."""
+    BARGE = "barge"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Announcements:
+    """What a waiting 101 caller is told, every `every_seconds` since joining, with music between. Nothing delays an offer.
+
+    `prompt`: said each time, None for none. `position`, `expected_wait`: said too, while they are known to be true.
+    """
+
+    every_seconds: float = 60.0
+    prompt: str | None = None
+    position: bool = False
+    expected_wait: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PriorityClass:
-    """A class of 101 calls. `head_start_seconds`: how much earlier than it did its caller counts as having joined."""
+    """A class of 101 calls. `head_start_seconds`: how much earlier than it did its caller counts as having joined.
+
+    `announcements`: in place of those of the queue.
+    """
 
     name: str
     head_start_seconds: float = 0.0
+    announcements: Announcements | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Relaxation:
-    """After `after_seconds` of waiting a call needs only `skills`."""
+    """After `after_seconds` of waiting a call needs only `skills`; with a `prompt`, once the caller has been told so by it."""
 
     after_seconds: float
     skills: tuple[str, ...]
+    prompt: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpeningHours:
+    """When a queue takes callers, as instants: at `changes[n][0]` (microseconds of UTC) it becomes open or closed.
+
+    Worked out beforehand from local hours, bank holidays and clock changes, so that here it is only looked up.
+    Before the first and after the last change it is open: a table that has run out turns nobody away.
+    """
+
+    name: str
+    changes: tuple[tuple[int, bool], ...]
+
+    def is_open(self, utc_us: int) -> bool:
+        """Whether callers are taken at this time."""
+        index = bisect_right(self.changes, (utc_us, True))
+        return index in (0, len(self.changes)) or self.changes[index - 1][1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Queue:
-    """An ordered waiting place with a service target."""
+    """An ordered waiting place with a service target.
+
+    `hours`, `limit` (waiting callers) and `maximum_wait_seconds` are for 101 alone: whom they turn away goes to
+    `overflow_queue`, else to `overflow_phone`, else hears `closed_prompt` or `full_prompt`, which say what to do instead.
+    No 999 and no upgraded 101 is ever turned away, whatever queue it waits in. Callers in it when it closes are served.
+    """
 
     name: str
     skills: tuple[str, ...]
@@ -195,11 +311,42 @@ class Queue:
     wrap_up_seconds: float = 30.0
     target_seconds: float = 30.0
     target_share: float = 0.8
+    announcements: Announcements | None = None
+    hours: OpeningHours | None = None
+    limit: int | None = None
+    maximum_wait_seconds: float | None = None
+    overflow_queue: str | None = None
+    overflow_phone: str | None = None
+    closed_prompt: str = "closed"
+    full_prompt: str = "full"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What pressing a key of a menu changes; None leaves it as it is. `greeting` is said in answer."""
+
+    queue: str | None = None
+    priority_class: str | None = None
+    language: str | None = None
+    greeting: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Menu:
+    """One level of choices, said by `prompt` after the greeting. The caller already waits in the queue while it is said, and
+    one who presses nothing goes on waiting."""
+
+    prompt: str
+    choices: Mapping[str, Choice]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """How a call came in: a dialled number and what the force has decided for it."""
+    """How a call came in: a dialled number and what the force has decided for it.
+
+    `assisted`: its callers come through a relay (text, BSL). `test_phone`: a line for synthetic 999 calls, which ring that
+    phone and no other, pre-empt nobody, and stand in no figure.
+    """
 
     name: str
     number: str
@@ -210,6 +357,10 @@ class Line:
     greeting: str | None = None
     music: str = "default"
     dead_man_seconds: float = 15.0
+    language: str = "en"
+    assisted: bool = False
+    menu: Menu | None = None
+    test_phone: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,12 +375,57 @@ class Phone:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agent:
-    """A call handler: a person. `skills`: level per skill, 1 is best. `phone`: the phone this agent usually sits at."""
+    """A call handler: a person. `skills`: level per skill, 1 is best. `phone`: the phone this agent usually sits at.
+
+    `supervisor`: rung by an escalated 999 wherever signed in, else at the usual phone; may listen, whisper and barge.
+    """
 
     number: str
     name: str
     skills: Mapping[str, int]
     phone: str | None = None
+    supervisor: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Emergency:
+    """What is decided for 999 as a whole. Seconds count from when the call joined the emergency tier; None: never.
+
+    `queue`: where an upgraded 101 waits. `key`: what a 101 caller presses to be upgraded.
+    `keep_free`: how many free agents with the skills of `queue` no 101 is offered to.
+    `break_wrap_up`: whether a 999 that nobody is free for may end a wrap-up (never that of a 999).
+    `buddy_phone`: a phone of kind trunk.
+    """
+
+    queue: str | None = None
+    key: str | None = "9"
+    keep_free: int = 0
+    break_wrap_up: bool = False
+    all_agents_after_seconds: float | None = 8.0
+    supervisors_after_seconds: float | None = 15.0
+    buddy_after_seconds: float | None = 30.0
+    buddy_phone: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repeat:
+    """Who gave up `abandons` times within `minutes` is put into `priority_class` when calling again."""
+
+    abandons: int
+    minutes: float
+    priority_class: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MajorIncident:
+    """What changes for 101 while a major incident is declared. `greeting`: said in place of the line's own, None for no change.
+
+    `closed_queues`: their new callers hear `closed_prompt` and are let go (as if closed).
+    """
+
+    greeting: str | None = None
+    closed_queues: tuple[str, ...] = ()
+    closed_prompt: str = "closed-incident"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,10 +437,22 @@ class Policy:
     classes: Mapping[str, PriorityClass]
     agents: Mapping[str, Agent]
     phones: Mapping[str, Phone]
+    emergency: Emergency = Emergency()
+    repeat: Repeat | None = None
+    incident: MajorIncident = MajorIncident()
+    largest_boost_seconds: float = 600.0
+    """No number list and no repetition gives a caller a larger head start than this."""
+    assisted_offer_seconds: float = 30.0
+    """How long an agent's phone rings at least for a caller who comes through a relay."""
+    missed_offers_maximum: int | None = None
+    """After so many missed offers in a row an agent is set not ready; None: never."""
+    missed_reason: str = "missed calls"
     unreachable_seconds: float = 3.0
     """A phone that does not ring within this time is unreachable (ASTERISK.md, design rule 11)."""
     withdrawal_seconds: float = 5.0
     """A withdrawn leg that has not ended by then is taken for lost, so that its agent is not stuck."""
+    leaving_seconds: float = 30.0
+    """A turned-away caller who is still there by then is let go, whatever became of the announcement."""
     connect_seconds: float = 2.0
     """An answered pair that is not connected by then goes back: the caller to their place."""
     refusal_memory_seconds: float = 30.0

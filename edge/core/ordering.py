@@ -9,10 +9,23 @@ largest head start: whoever overtakes you joined at most that many seconds after
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import NamedTuple
 
-from edge.core.model import NANOSECONDS, Activity, Instant, OfferOutcome, PhoneState, Policy, Queue, Tier
+from edge.core.model import (
+    NANOSECONDS,
+    Activity,
+    Announcements,
+    ClassSource,
+    Instant,
+    OfferOutcome,
+    PhoneState,
+    Policy,
+    PriorityClass,
+    Queue,
+    Relaxation,
+    Tier,
+)
 from edge.core.state import AgentRecord, Call, State
 
 
@@ -24,14 +37,25 @@ class Place(NamedTuple):
     call_id: str
 
 
+TEST_TIER = max(Tier) + 1
+"""Synthetic calls stand behind everybody: they have a phone of their own and take nobody's turn."""
+BOOSTS = frozenset({ClassSource.LISTED, ClassSource.REPEAT})
+"""Sources of a class that came by the caller's number, whose head start is capped."""
+
+
+def head_start_seconds(call: Call, policy: Policy) -> float:
+    """How much earlier than it did this call counts as having joined; none among the 999."""
+    if call.tier == Tier.EMERGENCY or call.priority_class not in policy.classes:
+        return 0.0
+    seconds = policy.classes[call.priority_class].head_start_seconds
+    return min(seconds, policy.largest_boost_seconds) if call.classified_by in BOOSTS else seconds
+
+
 def place_of(call: Call, policy: Policy) -> Place:
-    """The place that this call holds for as long as it is open."""
-    head_start_seconds = 0.0
-    if call.tier != Tier.EMERGENCY and call.priority_class in policy.classes:
-        head_start_seconds = policy.classes[call.priority_class].head_start_seconds
-    return Place(
-        call.tier, call.queued_at.monotonic_ns - round(head_start_seconds * NANOSECONDS), call.call_id
-    )
+    """The place that this call holds until its class or tier changes. An upgraded 101 joins the 999 when the key is pressed."""
+    since = call.emergency_since if call.tier == Tier.EMERGENCY else call.queued_at
+    joined_ns = since.monotonic_ns - round(head_start_seconds(call, policy) * NANOSECONDS)
+    return Place(TEST_TIER if call.test else call.tier, joined_ns, call.call_id)
 
 
 class WaitingOrder:
@@ -51,8 +75,9 @@ class WaitingOrder:
         return call_id in self._of_call
 
     def add(self, place: Place) -> None:
-        """Take this place; nothing happens when the call already has it."""
-        if place.call_id not in self._of_call:
+        """Take this place, instead of another that the call may have; nothing happens when it has this one."""
+        if self._of_call.get(place.call_id) != place:
+            self.discard(place.call_id)
             insort(self._places, place)
             self._of_call[place.call_id] = place
 
@@ -67,24 +92,46 @@ class WaitingOrder:
 
 
 def skills_needed(call: Call, queue: Queue, now: Instant) -> tuple[str, ...]:
-    """The skills that an agent must have to take this call now; they relax with its waiting time."""
+    """The skills that an agent must have to take this call now; they relax with its waiting time, and where the caller is to be
+    told of it first, once they have been."""
     if not queue.relaxations:  # asked of every waiting call in every match
         return queue.skills
     waited_seconds = now.since(call.queued_at)
     needed = queue.skills
     for relaxation in queue.relaxations:
-        if waited_seconds >= relaxation.after_seconds:
+        if waited_seconds >= relaxation.after_seconds and _is_told(call, relaxation):
             needed = relaxation.skills
     return needed
 
 
 def next_relaxation(call: Call, queue: Queue, now: Instant) -> Instant | None:
-    """When the skills needed for this call change next."""
+    """When the skills needed for this call change next by time alone."""
     for relaxation in queue.relaxations:
         at = call.queued_at.plus(relaxation.after_seconds)
-        if at.monotonic_ns > now.monotonic_ns:
+        if at.monotonic_ns > now.monotonic_ns and _is_told(call, relaxation):
             return at
     return None
+
+
+def untold_relaxation(call: Call, queue: Queue) -> Relaxation | None:
+    """The first relaxation that the caller has yet to be told of."""
+    return next((item for item in queue.relaxations if not _is_told(call, item)), None)
+
+
+def _is_told(call: Call, relaxation: Relaxation) -> bool:
+    """An emergency is told nothing, and waits for nobody to be told."""
+    return relaxation.prompt is None or relaxation.prompt in call.prompts_heard or call.tier == Tier.EMERGENCY
+
+
+def announcements_for(
+    call: Call, queues: Mapping[str, Queue], classes: Mapping[str, PriorityClass]
+) -> Announcements | None:
+    """What this caller is told while waiting: by class, else by queue."""
+    known = classes.get(call.priority_class)
+    if known is not None and known.announcements is not None:
+        return known.announcements
+    queue = queues.get(call.queue)
+    return None if queue is None else queue.announcements
 
 
 class Candidates:
@@ -95,6 +142,9 @@ class Candidates:
         self._policy = policy
         self._now = now
         self._phones_in_use = {offer.phone for offer in state.offers.values()}
+        self._emergency_skills = emergency_skills(policy)
+        self.withheld = False
+        """Whether a 999 waits for somebody."""
         self._free = [record for record in state.agents.values() if self._is_free(record)]
 
     @property
@@ -102,12 +152,29 @@ class Candidates:
         """How many agents are free."""
         return len(self._free)
 
-    def take(self, record: AgentRecord) -> None:
-        """This agent is no longer free, nor is anyone else who is signed in at the same phone."""
-        self._free = [other for other in self._free if other.phone != record.phone]
+    def take(self, phone: str | None) -> None:
+        """Nobody who is signed in at this phone is free any more."""
+        if phone is not None:
+            self._phones_in_use.add(phone)
+        self._free = [other for other in self._free if other.phone != phone]
+
+    def bring_back(self, record: AgentRecord) -> bool:
+        """An agent has become free within this step; False when their phone is not to be had."""
+        free = self._is_free(record)
+        if free:
+            self._free.append(record)
+        return free
+
+    def phone_is_free(self, phone: str | None) -> bool:
+        """Whether this phone can be rung now, whoever sits there."""
+        known = self._policy.phones.get(phone or "")
+        if known is None or phone in self._phones_in_use:
+            return False
+        return known.trunk is not None or self._state.phones.get(known.name) is PhoneState.IDLE
 
     def withhold(self, skills: Collection[str]) -> None:
         """Keep every free agent with these skills from calls that come later in the order (a 999 waits for them)."""
+        self.withheld = True
         self._free = [record for record in self._free if not self._has(record, skills)]
 
     def best(self, call: Call, skills: Collection[str]) -> AgentRecord | None:
@@ -115,17 +182,83 @@ class Candidates:
         return min(self.askable(call, skills), key=lambda record: self._rank(record, skills), default=None)
 
     def askable(self, call: Call, skills: Collection[str]) -> list[AgentRecord]:
-        """Free agents who may be asked now: who refused this call only when nobody else could take it."""
-        able = [record for record in self._free if self._has(record, skills)]
-        able = [record for record in able if not self._rests(record, call)]
+        """Free agents who may be asked now: who refused this call only when nobody else could take it, those who merely missed it
+        before those who rejected it."""
+        able = [record for record in self.able(skills, call) if not self._rests(record, call)]
         willing = [record for record in able if not self._remembers_refusal(record, call)]
         if not willing and able and self._another_may(call, skills):
             return []
-        return willing or able
+        return willing or [record for record in able if not self._rejected_lately(record, call)] or able
 
-    def able(self, skills: Collection[str]) -> list[AgentRecord]:
-        """Free agents with these skills."""
-        return [record for record in self._free if self._has(record, skills)]
+    def able(self, skills: Collection[str], call: Call | None = None) -> list[AgentRecord]:
+        """Free agents with these skills; for a 101 without those who are kept free for the next 999."""
+        found = [record for record in self._free if self._has(record, skills)]
+        if call is None or call.tier == Tier.EMERGENCY or not self._policy.emergency.keep_free:
+            return found
+        spare = len([r for r in self._free if self._takes_emergencies(r)]) > self._policy.emergency.keep_free
+        return found if spare else [record for record in found if not self._takes_emergencies(record)]
+
+    def ringable(self, call: Call, skills: Collection[str]) -> list[AgentRecord]:
+        """Free agents to be rung for a 999 that rings everybody: who merely missed it too, who rejected it only when nobody
+        else at work could take it, and then not at once."""
+        able = self.able(skills)
+        willing = [record for record in able if not self._rejected_lately(record, call)]
+        if willing or any(self.at_work(skills, lambda record: not self._rejected_lately(record, call))):
+            return willing
+        return [record for record in able if not self._rests(record, call)]
+
+    def would_take(self, record: AgentRecord | None, call: Call, skills: Collection[str]) -> bool:
+        """Whether this agent, occupied now by an offer or a wrap-up, would be asked for this 999 once free."""
+        return (
+            record is not None
+            and self._is_at_work(record)
+            and self._has(record, skills)
+            and not self._rests(record, call)
+        )
+
+    def has_not_rejected(self, record: AgentRecord | None, call: Call, skills: Collection[str]) -> bool:
+        """Whether this agent, at work, could take a 999 that rings everybody and has not just rejected it."""
+        return (
+            record is not None
+            and self._is_at_work(record)
+            and self._has(record, skills)
+            and not self._rejected_lately(record, call)
+        )
+
+    def at_work(
+        self, skills: Collection[str], which: Callable[[AgentRecord], bool] = lambda _: True
+    ) -> Iterator[AgentRecord]:
+        """Agents with these skills who are signed in, ready, and whose phone is there, whatever they are doing."""
+        for record in self._state.agents.values():
+            if self._is_at_work(record) and self._has(record, skills) and which(record):
+                yield record
+
+    def signed_in(self, skills: Collection[str]) -> Iterator[AgentRecord]:
+        """Agents with these skills who are signed in at a phone that is there, ready or not."""
+        for record in self._state.agents.values():
+            if self._is_signed_in(record) and self._has(record, skills):
+                yield record
+
+    def _is_at_work(self, record: AgentRecord) -> bool:
+        return record.not_ready_reason is None and self._is_signed_in(record)
+
+    def _is_signed_in(self, record: AgentRecord) -> bool:
+        return (
+            record.agent in self._policy.agents
+            and record.phone is not None
+            and self._phone_state(record) not in (PhoneState.UNAVAILABLE, PhoneState.UNKNOWN)
+        )
+
+    def has_skills(self, record: AgentRecord, skills: Collection[str]) -> bool:
+        """Whether this agent has them all."""
+        return self._has(record, skills)
+
+    def _takes_emergencies(self, record: AgentRecord) -> bool:
+        return self._emergency_skills is not None and self._has(record, self._emergency_skills)
+
+    def _rejected_lately(self, record: AgentRecord, call: Call) -> bool:
+        at = call.rejected_by.get(record.agent)
+        return at is not None and self._now.since(at) < self._policy.refusal_memory_seconds
 
     def _is_free(self, record: AgentRecord) -> bool:
         return (
@@ -155,9 +288,10 @@ class Candidates:
     def _rests(self, record: AgentRecord, call: Call) -> bool:
         """A phone that just refused is not rung again at once: a phone set to reject would be rung without end.
 
-        A 999 goes by its own memory only: it may ring a phone that has just refused somebody else.
+        A 999 goes by its own memory only, and a mere miss does not count: it may ring a phone that has just refused somebody
+        else, and one that let it ring out.
         """
-        since = call.refused_by.get(record.agent) if call.tier == Tier.EMERGENCY else record.rest_since
+        since = call.rejected_by.get(record.agent) if call.tier == Tier.EMERGENCY else record.rest_since
         if since is None:
             return False
         return self._now.since(since) < rest_seconds(record, self._policy)
@@ -168,16 +302,18 @@ class Candidates:
 
     def _another_may(self, call: Call, skills: Collection[str]) -> bool:
         """Whether somebody else, at work now, could take this call: soon, or for a 999 at once."""
-        others = self._free if call.tier == Tier.EMERGENCY else self._state.agents.values()
-        return any(
-            record.agent in self._policy.agents
-            and record.phone is not None
-            and record.not_ready_reason is None
-            and self._phone_state(record) not in (PhoneState.UNAVAILABLE, PhoneState.UNKNOWN)
-            and self._has(record, skills)
-            and not self._remembers_refusal(record, call)
-            for record in others
-        )
+        if call.tier == Tier.EMERGENCY:
+            return any(
+                self._has(record, skills) and not self._remembers_refusal(record, call)
+                for record in self._free
+            )
+        return any(self.at_work(skills, lambda record: not self._remembers_refusal(record, call)))
+
+
+def emergency_skills(policy: Policy) -> tuple[str, ...] | None:
+    """What an agent must know to take a 999; None where the site has no queue for them."""
+    queue = policy.queues.get(policy.emergency.queue or "")
+    return None if queue is None else queue.skills
 
 
 def rest_seconds(record: AgentRecord, policy: Policy) -> float:

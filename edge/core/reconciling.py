@@ -14,11 +14,11 @@ from edge.core.model import (
     OfferState,
     Side,
 )
-from edge.core.service import Service
+from edge.core.routine import Routine
 from edge.core.state import Call, Offer
 
 
-class Reconciling(Service):
+class Reconciling(Routine):
     """Takes one `Reconciled` and settles every call, offer and agent."""
 
     def _reconcile(self, seen: inputs.Reconciled) -> None:
@@ -68,7 +68,7 @@ class Reconciling(Service):
         offer = self.state.offers.get(call.claimed_by or "")
         self._end(call, CallOutcome.ENDED_UNKNOWN, stage, Side.UNKNOWN, "not seen", unseen_since=since)
         if offer is not None and call.connected_at is not None:
-            self._leave_conversation(offer, call, "not seen")
+            self._leave_conversation(offer, offer.call_id, "not seen")
         elif offer is not None:
             self._record_end(offer, OfferOutcome.LOST, "not seen")
 
@@ -80,7 +80,7 @@ class Reconciling(Service):
             self._because(f"the leg of offer {offer.offer_id} is gone from the switch")
             held = self.state.calls.get(offer.call_id)
             if held is not None and held.state is CallState.TALKING and held.claimed_by == offer.offer_id:
-                self._leave_conversation(offer, held, "not seen")
+                self._leave_conversation(offer, offer.call_id, "not seen")
             else:
                 self._record_end(offer, offer.outcome or OfferOutcome.LOST, "not seen")
         elif offer.state is OfferState.ANSWERED and connected:
@@ -115,6 +115,8 @@ class Reconciling(Service):
                 self._returned(call, inputs.PairReturned(call_id=call.call_id))
             case inputs.Standing.HELD if call.state is CallState.FALLBACK:
                 self._take_back(call, inputs.PairReturned(call_id=call.call_id))
+            case inputs.Standing.HELD if call.state is CallState.LEAVING:
+                self._tell_again(call)
             case inputs.Standing.HELD:
                 self._serve_again(call, inputs.Woken())
                 self._cut_announcement(call)  # nobody will tell of its end any more

@@ -57,11 +57,18 @@ class Service(Desk):
         if line.answer is Answer.ON_ARRIVAL:
             self._record(facts.CallAnswered(call_id=given.call_id, by=Side.SYSTEM))
         self._join(given.call_id, line, self._joined_at(given))
-        self._serve(self.state.calls[given.call_id], greet=not adopted)
+        self._welcome(self.state.calls[given.call_id], given, adopted=adopted)
+
+    def _welcome(self, call: Call, given: inputs.CallPresented | inputs.SeenCall, *, adopted: bool) -> None:
+        """What a newly arrived caller meets first; what a 101 meets stands in `routine.py`."""
+        raise NotImplementedError
 
     def _record_arrival(
-        self, given: inputs.CallPresented | inputs.SeenCall | inputs.FallbackTook, adopted: bool
+        self,
+        given: inputs.CallPresented | inputs.SeenCall | inputs.FallbackTook | inputs.CallRefused,
+        adopted: bool,
     ) -> None:
+        line = self.policy.lines.get(given.line)
         self._record(
             facts.CallArrived(
                 call_id=given.call_id,
@@ -69,6 +76,9 @@ class Service(Desk):
                 line=given.line,
                 number_withheld=given.number_withheld,
                 adopted=adopted,
+                language="en" if line is None else line.language,
+                assisted=line is not None and line.assisted,
+                test=line is not None and line.test_phone is not None,
                 caller_number=given.caller_number,
                 caller_name=given.caller_name,
             )
@@ -92,7 +102,7 @@ class Service(Desk):
             )
         )
 
-    def _serve(self, call: Call, greet: bool = False) -> None:
+    def _serve(self, call: Call, greeting: str | None = None) -> None:
         if not self._is_configured(call):
             self._because(
                 f"line {call.line} or queue {call.queue} of call {call.call_id} is no longer configured: "
@@ -100,11 +110,9 @@ class Service(Desk):
             )
             self._ask(effects.SendToFallback(call_id=call.call_id, line=call.line))
             return
-        line = self.policy.lines[call.line]
-        greeting = line.greeting if greet else None
         if greeting is not None:
             self._record(facts.AnnouncementStarted(call_id=call.call_id, prompt=greeting))
-        self._ask(effects.TakeCharge(call_id=call.call_id, line=line.name, greeting=greeting))
+        self._ask(effects.TakeCharge(call_id=call.call_id, line=call.line, greeting=greeting))
 
     def _serve_again(self, call: Call, given: inputs.Input) -> None:  # noqa: ARG002
         self._because(f"call {call.call_id} was presented again: still served at its place")
@@ -129,6 +137,10 @@ class Service(Desk):
             self._record(
                 facts.AnnouncementEnded(call_id=call.call_id, prompt=given.prompt, completed=given.completed)
             )
+            self._after_announcement(call)
+
+    def _after_announcement(self, call: Call) -> None:
+        """What is said next."""
 
     def _cut_announcement(self, call: Call) -> None:
         if call.announcement is not None:
@@ -152,6 +164,8 @@ class Service(Desk):
                 return Stage.CONNECTING
             case CallState.TALKING:
                 return Stage.TALKING
+            case CallState.LEAVING:
+                return Stage.LEAVING
             case CallState.FALLBACK:
                 return Stage.TALKING if call.connected_at is not None else Stage.FALLBACK
             case _:
@@ -192,18 +206,24 @@ class Service(Desk):
         self._because(f"conversation of {call.call_id} with agent {call.agent} ended by the {given.side}")
         self._end(call, CallOutcome.ANSWERED, Stage.TALKING, given.side, given.cause)
         if offer is not None:
-            self._leave_conversation(offer, call, given.cause)
+            self._leave_conversation(offer, offer.call_id, given.cause)
 
-    def _leave_conversation(self, offer: Offer, call: Call, cause: str) -> None:
+    def _leave_conversation(self, offer: Offer, call_id: str, cause: str) -> None:
         self._record_end(offer, OfferOutcome.ANSWERED, cause)
-        self._begin_wrap_up(offer.agent, call)
+        self._begin_wrap_up(offer, call_id)
 
-    def _begin_wrap_up(self, agent: str, call: Call) -> None:
-        record = self.state.agents[agent]
-        queue = self.policy.queues.get(call.queue)
-        if queue is not None and queue.wrap_up_seconds > 0 and record.phone is not None:
+    def _begin_wrap_up(self, offer: Offer, call_id: str) -> None:
+        """The queue's wrap-up, and what a 999 took from the one before. None for another force, nor for who has signed out."""
+        record = self.state.agents.get(offer.agent)
+        if record is None or record.phone is None or record.activity is not Activity.IDLE:
+            return
+        queue = self.policy.queues.get(offer.queue)
+        seconds = record.wrap_up_owed_seconds + (queue.wrap_up_seconds if queue is not None else 0.0)
+        if seconds > 0:
             self._record(
-                facts.WrapUpStarted(agent=agent, call_id=call.call_id, seconds=queue.wrap_up_seconds)
+                facts.WrapUpStarted(
+                    agent=offer.agent, call_id=call_id, seconds=seconds, emergency=offer.emergency
+                )
             )
 
     def _joined(self, call: Call, given: inputs.PairJoined) -> None:
@@ -237,10 +257,12 @@ class Service(Desk):
         self._serve(call)
 
     def _release_claim(self, call: Call) -> None:
-        """The agent who answered is not to have this call after all: their leg is hung up, without wrap-up."""
+        """The agent who answered is not to have this call after all: their leg is hung up, without wrap-up; but who had passed
+        the caller on, in vain, has had their talk."""
         offer = self.state.offers.get(call.claimed_by or "")
         if offer is not None and offer.state is OfferState.ANSWERED:
-            self._record_withdrawal(offer, OfferOutcome.LOST)
+            outcome = OfferOutcome.ANSWERED if call.passed_on else OfferOutcome.LOST
+            self._record_withdrawal(offer, outcome)
             self._ask(effects.HangUpOffer(offer_id=offer.offer_id))
 
     # ------------------------------------------------------------------ fallback
@@ -284,12 +306,12 @@ class Service(Desk):
         if call is None or call.state not in (CallState.WAITING, CallState.OFFERED):
             self._because(f"agent {offer.agent} answered for a call that is no longer to be had: hung up")
             self._record_withdrawal(offer, OfferOutcome.WITHDRAWN)
-            self._ask(effects.HangUpOffer(offer_id=offer.offer_id))
+            self._ask(effects.HangUpOffer(offer_id=offer.offer_id, answered_elsewhere=call is not None))
             return
         self._because(f"agent {offer.agent} answered call {call.call_id}")
         self._record(facts.OfferAnswered(offer_id=offer.offer_id, call_id=call.call_id, agent=offer.agent))
         self._cut_announcement(call)
-        self._withdraw_all(call, OfferOutcome.WITHDRAWN)
+        self._withdraw_all(call, OfferOutcome.WITHDRAWN, answered_elsewhere=True)
         self._ask(effects.ConnectPair(call_id=call.call_id, offer_id=offer.offer_id))
 
     def _claim_late(self, offer: Offer, given: inputs.PhoneAnswered) -> None:
@@ -299,7 +321,7 @@ class Service(Desk):
             self._claim(offer, given)
             return
         self._because(f"agent {offer.agent} answered a withdrawn offer too late: hung up, no wrap-up")
-        self._ask(effects.HangUpOffer(offer_id=offer.offer_id))
+        self._ask(effects.HangUpOffer(offer_id=offer.offer_id, answered_elsewhere=call is not None))
 
     def _refused(self, offer: Offer, given: inputs.PhoneGone) -> None:
         outcome = OUTCOME_OF_REFUSAL[given.refusal]
@@ -312,12 +334,20 @@ class Service(Desk):
         call = self.state.calls.get(offer.call_id)
         if call is not None and call.state is CallState.TALKING and call.claimed_by == offer.offer_id:
             self._because(f"agent {offer.agent} left the conversation of {call.call_id}: its caller goes too")
-            self._leave_conversation(offer, call, given.cause)
+            self._leave_conversation(offer, offer.call_id, given.cause)
+            return
+        if offer.connected_at is not None:
+            self._because(f"agent {offer.agent} has left call {offer.call_id}, which went on without them")
+            self._leave_conversation(offer, offer.call_id, given.cause)
             return
         self._because(f"the leg of agent {offer.agent} ended before call {offer.call_id} was connected to it")
         self._record_end(offer, OfferOutcome.LOST, given.cause)
 
     def _offer_over(self, offer: Offer, given: inputs.PhoneGone) -> None:
+        if offer.outcome is OfferOutcome.ANSWERED:
+            self._because(f"agent {offer.agent} has left call {offer.call_id}, which went on without them")
+            self._leave_conversation(offer, offer.call_id, given.cause)
+            return
         self._because(f"offer {offer.offer_id} to agent {offer.agent} is over: {offer.outcome}")
         self._record_end(offer, offer.outcome or OfferOutcome.WITHDRAWN, given.cause)
 
@@ -330,13 +360,13 @@ class Service(Desk):
         kind = facts.CallHeld if given.held else facts.CallResumed
         self._record(kind(call_id=call.call_id, agent=offer.agent))
 
-    def _withdraw_all(self, call: Call, outcome: OfferOutcome) -> None:
+    def _withdraw_all(self, call: Call, outcome: OfferOutcome, *, answered_elsewhere: bool = False) -> None:
         for offer_id in tuple(call.live_offers):
-            self._withdraw(self.state.offers[offer_id], outcome)
+            self._withdraw(self.state.offers[offer_id], outcome, answered_elsewhere=answered_elsewhere)
 
-    def _withdraw(self, offer: Offer, outcome: OfferOutcome) -> None:
+    def _withdraw(self, offer: Offer, outcome: OfferOutcome, *, answered_elsewhere: bool = False) -> None:
         self._record_withdrawal(offer, outcome)
-        self._ask(effects.WithdrawOffer(offer_id=offer.offer_id))
+        self._ask(effects.WithdrawOffer(offer_id=offer.offer_id, answered_elsewhere=answered_elsewhere))
 
     def _record_withdrawal(self, offer: Offer, outcome: OfferOutcome) -> None:
         self._record(
@@ -355,6 +385,16 @@ class Service(Desk):
                 cause=cause,
             )
         )
+        record = self.state.agents.get(offer.agent)
+        if outcome is not OfferOutcome.ANSWERED and record is not None and record.wrap_up_owed_seconds > 0:
+            self._give_wrap_up_back(record, offer.call_id)
+
+    def _give_wrap_up_back(self, record: AgentRecord, call_id: str) -> None:
+        """A 999 broke this wrap-up and did not come to the agent after all."""
+        if record.activity is Activity.IDLE and record.phone is not None:
+            seconds = record.wrap_up_owed_seconds
+            self._because(f"agent {record.agent} gets back {seconds:.0f} s of wrap-up")
+            self._record(facts.WrapUpStarted(agent=record.agent, call_id=call_id, seconds=seconds))
 
     # ------------------------------------------------------------------ agents and phones
 

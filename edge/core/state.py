@@ -12,14 +12,19 @@ from typing import Any
 
 from edge.core import facts
 from edge.core.model import (
+    NOT_PEOPLE,
     Activity,
     AgentState,
+    CallerKnowledge,
     CallState,
+    ClassSource,
     ClockState,
     Instant,
     OfferOutcome,
     OfferState,
     PhoneState,
+    Rung,
+    Tier,
 )
 from edge.core.transitions import CALL_TRANSITIONS, OFFER_TRANSITIONS
 
@@ -27,6 +32,7 @@ REFUSALS = frozenset({OfferOutcome.MISSED, OfferOutcome.REJECTED, OfferOutcome.U
 """Outcomes after which a call is not put to the same agent while another may take it."""
 
 
+SERVICES_REMEMBERED = 20
 ENDED_MEMORY_SECONDS = 60.0
 """How long an ended call is remembered, so that a late or doubled input does not open it a second time."""
 
@@ -51,6 +57,28 @@ class Call:
     priority_class: str = ""
     tier: int = 1
     queued_at: Instant
+    language: str = "en"
+    assisted: bool = False
+    test: bool = False
+    knowledge: CallerKnowledge | None = None
+    classified_by: ClassSource = ClassSource.LINE
+    upgraded_at: Instant | None = None
+    """When the caller pressed the emergency key; the place among the 999 counts from then."""
+    rung: Rung = Rung.NEXT_AGENT
+    rung_at: Instant | None = None
+    announced_at: Instant | None = None
+    """When the last announcement began."""
+    prompts_heard: list[str] = field(default_factory=list)
+    """Announcements that this caller has heard to their end, each once."""
+    prompts_failed: list[str] = field(default_factory=list)
+    """Announcements that were cut short or could not be played, each once; a second failure counts as heard."""
+    leaving_for: str | None = None
+    """Why a call in state `leaving` was turned away or diverted."""
+    diverted: bool = False
+    passed_on: bool = False
+    """The caller talks to somebody outside our queues: no leg of ours tells of it."""
+    first_connected_at: Instant | None = None
+    """When the first human was there, however often the call was sent back since."""
     answered_at: Instant | None = None
     announcement: str | None = None
     offers_made: int = 0
@@ -66,6 +94,23 @@ class Call:
     held: bool = False
     refused_by: dict[str, Instant] = field(default_factory=dict)
     """Agent number -> when this agent last rejected, missed or lost this call (a leg that broke may break again)."""
+    rejected_by: dict[str, Instant] = field(default_factory=dict)
+    """Those of `refused_by` who did not merely miss it: rejected, unreachable or lost."""
+
+    @property
+    def told_at(self) -> Instant | None:
+        """Since when a turned-away caller hears why."""
+        return None if self.diverted or self.leaving_for is None else self.announced_at
+
+    @property
+    def lost_agent_at(self) -> Instant | None:
+        """Since when a talking caller has no leg of ours beside them and was not passed on."""
+        return None if self.passed_on else self.agent_left_at
+
+    @property
+    def emergency_since(self) -> Instant:
+        """Since when this call counts as a 999."""
+        return self.upgraded_at or self.queued_at
 
 
 @dataclass(slots=True, kw_only=True)
@@ -78,6 +123,10 @@ class Offer:
     phone: str
     made_at: Instant
     ring_seconds: float
+    queue: str = ""
+    """The queue that the call waited in: its wrap-up is due after the talk, wherever the caller goes."""
+    emergency: bool = False
+    connected_at: Instant | None = None
     state: OfferState = OfferState.CALLING
     rang_at: Instant | None = None
     withdrawn_at: Instant | None = None
@@ -98,7 +147,16 @@ class AgentRecord:
     idle_since: Instant
     """Since when no call occupied this agent: whoever has been idle longest is offered first."""
     offer_id: str | None = None
+    freed_at: Instant | None = None
+    """When the last offer ended: the switch shows the phone idle a moment later."""
     wrap_up_until: Instant | None = None
+    wrap_up_emergency: bool = False
+    """The wrap-up is that of a 999: nothing breaks it."""
+    wrap_up_owed_seconds: float = 0.0
+    """What was taken from a wrap-up by a 999, to be given back."""
+    last_call_id: str | None = None
+    """The call that this agent talked to last: a wrap-up code belongs to it."""
+    missed_in_a_row: int = 0
     rest_since: Instant | None = None
     """When this agent last refused a call, until another is answered."""
     rest_outcome: OfferOutcome | None = None
@@ -134,6 +192,10 @@ class State:
     sight_error: str = ""
     clock: ClockState = ClockState.UNKNOWN
     ledger_trouble: str | None = None
+    incident_since: Instant | None = None
+    """Since when a major incident is declared."""
+    services: dict[str, list[Instant]] = field(default_factory=dict)
+    """Queue -> when its last calls were connected to an agent, oldest first, at most `SERVICES_REMEMBERED`."""
     calls: dict[str, Call] = field(default_factory=dict)
     offers: dict[str, Offer] = field(default_factory=dict)
     agents: dict[str, AgentRecord] = field(default_factory=dict)
@@ -253,7 +315,68 @@ def _call_arrived(state: State, fact: facts.CallArrived, at: Instant) -> None:
         number_withheld=fact.number_withheld,
         caller_number=fact.caller_number,
         caller_name=fact.caller_name,
+        language=fact.language,
+        assisted=fact.assisted,
+        test=fact.test,
     )
+
+
+def _caller_recognised(state: State, fact: facts.CallerRecognised, at: Instant) -> None:  # noqa: ARG001
+    _call(state, fact).knowledge = fact.knowledge
+
+
+def _call_classified(state: State, fact: facts.CallClassified, at: Instant) -> None:  # noqa: ARG001
+    call = _call(state, fact)
+    call.queue, call.priority_class, call.language = fact.queue, fact.priority_class, fact.language
+    call.classified_by = fact.source
+
+
+def _call_upgraded(state: State, fact: facts.CallUpgraded, at: Instant) -> None:
+    call = _call(state, fact)
+    _move_call(call, fact)
+    call.queue, call.tier, call.upgraded_at = fact.queue, Tier.EMERGENCY, at
+    call.leaving_for, call.diverted = None, False
+
+
+def _call_escalated(state: State, fact: facts.CallEscalated, at: Instant) -> None:
+    call = _call(state, fact)
+    call.rung, call.rung_at = fact.rung, at
+
+
+def _call_marked_assisted(state: State, fact: facts.CallMarkedAssisted, at: Instant) -> None:  # noqa: ARG001
+    _call(state, fact).assisted = True
+
+
+def _call_turned_away(state: State, fact: facts.CallTurnedAway, at: Instant) -> None:
+    call = _call(state, fact)
+    _move_call(call, fact)
+    call.leaving_for, call.diverted = fact.why, False
+    call.announcement, call.announced_at = fact.prompt, at
+
+
+def _call_diverted(state: State, fact: facts.CallDiverted, at: Instant) -> None:  # noqa: ARG001
+    call = _call(state, fact)
+    _move_call(call, fact)
+    call.leaving_for, call.diverted, call.announcement = fact.why, True, None
+
+
+def _call_passed_on(state: State, fact: facts.CallPassedOn, at: Instant) -> None:  # noqa: ARG001
+    call = _call(state, fact)
+    _move_call(call, fact)
+    call.passed_on, call.held = True, False
+
+
+def _call_sent_back(state: State, fact: facts.CallSentBack, at: Instant) -> None:  # noqa: ARG001
+    call = _call(state, fact)
+    _move_call(call, fact)
+    _nobody_has(call)
+    call.queue, call.classified_by = fact.queue, ClassSource.HANDLER
+    call.refused_by.clear()
+    call.rejected_by.clear()
+
+
+def _nothing_held(state: State, fact: facts.Fact, at: Instant) -> None:
+    """A fact for the record alone."""
 
 
 def _call_answered(state: State, fact: facts.CallAnswered, at: Instant) -> None:
@@ -268,20 +391,28 @@ def _call_queued(state: State, fact: facts.CallQueued, at: Instant) -> None:  # 
     call.connected_at = call.agent = None
 
 
-def _announcement_started(state: State, fact: facts.AnnouncementStarted, at: Instant) -> None:  # noqa: ARG001
-    _call(state, fact).announcement = fact.prompt
+def _announcement_started(state: State, fact: facts.AnnouncementStarted, at: Instant) -> None:
+    call = _call(state, fact)
+    call.announcement, call.announced_at = fact.prompt, at
 
 
 def _announcement_ended(state: State, fact: facts.AnnouncementEnded, at: Instant) -> None:  # noqa: ARG001
-    _call(state, fact).announcement = None
+    call = _call(state, fact)
+    call.announcement = None
+    heard = fact.completed or fact.prompt in call.prompts_failed
+    known = call.prompts_heard if heard else call.prompts_failed
+    if fact.prompt not in known:
+        known.append(fact.prompt)
 
 
 def _offer_made(state: State, fact: facts.OfferMade, at: Instant) -> None:
     call = _call(state, fact)
-    record = _known(state, fact.agent)
-    if fact.offer_id in state.offers or record.activity is not Activity.IDLE:
-        raise IllegalFactError(f"offer {fact.offer_id} to agent {fact.agent}, who is {record.activity}")
+    record = _occupied(state, fact.agent)
+    if fact.offer_id in state.offers or (record is not None and record.activity is not Activity.IDLE):
+        raise IllegalFactError(f"offer {fact.offer_id} to agent {fact.agent}, who is not free")
     _move_call(call, fact)
+    if record is None and fact.agent not in NOT_PEOPLE:
+        record = _record(state, fact.agent, at)  # a supervisor who is not signed in, at their usual phone
     call.offers_made += 1
     call.live_offers.append(fact.offer_id)
     state.offers[fact.offer_id] = Offer(
@@ -291,8 +422,11 @@ def _offer_made(state: State, fact: facts.OfferMade, at: Instant) -> None:
         phone=fact.phone,
         made_at=at,
         ring_seconds=fact.ring_seconds,
+        queue=call.queue,
+        emergency=call.tier == Tier.EMERGENCY,
     )
-    record.activity, record.offer_id = Activity.OFFERED, fact.offer_id
+    if record is not None:
+        record.activity, record.offer_id = Activity.OFFERED, fact.offer_id
 
 
 def _offer_rang(state: State, fact: facts.OfferRang, at: Instant) -> None:
@@ -307,16 +441,17 @@ def _offer_answered(state: State, fact: facts.OfferAnswered, at: Instant) -> Non
     _move_call(call, fact)
     _forget_live(call, fact.offer_id)
     call.claimed_by, call.claimed_at, call.agent = fact.offer_id, at, fact.agent
-    record = state.agents[fact.agent]
-    record.activity = Activity.TALKING
-    record.rest_since = record.rest_outcome = None
+    if (record := _occupied(state, fact.agent)) is not None:
+        record.activity, record.last_call_id = Activity.TALKING, fact.call_id
+        record.missed_in_a_row = 0
+        record.rest_since = record.rest_outcome = None
 
 
 def _offer_withdrawn(state: State, fact: facts.OfferWithdrawn, at: Instant) -> None:
     offer = _offer(state, fact)
     offer.withdrawn_at, offer.outcome = at, fact.outcome
-    record = state.agents[fact.agent]
-    if record.activity is Activity.TALKING:  # an answered leg that never reached its caller
+    record = _occupied(state, fact.agent)
+    if record is not None and record.activity is Activity.TALKING:  # answered, and never reached its caller
         record.activity = Activity.OFFERED
     _note_refusal(state, fact, fact.outcome, at)
     _take_off_call(state, fact)
@@ -328,22 +463,26 @@ def _offer_ended(state: State, fact: facts.OfferEnded, at: Instant) -> None:
     call = state.calls.get(fact.call_id)
     if call is not None and call.state is CallState.TALKING and call.claimed_by == fact.offer_id:
         call.agent_left_at = at
-    record = state.agents[fact.agent]
-    if record.offer_id == fact.offer_id:
-        record.activity, record.offer_id = Activity.IDLE, None
+    record = _occupied(state, fact.agent)
+    if record is not None and record.offer_id == fact.offer_id:
+        record.activity, record.offer_id, record.freed_at = Activity.IDLE, None, at
         if fact.outcome is OfferOutcome.ANSWERED:
             record.idle_since = at
+        if fact.outcome is OfferOutcome.MISSED:
+            record.missed_in_a_row += 1
     _note_refusal(state, fact, fact.outcome, at)
     _take_off_call(state, fact)
 
 
 def _note_refusal(state: State, fact: facts.OfferFact, outcome: OfferOutcome, at: Instant) -> None:
-    if outcome in REFUSALS:
-        record = state.agents[fact.agent]
+    record = _occupied(state, fact.agent)
+    if record is not None and outcome in REFUSALS:
         record.rest_since, record.rest_outcome = at, outcome
     call = state.calls.get(fact.call_id)
     if call is not None and (outcome in REFUSALS or outcome is OfferOutcome.LOST):
         call.refused_by[fact.agent] = at
+        if outcome is not OfferOutcome.MISSED:
+            call.rejected_by[fact.agent] = at
 
 
 def _take_off_call(state: State, fact: facts.OfferFact) -> None:
@@ -365,14 +504,25 @@ def _call_connected(state: State, fact: facts.CallConnected, at: Instant) -> Non
     call = _call(state, fact)
     _move_call(call, fact)
     call.connected_at = at
+    call.first_connected_at = call.first_connected_at or at
     call.agent_left_at = None if fact.offer_id in state.offers else at
+    if fact.offer_id in state.offers:
+        state.offers[fact.offer_id].connected_at = at
+    services = state.services.setdefault(call.queue, [])
+    services.append(at)
+    del services[:-SERVICES_REMEMBERED]
 
 
 def _call_returned(state: State, fact: facts.CallReturned, at: Instant) -> None:  # noqa: ARG001
     call = _call(state, fact)
     _move_call(call, fact)
+    _nobody_has(call)
+
+
+def _nobody_has(call: Call) -> None:
     call.claimed_by = call.claimed_at = call.agent = call.connected_at = call.agent_left_at = None
-    call.held = False
+    call.held = call.passed_on = call.diverted = False
+    call.leaving_for = None
 
 
 def _call_held(state: State, fact: facts.CallHeld, at: Instant) -> None:  # noqa: ARG001
@@ -391,7 +541,7 @@ def _fallback_entered(state: State, fact: facts.FallbackEntered, at: Instant) ->
     call = _call(state, fact)
     _move_call(call, fact)
     call.live_offers.clear()
-    call.claimed_by = call.claimed_at = call.agent = call.connected_at = call.agent_left_at = None
+    _nobody_has(call)
 
 
 def _fallback_connected(state: State, fact: facts.FallbackConnected, at: Instant) -> None:
@@ -421,9 +571,14 @@ def _known(state: State, agent: str) -> AgentRecord:
     return record
 
 
+def _occupied(state: State, agent: str) -> AgentRecord | None:
+    """Whom an offer occupies: None where the far end is another force or a test phone. Nothing is changed."""
+    return state.agents.get(agent)
+
+
 def _agent_signed_in(state: State, fact: facts.AgentSignedIn, at: Instant) -> None:
     record = _record(state, fact.agent, at)
-    record.phone = fact.phone
+    record.phone, record.missed_in_a_row, record.wrap_up_owed_seconds = fact.phone, 0, 0.0
     record.rest_since = record.rest_outcome = None
     if record.activity is Activity.IDLE:
         record.idle_since = at
@@ -438,7 +593,7 @@ def _agent_signed_out(state: State, fact: facts.AgentSignedOut, at: Instant) -> 
 
 def _agent_became_ready(state: State, fact: facts.AgentBecameReady, at: Instant) -> None:
     record = _record(state, fact.agent, at)
-    record.not_ready_reason, record.idle_since = None, at
+    record.not_ready_reason, record.idle_since, record.missed_in_a_row = None, at, 0
     record.rest_since = record.rest_outcome = None
 
 
@@ -452,6 +607,7 @@ def _wrap_up_started(state: State, fact: facts.WrapUpStarted, at: Instant) -> No
     if record.activity is not Activity.IDLE:
         raise IllegalFactError(f"WrapUpStarted while agent {fact.agent} is {record.activity}")
     record.activity, record.wrap_up_until = Activity.WRAP_UP, at.plus(fact.seconds)
+    record.wrap_up_emergency, record.wrap_up_owed_seconds = fact.emergency, 0.0
 
 
 def _wrap_up_ended(state: State, fact: facts.WrapUpEnded, at: Instant) -> None:
@@ -459,6 +615,29 @@ def _wrap_up_ended(state: State, fact: facts.WrapUpEnded, at: Instant) -> None:
     if record.activity is not Activity.WRAP_UP:
         raise IllegalFactError(f"WrapUpEnded while agent {fact.agent} is {record.activity}")
     record.activity, record.wrap_up_until, record.idle_since = Activity.IDLE, None, at
+
+
+def _wrap_up_broken(state: State, fact: facts.WrapUpBroken, at: Instant) -> None:
+    record = _known(state, fact.agent)
+    if record.activity is not Activity.WRAP_UP:
+        raise IllegalFactError(f"WrapUpBroken while agent {fact.agent} is {record.activity}")
+    record.activity, record.wrap_up_until, record.idle_since = Activity.IDLE, None, at
+    record.wrap_up_owed_seconds = fact.seconds
+
+
+def _agent_missed_offers(state: State, fact: facts.AgentMissedOffers, at: Instant) -> None:
+    record = _known(state, fact.agent)
+    record.missed_in_a_row = 0
+    if fact.kept_ready:
+        record.idle_since = at  # behind everybody else who is free now
+
+
+def _incident_declared(state: State, fact: facts.IncidentDeclared, at: Instant) -> None:  # noqa: ARG001
+    state.incident_since = state.incident_since or at
+
+
+def _incident_ended(state: State, fact: facts.IncidentEnded, at: Instant) -> None:  # noqa: ARG001
+    state.incident_since = None
 
 
 def _phone_changed(state: State, fact: facts.PhoneChanged, at: Instant) -> None:  # noqa: ARG001
@@ -503,6 +682,25 @@ _FOLDS: dict[type[facts.Fact], Callable[[State, Any, Instant], None]] = {
     facts.WrapUpStarted: _wrap_up_started,
     facts.WrapUpEnded: _wrap_up_ended,
     facts.PhoneChanged: _phone_changed,
+    facts.CallerRecognised: _caller_recognised,
+    facts.CallClassified: _call_classified,
+    facts.CallUpgraded: _call_upgraded,
+    facts.CallEscalated: _call_escalated,
+    facts.CallMarkedAssisted: _call_marked_assisted,
+    facts.CallTurnedAway: _call_turned_away,
+    facts.CallDiverted: _call_diverted,
+    facts.CallPassedOn: _call_passed_on,
+    facts.CallSentBack: _call_sent_back,
+    facts.CallAnnotated: _nothing_held,
+    facts.WrapUpBroken: _wrap_up_broken,
+    facts.WrapUpCoded: _nothing_held,
+    facts.AgentMissedOffers: _agent_missed_offers,
+    facts.AssistAsked: _nothing_held,
+    facts.SupervisionBegan: _nothing_held,
+    facts.SupervisionEnded: _nothing_held,
+    facts.IncidentDeclared: _incident_declared,
+    facts.IncidentEnded: _incident_ended,
+    facts.AlarmRaised: _nothing_held,
 }
 
 
@@ -515,6 +713,8 @@ def rebase(thing: Any, now: Instant) -> Any:
         return Instant(now.monotonic_ns - (now.utc_us - thing.utc_us) * 1000, thing.utc_us)
     if isinstance(thing, dict):
         return {key: rebase(value, now) for key, value in thing.items()}
+    if isinstance(thing, list):
+        return [rebase(value, now) for value in thing]
     if is_dataclass(thing) and not isinstance(thing, type):
         changes = {part.name: rebase(getattr(thing, part.name), now) for part in fields(thing)}
         return replace(thing, **changes)

@@ -22,6 +22,9 @@ CALL_TRANSITIONS: dict[CallState, dict[type[facts.Fact], CallState]] = {
         facts.OfferAnswered: CallState.CONNECTING,  # a withdrawn phone that was answered first
         facts.FallbackEntered: CallState.FALLBACK,
         facts.CallQueued: CallState.WAITING,
+        facts.CallUpgraded: CallState.WAITING,
+        facts.CallTurnedAway: CallState.LEAVING,
+        facts.CallDiverted: CallState.LEAVING,
         facts.CallEnded: CallState.ENDED,
     },
     CallState.OFFERED: {
@@ -30,24 +33,39 @@ CALL_TRANSITIONS: dict[CallState, dict[type[facts.Fact], CallState]] = {
         facts.OfferWithdrawn: CallState.WAITING,  # when it was the last live offer
         facts.OfferEnded: CallState.WAITING,  # likewise
         facts.FallbackEntered: CallState.FALLBACK,
+        facts.CallUpgraded: CallState.OFFERED,
         facts.CallEnded: CallState.ENDED,
     },
     CallState.CONNECTING: {
         facts.CallConnected: CallState.TALKING,
         facts.CallReturned: CallState.WAITING,
+        facts.CallSentBack: CallState.WAITING,
         facts.FallbackEntered: CallState.FALLBACK,
+        facts.CallUpgraded: CallState.CONNECTING,
         facts.CallEnded: CallState.ENDED,
     },
     CallState.TALKING: {
         facts.CallHeld: CallState.TALKING,
         facts.CallResumed: CallState.TALKING,
         facts.CallReturned: CallState.WAITING,
+        facts.CallSentBack: CallState.WAITING,
+        facts.CallPassedOn: CallState.TALKING,
         facts.FallbackEntered: CallState.FALLBACK,
+        facts.CallUpgraded: CallState.TALKING,
         facts.CallEnded: CallState.ENDED,
     },
     CallState.FALLBACK: {
         facts.FallbackConnected: CallState.FALLBACK,
         facts.CallQueued: CallState.WAITING,
+        facts.CallSentBack: CallState.WAITING,
+        facts.CallUpgraded: CallState.FALLBACK,
+        facts.CallEnded: CallState.ENDED,
+    },
+    CallState.LEAVING: {
+        facts.CallUpgraded: CallState.WAITING,
+        facts.CallReturned: CallState.WAITING,  # the other number did not answer
+        facts.CallTurnedAway: CallState.LEAVING,
+        facts.FallbackEntered: CallState.FALLBACK,
         facts.CallEnded: CallState.ENDED,
     },
 }
@@ -81,6 +99,7 @@ CALL_REACTIONS: dict[type[inputs.Input], dict[CallState, str]] = {
         CallState.CONNECTING: "ignore",  # the hand-over decides; a return says so itself
         CallState.TALKING: "ignore",
         CallState.FALLBACK: "take_back",
+        CallState.LEAVING: "tell_again",
     },
     inputs.CallerGone: {
         CallState.WAITING: "abandon",
@@ -88,6 +107,31 @@ CALL_REACTIONS: dict[type[inputs.Input], dict[CallState, str]] = {
         CallState.CONNECTING: "abandon",  # in the same breath as the answer: the agent gets no wrap-up
         CallState.TALKING: "conversation_over",
         CallState.FALLBACK: "fallback_over",
+        CallState.LEAVING: "left",
+    },
+    inputs.CallPassedOn: {
+        CallState.WAITING: "ignore",
+        CallState.OFFERED: "ignore",
+        CallState.CONNECTING: "ignore",
+        CallState.TALKING: "passed_on",
+        CallState.FALLBACK: "ignore",
+        CallState.LEAVING: "ignore",
+    },
+    inputs.CallSentBack: {
+        CallState.WAITING: "serve_again",
+        CallState.OFFERED: "serve_again",
+        CallState.CONNECTING: "sent_back",
+        CallState.TALKING: "sent_back",
+        CallState.FALLBACK: "sent_back",
+        CallState.LEAVING: "tell_again",
+    },
+    inputs.KeyPressed: {
+        CallState.WAITING: "key_pressed",
+        CallState.OFFERED: "key_pressed",
+        CallState.CONNECTING: "key_pressed",
+        CallState.TALKING: "key_pressed",
+        CallState.FALLBACK: "key_pressed",
+        CallState.LEAVING: "key_pressed",
     },
     inputs.PairJoined: {
         CallState.WAITING: "ignore",
@@ -95,6 +139,7 @@ CALL_REACTIONS: dict[type[inputs.Input], dict[CallState, str]] = {
         CallState.CONNECTING: "joined",
         CallState.TALKING: "ignore",
         CallState.FALLBACK: "ignore",
+        CallState.LEAVING: "ignore",
     },
     inputs.PairReturned: {
         CallState.WAITING: "serve_again",
@@ -102,6 +147,7 @@ CALL_REACTIONS: dict[type[inputs.Input], dict[CallState, str]] = {
         CallState.CONNECTING: "returned",
         CallState.TALKING: "returned",  # the bridge failed after it was seen: the caller is alive, so back to the queue
         CallState.FALLBACK: "take_back",
+        CallState.LEAVING: "not_taken",
     },
     inputs.AnnouncementFinished: {
         CallState.WAITING: "announcement_over",
@@ -109,6 +155,7 @@ CALL_REACTIONS: dict[type[inputs.Input], dict[CallState, str]] = {
         CallState.CONNECTING: "ignore",
         CallState.TALKING: "ignore",
         CallState.FALLBACK: "ignore",
+        CallState.LEAVING: "told",
     },
     inputs.FallbackTook: {
         CallState.WAITING: "fallback",
@@ -116,6 +163,7 @@ CALL_REACTIONS: dict[type[inputs.Input], dict[CallState, str]] = {
         CallState.CONNECTING: "fallback",
         CallState.TALKING: "fallback",
         CallState.FALLBACK: "ignore",
+        CallState.LEAVING: "fallback",
     },
     inputs.FallbackAnswered: {
         CallState.WAITING: "ignore",
@@ -123,6 +171,7 @@ CALL_REACTIONS: dict[type[inputs.Input], dict[CallState, str]] = {
         CallState.CONNECTING: "ignore",
         CallState.TALKING: "ignore",
         CallState.FALLBACK: "fallback_answered",
+        CallState.LEAVING: "ignore",
     },
 }
 
@@ -173,5 +222,6 @@ OFFER_DEADLINES: dict[OfferState, Deadline] = {
 }
 CALL_DEADLINES: dict[CallState, Deadline] = {
     CallState.CONNECTING: Deadline("claimed_at", "connect_seconds", "inspect"),
-    CallState.TALKING: Deadline("agent_left_at", "connect_seconds", "inspect"),  # None while both are there
+    CallState.TALKING: Deadline("lost_agent_at", "connect_seconds", "inspect"),  # None while both are there
+    CallState.LEAVING: Deadline("told_at", "leaving_seconds", "let_go"),  # None while it is being diverted
 }

@@ -3,111 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import Any
 
 from edge.core import facts
-from edge.core.model import CallOutcome, CallState, Instant, OfferOutcome, Side, Stage
+from edge.core.model import Instant, Tier
+from edge.views.record import (
+    AlarmRecord,
+    AnnotationRecord,
+    AnnouncementRecord,
+    AssistRecord,
+    CallRecord,
+    ClassRecord,
+    CodeRecord,
+    ConnectionRecord,
+    DepartureRecord,
+    HoldRecord,
+    OfferRecord,
+    PassedOnRecord,
+    RungRecord,
+    SentBackRecord,
+    SupervisionRecord,
+    WrapUpRecord,
+)
 
+__all__ = ["CallFold", "CallRecord", "OfferRecord", "fold_calls"]
 
-@dataclass(slots=True, kw_only=True)
-class OfferRecord:
-    """One offer: to whom, and when it was made, rang, was answered, was withdrawn and ended."""
-
-    offer_id: str
-    agent: str
-    phone: str
-    made_at: Instant
-    ring_seconds: float
-    rang_at: Instant | None = None
-    answered_at: Instant | None = None
-    withdrawn_at: Instant | None = None
-    ended_at: Instant | None = None
-    outcome: OfferOutcome | None = None
-    cause: str = ""
-
-    @property
-    def live(self) -> bool:
-        """Whether it is calling or ringing."""
-        return self.answered_at is None and self.withdrawn_at is None and self.ended_at is None
-
-
-@dataclass(slots=True, kw_only=True)
-class HoldRecord:
-    """One time on hold; `ended_at` is None while it lasts."""
-
-    started_at: Instant
-    ended_at: Instant | None = None
-
-
-@dataclass(slots=True, kw_only=True)
-class CallRecord:
-    """One call, open or ended. Seconds are by the monotonic clock; None means that it has not happened."""
-
-    call_id: str
-    line: str
-    arrived_at: Instant
-    adopted: bool
-    number_withheld: bool
-    caller_number: str | None
-    caller_name: str | None
-    queue: str = ""
-    priority_class: str = ""
-    tier: int = 1
-    queued_at: Instant
-    answered_at: Instant | None = None
-    answered_by: Side | None = None
-    offers: list[OfferRecord] = field(default_factory=list)
-    connected_at: Instant | None = None
-    agent: str | None = None
-    holds: list[HoldRecord] = field(default_factory=list)
-    returned_at: list[Instant] = field(default_factory=list)
-    fallback_at: Instant | None = None
-    fallback_why: str = ""
-    claimed: bool = False
-    """An agent has answered and is being connected, or is."""
-    in_fallback: bool = False
-    ended_at: Instant | None = None
-    outcome: CallOutcome | None = None
-    stage: Stage | None = None
-    side: Side | None = None
-    cause: str = ""
-    waited_seconds: float | None = None
-    """From joining the queue to the connection or the end; None while it waits."""
-    talked_seconds: float | None = None
-    unseen_since: Instant | None = None
-    wrap_up_started_at: Instant | None = None
-    wrap_up_ended_at: Instant | None = None
-
-    @property
-    def state(self) -> CallState:
-        """Where the call is."""
-        if self.ended_at is not None:
-            return CallState.ENDED
-        if self.in_fallback:
-            return CallState.FALLBACK
-        if self.claimed:
-            return CallState.CONNECTING if self.connected_at is None else CallState.TALKING
-        return CallState.OFFERED if any(offer.live for offer in self.offers) else CallState.WAITING
-
-    @property
-    def agents(self) -> list[str]:
-        """Everybody who was offered the call or took it, in order, each once."""
-        took = [] if self.agent is None else [self.agent]
-        return list(dict.fromkeys([offer.agent for offer in self.offers] + took))
-
-    @property
-    def held_seconds(self) -> float:
-        """Time on hold that is over; a hold that lasts at the end of the call ends with it."""
-        ends = [(hold.ended_at or self.ended_at, hold.started_at) for hold in self.holds]
-        return sum(end.since(start) for end, start in ends if end is not None)
-
-    @property
-    def wrap_up_seconds(self) -> float | None:
-        """From the end of the conversation to the end of the wrap-up, None unless it is over."""
-        if self.wrap_up_started_at is None or self.wrap_up_ended_at is None:
-            return None
-        return self.wrap_up_ended_at.since(self.wrap_up_started_at)
+WRAP_UP_ENDS = (facts.WrapUpEnded, facts.WrapUpBroken, facts.AgentSignedOut)
+"""Kinds of facts that end the wrap-up of an agent."""
 
 
 class CallFold:
@@ -115,20 +37,23 @@ class CallFold:
 
     def __init__(self) -> None:
         self.calls: dict[str, CallRecord] = {}
-        self._wrapping_up: dict[str, CallRecord] = {}
+        self._wrap_ups: dict[str, WrapUpRecord] = {}
+        """Agent -> the wrap-up that they are in."""
 
     def add(self, entry: facts.Entry) -> None:
         """Fold one fact."""
         fact, at = entry.fact, entry.at
         if isinstance(fact, facts.CallArrived):
             self.calls[fact.call_id] = _arrived(fact, at)
-        elif isinstance(fact, facts.WrapUpEnded | facts.AgentSignedOut):
-            if (call := self._wrapping_up.pop(fact.agent, None)) is not None:
-                call.wrap_up_ended_at = at
-        elif (call := self.calls.get(getattr(fact, "call_id", ""))) is not None:
-            _FOLDS[type(fact)](call, fact, at)
-            if isinstance(fact, facts.WrapUpStarted):
-                self._wrapping_up[fact.agent] = call
+            return
+        if isinstance(fact, WRAP_UP_ENDS) and (wrap_up := self._wrap_ups.pop(fact.agent, None)) is not None:
+            wrap_up.ended_at, wrap_up.broken = at, isinstance(fact, facts.WrapUpBroken)
+        call = self.calls.get(getattr(fact, "call_id", None) or "")
+        if call is None:
+            return
+        _FOLDS[type(fact)](call, fact, at)
+        if isinstance(fact, facts.WrapUpStarted) and (wrap_up := _open_wrap_up(call, fact.agent)) is not None:
+            self._wrap_ups[fact.agent] = wrap_up
 
 
 def fold_calls(entries: Iterable[facts.Entry]) -> dict[str, CallRecord]:
@@ -145,24 +70,81 @@ def _arrived(fact: facts.CallArrived, at: Instant) -> CallRecord:
         line=fact.line,
         arrived_at=at,
         queued_at=at,
+        waiting_since=at,
         adopted=fact.adopted,
         number_withheld=fact.number_withheld,
         caller_number=fact.caller_number,
         caller_name=fact.caller_name,
+        language=fact.language,
+        assisted=fact.assisted,
+        test=fact.test,
     )
+
+
+def _recognised(call: CallRecord, fact: facts.CallerRecognised, at: Instant) -> None:  # noqa: ARG001
+    call.knowledge = fact.knowledge
 
 
 def _answered(call: CallRecord, fact: facts.CallAnswered, at: Instant) -> None:
     call.answered_at, call.answered_by = at, fact.by
 
 
-def _queued(call: CallRecord, fact: facts.CallQueued, at: Instant) -> None:  # noqa: ARG001
+def _queued(call: CallRecord, fact: facts.CallQueued, at: Instant) -> None:
+    if call.in_fallback:
+        _disconnect(call, at)
     call.queue, call.priority_class, call.tier = fact.queue, fact.priority_class, fact.tier
     call.queued_at, call.in_fallback = fact.queued_at, False
+    if not call.connections:
+        call.waiting_since = fact.queued_at
 
 
-def _nothing(call: CallRecord, fact: facts.Fact, at: Instant) -> None:
-    """Told in the story, not kept in the record."""
+def _classified(call: CallRecord, fact: facts.CallClassified, at: Instant) -> None:
+    call.queue, call.priority_class, call.language = fact.queue, fact.priority_class, fact.language
+    call.classes.append(
+        ClassRecord(
+            at=at,
+            queue=fact.queue,
+            priority_class=fact.priority_class,
+            language=fact.language,
+            source=fact.source,
+            detail=fact.detail,
+        )
+    )
+
+
+def _upgraded(call: CallRecord, fact: facts.CallUpgraded, at: Instant) -> None:
+    call.queue_before_upgrade, call.queue = call.queue, fact.queue
+    call.tier, call.upgraded_at, call.leaving = Tier.EMERGENCY, at, False
+
+
+def _escalated(call: CallRecord, fact: facts.CallEscalated, at: Instant) -> None:
+    call.rungs.append(RungRecord(at=at, rung=fact.rung))
+
+
+def _marked_assisted(call: CallRecord, fact: facts.CallMarkedAssisted, at: Instant) -> None:  # noqa: ARG001
+    call.assisted, call.assisted_by = True, fact.by
+
+
+def _turned_away(call: CallRecord, fact: facts.CallTurnedAway, at: Instant) -> None:
+    call.departures.append(DepartureRecord(at=at, why=fact.why, prompt=fact.prompt))
+    call.leaving = True
+    call.announcements.append(AnnouncementRecord(prompt=fact.prompt, started_at=at))
+
+
+def _diverted(call: CallRecord, fact: facts.CallDiverted, at: Instant) -> None:
+    call.departures.append(DepartureRecord(at=at, why=fact.why, phone=fact.phone))
+    call.leaving = True
+
+
+def _announcement_started(call: CallRecord, fact: facts.AnnouncementStarted, at: Instant) -> None:
+    call.announcements.append(AnnouncementRecord(prompt=fact.prompt, started_at=at))
+
+
+def _announcement_ended(call: CallRecord, fact: facts.AnnouncementEnded, at: Instant) -> None:
+    for heard in reversed(call.announcements):
+        if heard.prompt == fact.prompt and heard.ended_at is None:
+            heard.ended_at, heard.completed = at, fact.completed
+            return
 
 
 def _offer(call: CallRecord, fact: facts.OfferFact) -> OfferRecord | None:
@@ -203,14 +185,32 @@ def _offer_ended(call: CallRecord, fact: facts.OfferEnded, at: Instant) -> None:
 
 
 def _connected(call: CallRecord, fact: facts.CallConnected, at: Instant) -> None:
-    call.connected_at, call.agent, call.waited_seconds = at, fact.agent, fact.waited_seconds
+    _somebody_has(call, fact.agent, at, fact.waited_seconds)
+
+
+def _somebody_has(call: CallRecord, agent: str | None, at: Instant, waited_seconds: float) -> None:
+    """`waited_seconds`: since joining, which for the first person is the wait itself."""
+    if call.first_human_seconds is None or call.right_desk_seconds is None:
+        call.first_human_seconds = call.right_desk_seconds = waited_seconds
+    elif call.waiting_since is not None:
+        call.right_desk_seconds += at.since(call.waiting_since)
+    call.connections.append(ConnectionRecord(agent=agent, at=at))
+    call.connected_at, call.agent, call.waited_seconds, call.waiting_since = at, agent, waited_seconds, None
 
 
 def _disconnect(call: CallRecord, at: Instant) -> None:
-    """The agent is not theirs after all: the call waits on, and what was waited is not over."""
-    call.claimed = False
+    """Nobody has the call any more: it waits on, and what was waited is not over."""
+    if call.connected_at is not None:
+        call.waiting_since = at
+        _end_connection(call, at)
+    call.claimed = call.leaving = False
     call.connected_at = call.agent = call.waited_seconds = None
     _end_hold(call, at)
+
+
+def _end_connection(call: CallRecord, at: Instant) -> None:
+    if call.connections and call.connections[-1].ended_at is None:
+        call.connections[-1].ended_at = at
 
 
 def _end_hold(call: CallRecord, at: Instant) -> None:
@@ -221,6 +221,20 @@ def _end_hold(call: CallRecord, at: Instant) -> None:
 def _returned(call: CallRecord, fact: facts.CallReturned, at: Instant) -> None:  # noqa: ARG001
     _disconnect(call, at)
     call.returned_at.append(at)
+
+
+def _sent_back(call: CallRecord, fact: facts.CallSentBack, at: Instant) -> None:
+    _disconnect(call, at)
+    call.queue = fact.queue
+    call.sent_back.append(SentBackRecord(at=at, agent=fact.agent, queue=fact.queue))
+
+
+def _passed_on(call: CallRecord, fact: facts.CallPassedOn, at: Instant) -> None:
+    _end_connection(call, at)
+    _end_hold(call, at)
+    call.passed_on.append(
+        PassedOnRecord(at=at, agent=fact.agent, kind=fact.kind, target=fact.target, to_agent=fact.to_agent)
+    )
 
 
 def _held(call: CallRecord, fact: facts.CallHeld, at: Instant) -> None:  # noqa: ARG001
@@ -237,8 +251,7 @@ def _fallback_entered(call: CallRecord, fact: facts.FallbackEntered, at: Instant
 
 
 def _fallback_connected(call: CallRecord, fact: facts.FallbackConnected, at: Instant) -> None:
-    call.connected_at, call.agent = at, fact.agent
-    call.waited_seconds = at.since(call.queued_at)
+    _somebody_has(call, fact.agent, at, at.since(call.queued_at))
 
 
 def _ended(call: CallRecord, fact: facts.CallEnded, at: Instant) -> None:
@@ -247,15 +260,57 @@ def _ended(call: CallRecord, fact: facts.CallEnded, at: Instant) -> None:
     call.waited_seconds, call.talked_seconds = fact.waited_seconds, fact.talked_seconds
 
 
-def _wrap_up_started(call: CallRecord, fact: facts.WrapUpStarted, at: Instant) -> None:  # noqa: ARG001
-    call.wrap_up_started_at, call.wrap_up_ended_at = at, None
+def _annotated(call: CallRecord, fact: facts.CallAnnotated, at: Instant) -> None:
+    call.annotations.append(
+        AnnotationRecord(at=at, kind=fact.kind, value=fact.value, state=fact.state, by=fact.by)
+    )
+
+
+def _wrap_up_started(call: CallRecord, fact: facts.WrapUpStarted, at: Instant) -> None:
+    """That of an agent who never had the call is the rest of one that the call broke: it is not this call's."""
+    if any(connection.agent == fact.agent for connection in call.connections):
+        call.wrap_ups.append(WrapUpRecord(agent=fact.agent, started_at=at))
+
+
+def _open_wrap_up(call: CallRecord, agent: str) -> WrapUpRecord | None:
+    return next((w for w in call.wrap_ups if w.agent == agent and w.ended_at is None), None)
+
+
+def _wrap_up_broken(call: CallRecord, fact: facts.WrapUpBroken, at: Instant) -> None:  # noqa: ARG001
+    call.wrap_ups_broken.append(fact.agent)
+
+
+def _wrap_up_coded(call: CallRecord, fact: facts.WrapUpCoded, at: Instant) -> None:
+    call.wrap_up_codes.append(CodeRecord(at=at, agent=fact.agent, code=fact.code))
+
+
+def _assist_asked(call: CallRecord, fact: facts.AssistAsked, at: Instant) -> None:
+    call.assists.append(AssistRecord(at=at, agent=fact.agent))
+
+
+def _supervision_began(call: CallRecord, fact: facts.SupervisionBegan, at: Instant) -> None:
+    call.supervisions.append(
+        SupervisionRecord(supervisor=fact.supervisor, agent=fact.agent, mode=fact.mode, started_at=at)
+    )
+
+
+def _supervision_ended(call: CallRecord, fact: facts.SupervisionEnded, at: Instant) -> None:
+    for seen in reversed(call.supervisions):
+        same = (seen.supervisor, seen.agent, seen.mode) == (fact.supervisor, fact.agent, fact.mode)
+        if same and seen.ended_at is None:
+            seen.ended_at = at
+            return
+
+
+def _alarm_raised(call: CallRecord, fact: facts.AlarmRaised, at: Instant) -> None:
+    call.alarms.append(AlarmRecord(at=at, kind=fact.kind, detail=fact.detail, call_id=fact.call_id))
 
 
 _FOLDS: dict[type[facts.Fact], Callable[[CallRecord, Any, Instant], None]] = {
     facts.CallAnswered: _answered,
     facts.CallQueued: _queued,
-    facts.AnnouncementStarted: _nothing,
-    facts.AnnouncementEnded: _nothing,
+    facts.AnnouncementStarted: _announcement_started,
+    facts.AnnouncementEnded: _announcement_ended,
     facts.OfferMade: _offer_made,
     facts.OfferRang: _offer_rang,
     facts.OfferAnswered: _offer_answered,
@@ -268,5 +323,21 @@ _FOLDS: dict[type[facts.Fact], Callable[[CallRecord, Any, Instant], None]] = {
     facts.FallbackEntered: _fallback_entered,
     facts.FallbackConnected: _fallback_connected,
     facts.CallEnded: _ended,
+    facts.CallerRecognised: _recognised,
+    facts.CallClassified: _classified,
+    facts.CallUpgraded: _upgraded,
+    facts.CallEscalated: _escalated,
+    facts.CallMarkedAssisted: _marked_assisted,
+    facts.CallTurnedAway: _turned_away,
+    facts.CallDiverted: _diverted,
+    facts.CallPassedOn: _passed_on,
+    facts.CallSentBack: _sent_back,
+    facts.CallAnnotated: _annotated,
     facts.WrapUpStarted: _wrap_up_started,
+    facts.WrapUpBroken: _wrap_up_broken,
+    facts.WrapUpCoded: _wrap_up_coded,
+    facts.AssistAsked: _assist_asked,
+    facts.SupervisionBegan: _supervision_began,
+    facts.SupervisionEnded: _supervision_ended,
+    facts.AlarmRaised: _alarm_raised,
 }

@@ -17,7 +17,10 @@ WAITING = frozenset({CallState.WAITING, CallState.OFFERED})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueView:
-    """One queue and tier now. `oldest_at`: when the caller who has waited longest joined, None when nobody waits."""
+    """One queue and tier now. `oldest_at`: when the caller who has waited longest joined, None when nobody waits.
+
+    An upgraded 101 waits among the 999, and is in the figures of the day where it waited as a 101. Test calls are in neither.
+    """
 
     queue: str
     tier: Tier
@@ -26,7 +29,11 @@ class QueueView:
     ringing: int
     connecting: int
     talking: int
+    leaving: int
+    """101 who are being told why they cannot be served, or sent elsewhere."""
     fallback: int
+    upgraded: int
+    """Of all these: upgraded 101."""
     oldest_at: Instant | None
     today: Summary
     """Of the records given."""
@@ -46,9 +53,11 @@ def view_queues(
     open_calls: dict[tuple[int, str], list[Call]] = defaultdict(list)
     days: dict[tuple[int, str], list[CallRecord]] = defaultdict(list)
     for call in state.calls.values():
-        open_calls[call.tier, call.queue].append(call)
+        if not call.test:
+            open_calls[call.tier, call.queue].append(call)
     for record in records:
-        days[record.tier, record.queue].append(record)
+        if not record.test:
+            days[record.counted_tier, record.counted_queue].append(record)
     seen = {queue for _, queue in (*open_calls, *days)}
     keys = {*open_calls, *days, *((_tier(queue, emergency), queue) for queue in targets if queue not in seen)}
     return [_view(key, open_calls[key], days[key], targets) for key in sorted(keys)]
@@ -73,7 +82,9 @@ def _view(
         ringing=_count(calls, CallState.OFFERED),
         connecting=_count(calls, CallState.CONNECTING),
         talking=_count(calls, CallState.TALKING),
+        leaving=_count(calls, CallState.LEAVING),
         fallback=_count(calls, CallState.FALLBACK),
+        upgraded=sum(call.upgraded_at is not None for call in calls),
         oldest_at=min((call.queued_at for call in unserved), key=lambda at: at.utc_us, default=None),
         today=summarise(records, targets.get(queue, DEFAULT_TARGET_SECONDS)),
     )

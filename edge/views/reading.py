@@ -6,11 +6,23 @@ from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Protocol, get_args
 
-from edge.core.facts import KINDS, AgentSignedOut, CallFact, Entry, Fact, WrapUpEnded, WrapUpStarted
+from edge.core.facts import (
+    KINDS,
+    AlarmRaised,
+    AssistAsked,
+    CallFact,
+    Entry,
+    Fact,
+    SupervisionBegan,
+    SupervisionEnded,
+    WrapUpCoded,
+    WrapUpStarted,
+)
 from edge.core.state import State, replay
 from edge.ledger.chain import Anchors
 from edge.ledger.codec import Record, decode_entry, decode_state
 from edge.ports import LedgerError
+from edge.views.calls import WRAP_UP_ENDS
 
 PAGE = 5000
 
@@ -86,7 +98,16 @@ def sequence_before(reader: Reader, utc_us: int) -> int:
     return bisect_left(_Times(reader, reader.last_sequence()), utc_us)
 
 
-STORY_FACTS = (*get_args(CallFact), WrapUpStarted, WrapUpEnded, AgentSignedOut)
+STORY_FACTS = (
+    *get_args(CallFact),
+    WrapUpStarted,
+    *WRAP_UP_ENDS,
+    WrapUpCoded,
+    AssistAsked,
+    SupervisionBegan,
+    SupervisionEnded,
+    AlarmRaised,
+)
 """Kinds of facts that records of calls are folded from."""
 FACTS_PER_CALL = 32
 
@@ -116,18 +137,17 @@ def call_ids(reader: Reader, ending: str) -> list[str]:
 
 
 def whole_call(reader: Reader, call_id: str) -> list[Entry]:
-    """Every entry about this call, the end of its agent's wrap-up too, which is a fact about the agent."""
-    told = list(reader.read_call(call_id))
-    wrap_ups = [entry for entry in told if isinstance(entry.fact, WrapUpStarted)]
-    if wrap_ups:
-        told += _end_of_wrap_up(reader, wrap_ups[-1])
-    return told
+    """Every entry about this call, the ends of its agents' wrap-ups too, which are facts about the agents."""
+    told = {entry.sequence: entry for entry in reader.read_call(call_id)}
+    for entry in tuple(told.values()):
+        if isinstance(entry.fact, WrapUpStarted):
+            told |= {end.sequence: end for end in _end_of_wrap_up(reader, entry.sequence, entry.fact.agent)}
+    return [told[sequence] for sequence in sorted(told)]
 
 
-def _end_of_wrap_up(reader: Reader, start: Entry) -> Iterable[Entry]:
+def _end_of_wrap_up(reader: Reader, start: int, agent: str) -> Iterable[Entry]:
     """Within one page, as a wrap-up is short; a call is told without it otherwise."""
-    assert isinstance(start.fact, WrapUpStarted)
-    for entry in reader.read(start.sequence, PAGE):
-        if isinstance(entry.fact, WrapUpEnded | AgentSignedOut) and entry.fact.agent == start.fact.agent:
+    for entry in reader.read(start, PAGE):
+        if isinstance(entry.fact, WRAP_UP_ENDS) and entry.fact.agent == agent:
             return [entry]
     return []

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from math import ceil
 
 from edge.core.model import CallOutcome
@@ -23,58 +24,144 @@ class Waits:
     longest_seconds: float | None
 
 
+WAITED_TOO_LONG = "waited too long"
+"""Why a 101 that had waited as long as its queue allows was turned away or sent elsewhere (`CallTurnedAway.why`)."""
+
+
+class Fate(StrEnum):
+    """What a call counts as: exactly one of these."""
+
+    ANSWERED = "answered"
+    ABANDONED = "abandoned"
+    UNKNOWN = "unknown"
+    REFUSED = "refused"
+    TURNED_AWAY = "turned away"
+    OVERFLOWED = "overflowed"
+    WAITING = "waiting"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """A shift. offered = answered + abandoned + unknown + waiting."""
+    """A shift. offered = answered + abandoned + unknown + refused + turned_away + overflowed + waiting. No test call is in it."""
 
     offered: int
     """Calls that arrived."""
     answered: int
-    """Calls that were connected to a person, whether or not they are over."""
+    """Calls that were connected to a person, whether or not they are over, and whatever became of them afterwards."""
     abandoned: int
     unknown: int
     """Calls whose end was not seen, and that nobody was seen to answer."""
+    refused: int
+    """101 that the switch had no channel to spare for: they never had a place."""
+    turned_away: int
+    """101 who were told why they could not be served (closed, full, waited too long), whoever hung up then."""
+    overflowed: int
+    """101 who were sent to another number."""
+    let_go_after_waiting: int
+    """Of `turned_away` and `overflowed`: those who had waited as long as the queue allows."""
     waiting: int
     """Calls that are open and have not been connected."""
     open: int
     """Calls that have no terminal state yet: those waiting, and those talking."""
     fallback: int
     """Calls that the switch's own queue had at some time."""
+    upgraded: int
+    """101 whose caller pressed the emergency key: they are 101 in every figure."""
+    sent_back: int
+    """Calls that a handler sent to a queue again."""
+    abandoned_in_transfer: int
+    """Of `answered`: those who gave up waiting for another desk after they had been sent back."""
+    wrap_ups_broken: int
+    """Wrap-ups that a 999 ended."""
+    test: int
+    """Synthetic calls, left out of every other figure."""
     waits: Waits
-    """Of answered calls, from joining the queue to the connection."""
+    """Of answered calls, from joining the queue to the first person, where that was seen."""
+    right_desk_waits: Waits
+    """Of answered calls, the waits for each person in turn added up, the talk between them left out."""
     abandoned_waits: Waits
     """Of abandoned calls, from joining the queue to the hang-up."""
+    waits_by_language: Mapping[str, Waits]
+    """`waits` by the language of the call."""
     target_seconds: float
     answered_within_target: int
     """Answered in less than the target: 10.000 s is not under 10 s."""
     service_level: float | None
-    """answered_within_target / (answered + abandoned + unknown), None before there is any (DOMAIN: SL3, all abandons bad)."""
+    """answered_within_target / (answered + abandoned + unknown + let_go_after_waiting), None before there is any.
+
+    All abandons are bad (DOMAIN: SL3). Who was refused, turned away or sent elsewhere without having waited is in neither
+    part: shown beside it, so that closing a queue neither mends nor spoils the figure. Who had waited in vain is a loss.
+    """
 
 
 def summarise(records: Iterable[CallRecord], target_seconds: float) -> Summary:
     """The figures of these calls."""
-    records = list(records)
-    answered = [record for record in records if record.connected_at is not None]
-    missed = [record for record in records if record.connected_at is None]
-    abandoned = [record for record in missed if record.outcome is CallOutcome.ABANDONED]
-    unknown = [record for record in missed if record.outcome is CallOutcome.ENDED_UNKNOWN]
-    waits = [record.waited_seconds or 0.0 for record in answered]
+    everything = list(records)
+    counted = [record for record in everything if not record.test]
+    by_fate: dict[Fate, list[CallRecord]] = {fate: [] for fate in Fate}
+    for record in counted:
+        by_fate[fate_of(record)].append(record)
+    answered = by_fate[Fate.ANSWERED]
+    in_vain = sum(_waited_in_vain(r) for r in (*by_fate[Fate.TURNED_AWAY], *by_fate[Fate.OVERFLOWED]))
+    waits = known(record.first_human_seconds for record in answered)
     within = sum(seconds < target_seconds for seconds in waits)
-    results = len(answered) + len(abandoned) + len(unknown)
+    results = len(answered) + len(by_fate[Fate.ABANDONED]) + len(by_fate[Fate.UNKNOWN]) + in_vain
     return Summary(
-        offered=len(records),
+        offered=len(counted),
         answered=len(answered),
-        abandoned=len(abandoned),
-        unknown=len(unknown),
-        waiting=len(missed) - len(abandoned) - len(unknown),
-        open=sum(record.outcome is None for record in records),
-        fallback=sum(record.fallback_at is not None for record in records),
+        abandoned=len(by_fate[Fate.ABANDONED]),
+        unknown=len(by_fate[Fate.UNKNOWN]),
+        refused=len(by_fate[Fate.REFUSED]),
+        turned_away=len(by_fate[Fate.TURNED_AWAY]),
+        overflowed=len(by_fate[Fate.OVERFLOWED]),
+        let_go_after_waiting=in_vain,
+        waiting=len(by_fate[Fate.WAITING]),
+        open=sum(record.outcome is None for record in counted),
+        fallback=sum(record.fallback_at is not None for record in counted),
+        upgraded=sum(record.upgraded_at is not None for record in counted),
+        sent_back=sum(bool(record.sent_back) for record in counted),
+        abandoned_in_transfer=sum(record.outcome is CallOutcome.ABANDONED for record in answered),
+        wrap_ups_broken=sum(len(record.wrap_ups_broken) for record in counted),
+        test=len(everything) - len(counted),
         waits=measure(waits),
-        abandoned_waits=measure([record.waited_seconds or 0.0 for record in abandoned]),
+        right_desk_waits=measure(known(record.right_desk_seconds for record in answered)),
+        abandoned_waits=measure(known(record.waited_seconds for record in by_fate[Fate.ABANDONED])),
+        waits_by_language={
+            language: measure(known(r.first_human_seconds for r in answered if r.language == language))
+            for language in sorted({record.language for record in answered})
+        },
         target_seconds=target_seconds,
         answered_within_target=within,
         service_level=within / results if results else None,
     )
+
+
+def known(seconds: Iterable[float | None]) -> list[float]:
+    """Those that are known."""
+    return [value for value in seconds if value is not None]
+
+
+def fate_of(record: CallRecord) -> Fate:
+    """What this call counts as."""
+    if record.first_human_seconds is not None:
+        return Fate.ANSWERED
+    match record.outcome:
+        case None:
+            return Fate.WAITING
+        case CallOutcome.OVERFLOWED:
+            return Fate.OVERFLOWED
+        case CallOutcome.REFUSED:
+            return Fate.TURNED_AWAY if record.departures else Fate.REFUSED
+        case CallOutcome.ENDED_UNKNOWN:
+            return Fate.UNKNOWN
+        case CallOutcome.ANSWERED:
+            return Fate.ANSWERED
+        case CallOutcome.ABANDONED:
+            return Fate.TURNED_AWAY if record.leaving else Fate.ABANDONED
+
+
+def _waited_in_vain(record: CallRecord) -> bool:
+    return bool(record.departures) and record.departures[-1].why == WAITED_TOO_LONG
 
 
 def measure(seconds: Sequence[float]) -> Waits:

@@ -9,6 +9,7 @@ from typing import Any
 
 from edge.core import facts
 from edge.core.model import CallOutcome, CallState, Instant, OfferOutcome, Side, Stage
+from edge.views import words
 from edge.views.calls import CallRecord, OfferRecord
 
 
@@ -72,7 +73,9 @@ def decisions(entries: Sequence[facts.Entry]) -> list[Decision]:
 
 
 STAGES = {
-    Stage.ANNOUNCEMENT: "during the greeting",
+    Stage.ENTRY: "at the entrance",
+    Stage.LEAVING: "while it was told why it could not be served, or was sent elsewhere",
+    Stage.ANNOUNCEMENT: "during an announcement",
     Stage.QUEUE: "in the queue",
     Stage.RINGING: "while an agent's phone rang",
     Stage.CONNECTING: "while being connected",
@@ -90,47 +93,83 @@ STATES = {
     CallState.OFFERED: "is waiting while an agent's phone rings",
     CallState.CONNECTING: "is being connected to an agent",
     CallState.FALLBACK: "is in the switch's own queue",
+    CallState.LEAVING: "cannot be served here and is being told so, or sent elsewhere",
 }
 
 
 def outcome_sentence(call: CallRecord) -> str:
-    """What became of the call, in one plain sentence."""
+    """What became of the call, in one plain sentence; a test call is called one."""
+    sentence = _sentence(call)
+    return sentence.replace("The call", "The test call", 1) if call.test else sentence
+
+
+def _sentence(call: CallRecord) -> str:
+    path, ended_by = _path(call), SIDES[call.side or Side.UNKNOWN]
+    stage = STAGES[call.stage or Stage.QUEUE]
     match call.outcome:
         case None if call.connected_at is not None:
-            return f"The call is open: talking to {_whom(call)} after a wait of {_seconds(call.waited_seconds)}{_path(call)}."
+            whom = words.who(call.agent)
+            if call.passed_on and call.connections[-1].ended_at is not None:
+                whom = words.target_name(call.passed_on[-1].target, call.passed_on[-1].to_agent)
+            return f"The call is open: talking to {whom} after a wait of {_wait(call)}{path}."
         case None:
-            return f"The call is open: it {STATES[call.state]}, since {_clock(call.queued_at)}{_path(call)}."
+            since = _clock(call.waiting_since or call.queued_at)
+            return f"The call is open: it {STATES[call.state]}, since {since}{path}."
         case CallOutcome.ANSWERED:
-            assert call.side is not None
             return (
-                f"The call was answered by {_whom(call)} after a wait of {_seconds(call.waited_seconds)}{_path(call)}; "
-                f"they talked for {_seconds(call.talked_seconds)} and {SIDES[call.side]}."
+                f"The call was answered by {words.who(call.agent)} after a wait of {_wait(call)}{path}; "
+                f"they talked for {_seconds(call.talked_seconds)} and {ended_by}."
+            )
+        case CallOutcome.ABANDONED if call.connections:
+            return (
+                f"The call was answered by {words.who(call.connections[0].agent)} after a wait of {_wait(call)}{path}, but "
+                f"not again after it was sent back: it ended {stage}; {ended_by}."
             )
         case CallOutcome.ABANDONED:
-            assert call.stage is not None
             return (
-                f"The call was not answered: it ended {STAGES[call.stage]} after a wait of "
-                f"{_seconds(call.waited_seconds)}{_path(call)}; {SIDES[call.side or Side.UNKNOWN]}."
+                f"The call was not answered: it ended {stage} after a wait of {_seconds(call.waited_seconds)}{path}; "
+                f"{ended_by}."
             )
+        case CallOutcome.REFUSED:
+            return f"The call was refused ({call.cause}): it ended {stage}{path}; {ended_by}."
+        case CallOutcome.OVERFLOWED:
+            return f"The call was sent to another number after a wait of {_seconds(call.waited_seconds)}{path}; {ended_by}."
         case CallOutcome.ENDED_UNKNOWN:
-            return f"The end of the call was not seen: it fell {_between(call)}{_path(call)}."
+            return f"The end of the call was not seen: it fell {_between(call)}{path}."
 
 
-def _whom(call: CallRecord) -> str:
-    return "an agent whom the switch did not name" if call.agent is None else f"agent {call.agent}"
+def _wait(call: CallRecord) -> str:
+    """For the first person, and for the last where that is another."""
+    first, last = call.first_human_seconds, call.right_desk_seconds
+    if first is None or len(call.connections) < 2:
+        return _seconds(call.waited_seconds if first is None else first)
+    return f"{_seconds(first)} ({_seconds(last)} for the right desk)"
 
 
 def _path(call: CallRecord) -> str:
-    """What stood in the way, for the sentence: offers that nobody took, returns, the fallback."""
+    """What stood in the way, for the sentence: upgrading, escalation, moves, offers that nobody took, the fallback."""
     parts = []
+    if call.upgraded_at is not None:
+        parts.append(
+            f"upgraded 101 at {_after(call, call.upgraded_at)}: the caller pressed the emergency key"
+        )
+    parts += [f"{words.RUNGS[rung.rung]} at {_after(call, rung.at)}" for rung in call.rungs]
     if refused := [offer for offer in call.offers if _refused(offer)]:
         parts.append("offered in vain to " + ", ".join(f"{o.agent} ({o.outcome})" for o in refused))
     if call.returned_at:
         times = "once" if len(call.returned_at) == 1 else f"{len(call.returned_at)} times"
         parts.append(f"returned to its place {times}")
+    parts += [f"sent back to queue {back.queue} by {words.who(back.agent)}" for back in call.sent_back]
+    parts += [words.passed_on_words(passed) for passed in call.passed_on]
+    parts += [words.departure(departure) for departure in call.departures]
     if call.fallback_at is not None:
         parts.append(f"through the switch's own queue ({call.fallback_why})")
     return f" ({'; '.join(parts)})" if parts else ""
+
+
+def _after(call: CallRecord, at: Instant) -> str:
+    """Since joining the queue."""
+    return _seconds(max(0.0, at.since(call.queued_at)))
 
 
 def _refused(offer: OfferRecord) -> bool:
@@ -156,11 +195,41 @@ def describe(fact: facts.Fact) -> str:
 
 
 def _arrived(fact: facts.CallArrived) -> str:
-    return f"arrived on line {fact.line}" + (", found waiting" if fact.adopted else "")
+    parts = [f"arrived on line {fact.line}"]
+    parts += ["test call"] if fact.test else []
+    parts += ["assisted"] if fact.assisted else []
+    parts += [f"language {fact.language}"] if fact.language != "en" else []
+    return ", ".join(parts + ["found waiting"] * fact.adopted)
 
 
 def _queued(fact: facts.CallQueued) -> str:
-    return f"joined queue {fact.queue}, {'999' if fact.tier == 0 else '101'}, class {fact.priority_class}"
+    return f"joined queue {fact.queue}, {words.tier_name(fact.tier)}, class {fact.priority_class}"
+
+
+def _classified(fact: facts.CallClassified) -> str:
+    detail = f" ({fact.detail})" if fact.detail else ""
+    return (
+        f"classified {words.SOURCES[fact.source]}{detail}: queue {fact.queue}, class {fact.priority_class}, "
+        f"language {fact.language}"
+    )
+
+
+def _annotated(fact: facts.CallAnnotated) -> str:
+    by = f" by {fact.by}" if fact.by else ""
+    match fact.kind:
+        case "incident":
+            return f"incident {fact.value} attached{by}"
+        case _:
+            return f"{fact.kind} {fact.value} {fact.state or 'attached'}{by}"
+
+
+def _missed(fact: facts.AgentMissedOffers) -> str:
+    what = (
+        "kept ready as the last who can take a 999, behind everybody else"
+        if fact.kept_ready
+        else "being set not ready"
+    )
+    return f"agent {fact.agent} missed {fact.missed} offers in a row: {what}"
 
 
 def _ended(fact: facts.CallEnded) -> str:
@@ -185,19 +254,17 @@ _WORDS: dict[type[facts.Fact], Callable[[Any], str]] = {
     facts.AnnouncementEnded: lambda fact: (
         f"announcement {fact.prompt} " + ("was heard to the end" if fact.completed else "was cut short")
     ),
-    facts.OfferMade: lambda fact: f"offered to agent {fact.agent} at phone {fact.phone}",
-    facts.OfferRang: lambda fact: f"the phone of agent {fact.agent} rang",
-    facts.OfferAnswered: lambda fact: f"agent {fact.agent} answered",
-    facts.OfferWithdrawn: lambda fact: f"offer to agent {fact.agent} withdrawn: {fact.outcome}",
-    facts.OfferEnded: lambda fact: f"offer to agent {fact.agent} over: {fact.outcome} ({fact.cause})",
-    facts.CallConnected: lambda fact: f"connected to agent {fact.agent}",
+    facts.OfferMade: lambda fact: f"offered to {words.who(fact.agent)} at phone {fact.phone}",
+    facts.OfferRang: lambda fact: f"the phone of {words.who(fact.agent)} rang",
+    facts.OfferAnswered: lambda fact: f"{words.who(fact.agent)} answered",
+    facts.OfferWithdrawn: lambda fact: f"offer to {words.who(fact.agent)} withdrawn: {fact.outcome}",
+    facts.OfferEnded: lambda fact: f"offer to {words.who(fact.agent)} over: {fact.outcome} ({fact.cause})",
+    facts.CallConnected: lambda fact: f"connected to {words.who(fact.agent)}",
     facts.CallReturned: lambda _: "returned to its place in the queue",
-    facts.CallHeld: lambda fact: f"put on hold by agent {fact.agent}",
-    facts.CallResumed: lambda fact: f"taken off hold by agent {fact.agent}",
+    facts.CallHeld: lambda fact: f"put on hold by {words.who(fact.agent)}",
+    facts.CallResumed: lambda fact: f"taken off hold by {words.who(fact.agent)}",
     facts.FallbackEntered: lambda fact: f"taken by the switch's own queue ({fact.why})",
-    facts.FallbackConnected: lambda fact: (
-        f"connected by the switch's own queue to agent {fact.agent or 'unknown'}"
-    ),
+    facts.FallbackConnected: lambda fact: f"connected by the switch's own queue to {words.who(fact.agent)}",
     facts.CallEnded: _ended,
     facts.AgentSignedIn: lambda fact: f"agent {fact.agent} signed in at phone {fact.phone}",
     facts.AgentSignedOut: lambda fact: f"agent {fact.agent} signed out",
@@ -206,4 +273,33 @@ _WORDS: dict[type[facts.Fact], Callable[[Any], str]] = {
     facts.WrapUpStarted: lambda fact: f"wrap-up of agent {fact.agent} began",
     facts.WrapUpEnded: lambda fact: f"wrap-up of agent {fact.agent} ended",
     facts.PhoneChanged: lambda fact: f"phone {fact.phone} became {fact.state}",
+    facts.CallerRecognised: lambda _: "the handler is shown what is known of the caller's number",
+    facts.CallClassified: _classified,
+    facts.CallUpgraded: lambda fact: (
+        f"upgraded 101: the caller pressed the emergency key and is among the 999, in queue {fact.queue}"
+    ),
+    facts.CallEscalated: lambda fact: words.RUNGS[fact.rung],
+    facts.CallMarkedAssisted: lambda fact: "marked as assisted" + (f" by {fact.by}" if fact.by else ""),
+    facts.CallTurnedAway: lambda fact: f"told by {fact.prompt} that it cannot be served: {fact.why}",
+    facts.CallDiverted: lambda fact: f"sent to phone {fact.phone}: {fact.why}",
+    facts.CallPassedOn: lambda fact: words.passed_on(fact.kind, fact.agent, fact.target, fact.to_agent),
+    facts.CallSentBack: lambda fact: (
+        f"sent back to queue {fact.queue} by {words.who(fact.agent)}, at its time of joining"
+    ),
+    facts.CallAnnotated: _annotated,
+    facts.WrapUpBroken: lambda fact: (
+        f"wrap-up of agent {fact.agent} broken for a 999, {fact.seconds:.0f} s of it are owed"
+    ),
+    facts.WrapUpCoded: lambda fact: f"wrap-up code of agent {fact.agent}: {fact.code}",
+    facts.AgentMissedOffers: _missed,
+    facts.AssistAsked: lambda fact: f"agent {fact.agent} asked for a supervisor's help",
+    facts.SupervisionBegan: lambda fact: (
+        f"supervisor {fact.supervisor} began {words.SUPERVISIONS[fact.mode]} at agent {fact.agent}"
+    ),
+    facts.SupervisionEnded: lambda fact: (
+        f"supervisor {fact.supervisor} ended {words.SUPERVISIONS[fact.mode]} at agent {fact.agent}"
+    ),
+    facts.IncidentDeclared: lambda fact: f"major incident declared by {fact.by}",
+    facts.IncidentEnded: lambda fact: f"major incident ended by {fact.by}",
+    facts.AlarmRaised: lambda fact: f"ALARM {fact.kind}: {fact.detail}",
 }

@@ -10,9 +10,16 @@ from typing import Any
 
 from hwtest.lab.packages import LabError
 from hwtest.lab.ports import HOST, Ports
+from hwtest.lab.sip import CALLEE
 
 DEFAULT_WRAP_UP_SECONDS = 5.0
 FIRST_AGENT = 4001
+SUPERVISOR = "4900"
+SUPERVISOR_PHONE = "supervisor1"
+TEST_PHONE = "test1"
+BUDDY_PHONE = "buddy"
+BUDDY_NUMBER = "01632960998"
+"""Of the buddy force, behind the trunk to public numbers (Ofcom: numbers for drama)."""
 SECRETS = ("ari", "ami")
 """Files below D/secrets that hold one password each."""
 
@@ -22,7 +29,10 @@ Document = dict[str, Any]
 def document(
     directory: Path, ports: Ports, agents: int, wrap_up_seconds: float | None, asterisk_version: str
 ) -> Document:
-    """The lab's configuration: lines 101, 1010 and 999, and `agents` agents who can take all of them."""
+    """The lab's configuration: lines 101, 1010 and 999, and `agents` agents who can take all of them.
+
+    An unanswered 999 goes on to a supervisor and to the buddy force; 9990 is a line for test calls.
+    """
     wrap_up = DEFAULT_WRAP_UP_SECONDS if wrap_up_seconds is None else float(wrap_up_seconds)
     return {
         "site": {"name": "Edge101 lab"},
@@ -32,6 +42,7 @@ def document(
             "ami": {"host": HOST, "port": ports.ami, "password_file": "secrets/ami"},
         },
         "ledger": {"url": f"sqlite:///{directory}/ledger.sqlite"},
+        "emergency": {"queue": "999", "key": "9", "buddy_phone": BUDDY_PHONE},
         "not_ready": {"reasons": ["break", "training", "report writing"]},
         "queue": {
             "101": {
@@ -51,9 +62,27 @@ def document(
             "101": {"number": "101", "tier": "101", "queue": "101", "greeting": "greeting-101"},
             "101-no-greeting": {"number": "1010", "tier": "101", "queue": "101"},
             "999": {"number": "999", "tier": "999", "queue": "999"},
+            "999-test": {"number": "9990", "tier": "999", "queue": "999", "test_phone": TEST_PHONE},
         },
-        "agent": {str(FIRST_AGENT + index): _agent(index) for index in range(agents)},
-        "phone": {f"agent{index + 1}": {} for index in range(agents)},
+        "agent": {**{str(FIRST_AGENT + index): _agent(index) for index in range(agents)}, **_supervisors()},
+        "phone": {
+            **{f"agent{index + 1}": {} for index in range(agents)},
+            SUPERVISOR_PHONE: {},
+            TEST_PHONE: {},
+            BUDDY_PHONE: {"kind": "trunk", "trunk": CALLEE, "number": BUDDY_NUMBER},
+        },
+    }
+
+
+def _supervisors() -> Document:
+    return {
+        SUPERVISOR: {
+            "name": f"Supervisor {SUPERVISOR}",
+            "pin": f"{secrets.randbelow(10_000):04}",
+            "skills": {"999": 1},
+            "phone": SUPERVISOR_PHONE,
+            "supervisor": True,
+        }
     }
 
 

@@ -42,6 +42,18 @@ class LabAgent(msgspec.Struct, frozen=True, kw_only=True):
     skills: tuple[str, ...]
 
 
+class LabPhone(msgspec.Struct, frozen=True, kw_only=True):
+    """A phone that is nobody's."""
+
+    user: str
+    """Its SIP user name."""
+    password: str
+    registrar: str
+    """host:port."""
+    line: str
+    """What rings it: a name in `lines`."""
+
+
 class Pids(msgspec.Struct, frozen=True, kw_only=True):
     """Process ids; null for what was not started."""
 
@@ -67,6 +79,10 @@ class Lab(msgspec.Struct, frozen=True, kw_only=True):
     lines: dict[str, str]
     """Number to dial, by what it is for."""
     agents: tuple[LabAgent, ...]
+    supervisors: tuple[LabAgent, ...] = ()
+    """Not among `agents`: rung by a 999 that nobody answers."""
+    test_phones: tuple[LabPhone, ...] = ()
+    """Rung by the lines for test calls."""
     codes: dict[str, str]
     ami: Login
     ari: Login

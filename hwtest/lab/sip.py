@@ -47,7 +47,7 @@ def files(
     return {
         **generate(configuration, version),
         "extensions.conf": _including("extensions", _extensions(version)),
-        "queues.conf": _including("queues", _queues(passwords)),
+        "queues.conf": _including("queues", _queues(_phones_of_agents(configuration, passwords))),
         "musiconhold.conf": _including("musiconhold"),
         "http.conf": _including("http"),
         "ari.conf": _including("ari", _ari_account(tool_password)),
@@ -60,6 +60,12 @@ def files(
 def registered_phones(configuration: Configuration) -> list[str]:
     """Names of the phones that register with the switch."""
     return [name for name, phone in configuration.phones.items() if phone.kind is PhoneKind.REGISTERED]
+
+
+def _phones_of_agents(configuration: Configuration, phones: Iterable[str]) -> list[str]:
+    """Those of them that are the usual phone of an agent who is no supervisor."""
+    usual = {agent.phone for agent in configuration.agents.values() if not agent.supervisor}
+    return [name for name in phones if name in usual]
 
 
 def _including(name: str, own: str = "") -> str:

@@ -23,7 +23,7 @@ from edge.errors import EXIT_CONFIGURATION
 from hwtest.lab import configuration as lab_configuration
 from hwtest.lab import daemon, packages, processes, sip
 from hwtest.lab.asterisk import AsteriskProcess, modules_conf
-from hwtest.lab.contract import Address, Lab, LabAgent, Login, Pids
+from hwtest.lab.contract import Address, Lab, LabAgent, LabPhone, Login, Pids
 from hwtest.lab.packages import AsteriskInstallation, LabError, Progress
 from hwtest.lab.ports import HOST, Ports, claim
 from hwtest.lab.processes import ProcessIdentity
@@ -218,20 +218,20 @@ def _write_asterisk(
     for name, text in files.items():
         _write_private(directory / "etc" / name, text)
     (directory / "etc/modules.conf").write_text(modules_conf(installation))
-    shutil.copytree(_prompts(progress), directory / "data/sounds/en/edge")
+    shutil.copytree(_prompts(progress), directory / "data/sounds")
 
 
 def _prompts(progress: Progress) -> Path:
-    """The spoken prompts, made once and kept outside the checkout: speaking them takes some seconds."""
+    """The spoken prompts of every language, made once and kept outside the checkout: speaking them takes some seconds."""
     shelf = packages.cache_directory() / "prompts"
     try:
         with packages.lock(shelf):
-            made = prompts.make(shelf / "en")
+            made = prompts.make_all(shelf / "sounds")
     except prompts.PromptError as error:
         raise LabError(f"The lab's prompts cannot be made: {error}") from None
-    if made.written:
-        progress(f"spoke {len(made.written)} prompts")
-    return shelf / "en"
+    if written := sum(len(of_language.written) for of_language in made.values()):
+        progress(f"spoke {written} prompts")
+    return shelf / "sounds"
 
 
 def _check_listening(asterisk: AsteriskProcess, ports: Ports) -> None:
@@ -255,7 +255,9 @@ def _describe(
         sip=Address(host=HOST, port=ports.sip),
         callee=Address(host=HOST, port=ports.callee),
         lines=_lines(configuration),
-        agents=tuple(_agents(configuration, ports, passwords)),
+        agents=tuple(_agents(configuration, ports, passwords, supervisors=False)),
+        supervisors=tuple(_agents(configuration, ports, passwords, supervisors=True)),
+        test_phones=tuple(_test_phones(configuration, ports, passwords)),
         codes=configuration.codes.model_dump(),
         ami=Login(host=HOST, port=ports.ami, user=sip.TOOL_USER, password=tool_password),
         ari=Login(host=HOST, port=ports.http, user=sip.TOOL_USER, password=tool_password),
@@ -271,13 +273,20 @@ def _describe(
 
 
 def _lines(configuration: Configuration) -> dict[str, str]:
-    lines = {name.replace("-", "_"): line.number for name, line in configuration.lines.items()}
+    lines = {_name_of(name): line.number for name, line in configuration.lines.items()}
     return {**lines, "plain_queue": sip.PLAIN_QUEUE, "plain_dial": sip.PLAIN_DIAL}
 
 
-def _agents(configuration: Configuration, ports: Ports, passwords: Mapping[str, str]) -> Iterator[LabAgent]:
+def _name_of(line: str) -> str:
+    """A line's name in lab.json, which JavaScript and shells take as it is."""
+    return line.replace("-", "_")
+
+
+def _agents(
+    configuration: Configuration, ports: Ports, passwords: Mapping[str, str], *, supervisors: bool
+) -> Iterator[LabAgent]:
     for number, agent in configuration.agents.items():
-        if agent.phone is not None and agent.phone in passwords:
+        if agent.supervisor is supervisors and agent.phone is not None and agent.phone in passwords:
             yield LabAgent(
                 user=agent.phone,
                 password=passwords[agent.phone],
@@ -285,6 +294,19 @@ def _agents(configuration: Configuration, ports: Ports, passwords: Mapping[str, 
                 number=number,
                 pin=agent.pin.get_secret_value() if agent.pin else None,
                 skills=tuple(agent.skills),
+            )
+
+
+def _test_phones(
+    configuration: Configuration, ports: Ports, passwords: Mapping[str, str]
+) -> Iterator[LabPhone]:
+    for name, line in configuration.lines.items():
+        if line.test_phone is not None and line.test_phone in passwords:
+            yield LabPhone(
+                user=line.test_phone,
+                password=passwords[line.test_phone],
+                registrar=f"{HOST}:{ports.sip}",
+                line=_name_of(name),
             )
 
 

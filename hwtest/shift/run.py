@@ -170,7 +170,7 @@ class Shift:
         return Result(
             total=summarise(records, next(iter(targets.values()))),
             queues={
-                name: summarise([record for record in records if record.queue == name], target)
+                name: summarise([record for record in records if record.counted_queue == name], target)
                 for name, target in targets.items()
             },
             placed=len(self._public.placed),

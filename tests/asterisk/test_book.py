@@ -7,10 +7,18 @@ import pytest
 from edge.core.inputs import (
     AgentSeen,
     AnnouncementFinished,
+    AssistAsked,
+    CallAnnotated,
     CallerGone,
+    CallMarkedAssisted,
+    CallPassedOn,
     CallPresented,
+    CallRefused,
+    CallSentBack,
+    FallbackAnswered,
     FallbackTook,
     HoldChanged,
+    KeyPressed,
     PairJoined,
     PairReturned,
     PhoneAnswered,
@@ -18,23 +26,33 @@ from edge.core.inputs import (
     PhoneRang,
     PhoneSeen,
     Standing,
+    SupervisionSeen,
+    WrapUpCoded,
 )
-from edge.core.model import PhoneState, Refusal, Side
+from edge.core.model import BUDDY, PhoneState, Refusal, Side, Supervision, TransferKind
+from edge.pbx.asterisk import identity
 from edge.pbx.asterisk.book import AgentLeg, Book, CallerLeg, Place, Snapshot
 from edge.pbx.asterisk.sightings import (
+    AssistedMarked,
     Bridged,
     Caller,
     CallerEntered,
+    CallerSwapped,
     CallMissing,
     DeviceSeen,
+    FallbackConnected,
     FallbackEntered,
     HangUpAsked,
     Held,
+    KeyHeard,
+    KeyTaken,
     LegAnswered,
     LegEnded,
     LegRang,
     MemberSeen,
+    PassedOn,
     PlaybackEnded,
+    Told,
 )
 from tests.asterisk.site import POLICY
 
@@ -219,9 +237,9 @@ def test_refusals(book: Book, cause: int, status: int, ringing: bool, refusal: R
 
 def test_announcement_cut_by_the_hand_over_is_not_completed(book: Book) -> None:
     """A greeting that ended because the caller was connected was not heard to its end."""
-    book.calls[CALL].prompt = "welcome"
+    book.calls[CALL].playback = playback = identity.playback(CALL, "welcome", "1")
     book.hand_over(CALL, OFFER)
-    end = PlaybackEnded(playback_id=f"edge-greeting-{CALL}", completed=True, switch_utc_us=None)
+    end = PlaybackEnded(playback_id=playback, completed=True, switch_utc_us=None)
     assert book.see(end) == [AnnouncementFinished(call_id=CALL, prompt="welcome", completed=False)]
 
 
@@ -298,15 +316,29 @@ def test_fallback_may_be_the_first_that_is_heard_of_a_call() -> None:
     assert [type(each) for each in book.see(entry) + book.see(ended(LEG))] == [FallbackTook, CallerGone]
 
 
-def test_caller_sent_to_another_line_ends_one_call_and_begins_another(book: Book) -> None:
-    """Two calls cannot share a leg: the old one is over when the new one stands before us."""
+def test_known_leg_that_arrives_at_another_line_is_the_same_call(book: Book) -> None:
+    """Whatever a transfer has written on the leg: the caller waits in that line's queue, in the call that we know."""
     talking(book)
-    made = book.see(replace(entered(), call_id="c-2", line="emergency"))
-    assert [(type(each), getattr(each, "call_id", "")) for each in made] == [
-        (CallerGone, CALL),
-        (CallPresented, "c-2"),
-    ]
+    made = book.see(replace(entered(), call_id="c-2", line="second"))
+    assert made == [CallSentBack(call_id=CALL, queue="second", offer_id=OFFER, switch_utc_us=2)]
+    assert (list(book.calls), book.calls[CALL].place) == ([CALL], Place.HELD)
     assert [type(each) for each in book.see(ended(LEG))] == [CallerGone]
+
+
+def test_known_leg_in_the_fallback_under_another_name_is_the_same_call(book: Book) -> None:
+    """The dead-man fired before the leg had its own name again."""
+    late = FallbackEntered(
+        call_id="c-2",
+        leg_id=LEG,
+        line="second",
+        why="dead-man",
+        caller=Caller(),
+        joined_utc_us=9,
+        switch_utc_us=5,
+    )
+    (took,) = book.see(late)
+    assert isinstance(took, FallbackTook)
+    assert (took.call_id, took.line, took.joined_utc_us) == (CALL, "routine", 1)
 
 
 def test_a_failed_hand_over_says_nothing_of_a_later_hang_up(book: Book) -> None:
@@ -326,3 +358,287 @@ def test_the_end_of_a_leg_is_remembered(book: Book) -> None:
     book.see(ended(OFFER_LEG))
     assert book.is_over(OFFER)
     assert not book.is_over("c-1.2")
+
+
+# --- announcements ---
+
+
+def test_end_of_a_replaced_announcement_is_not_that_of_the_next(book: Book) -> None:
+    """Each playing has an id of its own, even of the same prompt."""
+    call = book.calls[CALL]
+    first, second = (identity.playback(CALL, "still-waiting", nonce) for nonce in ("1", "2"))
+    call.playback = second
+    assert book.see(PlaybackEnded(playback_id=first, completed=True, switch_utc_us=None)) == []
+    end = PlaybackEnded(playback_id=second, completed=True, switch_utc_us=None)
+    assert book.see(end) == [AnnouncementFinished(call_id=CALL, prompt="still-waiting", completed=True)]
+    assert book.see(end) == []
+
+
+def test_announcement_of_another_life_ends_too() -> None:
+    """A new daemon must play music when it is over."""
+    book = Book(POLICY)
+    book.reconcile(Snapshot(calls=(CallerLeg(call_id=CALL, leg_id=LEG, line="routine"),)))
+    end = PlaybackEnded(
+        playback_id=identity.playback(CALL, "welcome", "1"), completed=True, switch_utc_us=None
+    )
+    assert book.see(end) == [AnnouncementFinished(call_id=CALL, prompt="welcome", completed=True)]
+
+
+# --- keys ---
+
+
+def key(leg_id: str = LEG, pressed: str = "9") -> KeyHeard:
+    """Somebody presses a key."""
+    return KeyHeard(leg_id=leg_id, key=pressed, switch_utc_us=6)
+
+
+def test_only_callers_keys_are_told(book: Book) -> None:
+    """Waiting and talking; an agent's keys and those of strangers are dropped."""
+    told = KeyPressed(call_id=CALL, key="5", switch_utc_us=6)
+    assert book.see(key(pressed="5")) == [told]
+    talking(book)
+    assert book.see(key(pressed="5")) == [told]
+    assert book.see(key(OFFER_LEG)) + book.see(key("elsewhere.1")) == []
+
+
+def test_emergency_key_keeps_the_caller_at_once(book: Book) -> None:
+    """A hang-up that the engine had decided on before it hears of the key is not carried out."""
+    call = book.calls[CALL]
+    book.see(key(pressed="8"))
+    assert book.may_be_let_go(call) is True
+    book.see(key())
+    assert book.may_be_let_go(call) is False
+
+
+@pytest.mark.parametrize("line", ["emergency", "test", "not configured any more"])
+def test_emergencies_and_their_tests_are_never_let_go(line: str) -> None:
+    """Nor whoever came by a line that we do not know."""
+    book = Book(POLICY)
+    book.see(replace(entered(), line=line))
+    assert book.may_be_let_go(book.calls[CALL]) is False
+
+
+def test_key_in_the_switchs_queue_is_told_by_the_dialplan_alone(book: Book) -> None:
+    """It has acted on it already; hearing it twice would be two keys."""
+    book.calls[CALL].place = Place.FALLBACK
+    assert book.see(key()) == []
+    taken = KeyTaken(call_id=CALL, key="9", switch_utc_us=7)
+    assert book.see(taken) == [KeyPressed(call_id=CALL, key="9", upgraded=True, switch_utc_us=7)]
+    assert book.calls[CALL].upgraded is True
+
+
+# --- transfers ---
+
+
+def blind(target: str) -> PassedOn:
+    """The handler refers the caller to a number."""
+    return PassedOn(
+        kind=TransferKind.BLIND,
+        transferer_leg_ids=(OFFER_LEG,),
+        leg_ids=(LEG,),
+        target=target,
+        interfaces={},
+        switch_utc_us=8,
+    )
+
+
+def attended(*, from_consult: bool = False, interface: str = "PJSIP/phone2", target: str = "") -> PassedOn:
+    """The handler joins the caller with whom they consulted; either of their two legs may ask for it."""
+    transferers, parties = (OFFER_LEG, "consult.1"), (LEG, "far.1")
+    return PassedOn(
+        kind=TransferKind.ATTENDED,
+        transferer_leg_ids=transferers[::-1] if from_consult else transferers,
+        leg_ids=parties[::-1] if from_consult else parties,
+        target=target,
+        interfaces={LEG: "PJSIP/trunk", "far.1": interface},
+        switch_utc_us=8,
+    )
+
+
+def signed_in(book: Book, agent: str = "1002", phone: str = "phone2") -> None:
+    """An agent is a member of a queue."""
+    book.see(
+        MemberSeen(
+            queue="edge-routine",
+            agent=agent,
+            interface=f"PJSIP/{phone}",
+            not_ready_reason=None,
+            switch_utc_us=None,
+        )
+    )
+
+
+@pytest.mark.parametrize(("target", "agent"), [("1002", "1002"), ("01632960777", None)])
+def test_blind_transfer_passes_the_caller_on(book: Book, target: str, agent: str | None) -> None:
+    """To a colleague by number, or outside; the handler's leg ends before or after it is told."""
+    talking(book)
+    (passed,) = book.see(blind(target))
+    assert passed == CallPassedOn(
+        call_id=CALL,
+        offer_id=OFFER,
+        kind=TransferKind.BLIND,
+        target=target,
+        agent=agent,
+        switch_utc_us=8,
+    )
+    assert [type(each) for each in book.see(ended(OFFER_LEG))] == [PhoneGone]
+    (gone,) = book.see(ended(LEG))
+    assert isinstance(gone, CallerGone)
+    assert gone.side is (Side.AGENT if agent else Side.UNKNOWN)
+
+
+def test_transfer_told_after_the_handlers_end_names_their_offer(book: Book) -> None:
+    """The leg's end may be told first."""
+    talking(book).see(ended(OFFER_LEG))
+    (passed,) = book.see(blind("1002"))
+    assert isinstance(passed, CallPassedOn)
+    assert passed.offer_id == OFFER
+
+
+@pytest.mark.parametrize("target", ["1018", "999", "*301"])
+def test_transfer_to_a_line_or_code_of_ours_is_no_passing_on(book: Book, target: str) -> None:
+    """The caller comes to us, and that is told by itself."""
+    assert talking(book).see(blind(target)) == []
+
+
+def test_transfer_told_after_the_caller_came_back_is_no_news(book: Book) -> None:
+    """It failed at once, and the websocket was quicker."""
+    talking(book).see(entered(returned=True))
+    assert book.see(blind("1002")) == []
+
+
+@pytest.mark.parametrize("from_consult", [False, True])
+def test_attended_transfer_ends_the_offer_with_the_handlers_last_leg(book: Book, from_consult: bool) -> None:
+    """Whichever leg asked for it: the caller is recognised, and the handler is free once."""
+    signed_in(book)
+    talking(book)
+    (passed,) = book.see(attended(from_consult=from_consult))
+    assert isinstance(passed, CallPassedOn)
+    assert (passed.call_id, passed.offer_id, passed.agent, passed.target) == (CALL, OFFER, "1002", "1002")
+    assert book.see(ended(OFFER_LEG)) == []
+    assert [type(each) for each in book.see(ended("consult.1"))] == [PhoneGone]
+    assert book.see(ended("consult.1")) + book.see(ended(OFFER_LEG)) == []
+
+
+def test_attended_transfer_to_a_number_tells_what_was_dialled(book: Book) -> None:
+    """A trunk's leg is no phone of ours."""
+    talking(book)
+    (passed,) = book.see(attended(interface="PJSIP/callee", target="01632960777"))
+    assert isinstance(passed, CallPassedOn)
+    assert (passed.target, passed.agent) == ("01632960777", None)
+
+
+def test_leg_that_waits_for_its_other_one_is_not_released(book: Book) -> None:
+    """It has ended: there is nothing to hang up."""
+    talking(book).see(HangUpAsked(leg_id=OFFER_LEG))
+    book.see(attended())
+    assert book.released() == {OFFER}
+    book.see(ended(OFFER_LEG))
+    assert book.released() == frozenset()
+
+
+SWAPPED = CallerSwapped(leg_id=LEG, replaced_leg_id="1700000000.9", switch_utc_us=8)
+
+
+def waiting_handler(book: Book) -> None:
+    """The handler has dialled line "second" and waits there."""
+    book.see(replace(entered(), call_id="c-9", leg_id="1700000000.9", line="second"))
+
+
+@pytest.mark.parametrize("consult_ended", [False, True])
+def test_attended_transfer_into_a_waiting_line_goes_on_with_the_callers_own_call(
+    book: Book, consult_ended: bool
+) -> None:
+    """The handler's own call there ends once, whichever link is quicker."""
+    talking(book)
+    waiting_handler(book)
+    made = book.see(ended("1700000000.9")) if consult_ended else []
+    made += book.see(SWAPPED) + book.see(ended("1700000000.9"))
+    assert [each.call_id for each in made if isinstance(each, CallerGone)] == ["c-9"]
+    assert made[-1] == CallSentBack(call_id=CALL, queue="second", offer_id=OFFER, switch_utc_us=8)
+    assert (list(book.calls), book.calls[CALL].place) == ([CALL], Place.HELD)
+
+
+def test_stranger_who_takes_a_waiting_handlers_place_goes_on_with_that_call(book: Book) -> None:
+    """Somebody who was no caller of ours is now: the call has another leg."""
+    waiting_handler(book)
+    swapped = replace(SWAPPED, leg_id="other.1")
+    assert book.see(swapped) + book.see(ended("1700000000.9")) == []
+    assert book.see(key("other.1", "5")) == [KeyPressed(call_id="c-9", key="5", switch_utc_us=6)]
+    assert [type(each) for each in book.see(ended("other.1"))] == [CallerGone]
+
+
+def test_caller_who_is_sent_to_the_emergencies_is_not_let_go_any_more(book: Book) -> None:
+    """The dialplan has upgraded them on the way."""
+    (back,) = talking(book).see(replace(entered(), sent_back_to="emergency"))
+    assert back == CallSentBack(call_id=CALL, queue="emergency", offer_id=OFFER, switch_utc_us=2)
+    assert book.may_be_let_go(book.calls[CALL]) is False
+
+
+def test_transfer_into_the_switchs_own_queue(book: Book) -> None:
+    """The handler waited there, without us; now the caller does."""
+    talking(book)
+    made = book.see(replace(attended(), into_queue=True, interfaces={}))
+    assert [type(each) for each in made] == [FallbackTook]
+    assert book.calls[CALL].place is Place.FALLBACK
+
+
+# --- what is said in our own words ---
+
+
+@pytest.mark.parametrize(
+    ("said", "heard"),
+    [
+        (WrapUpCoded(agent="1001", code="crime"), True),
+        (WrapUpCoded(agent="7777", code="crime"), False),
+        (AssistAsked(agent="1001"), True),
+        (AssistAsked(agent=""), False),
+        (SupervisionSeen(supervisor="1002", agent="1001", mode=Supervision.LISTEN, began=True), True),
+        (SupervisionSeen(supervisor="7777", agent="1001", mode=Supervision.BARGE, began=True), False),
+        (CallAnnotated(call_id="c-0", kind="incident", value="LC-1"), True),
+    ],
+)
+def test_only_people_we_know_are_heard(
+    book: Book, said: WrapUpCoded | AssistAsked | SupervisionSeen | CallAnnotated, heard: bool
+) -> None:
+    """The engine judges calls; nobody who is not configured reaches it."""
+    assert book.see(Told(said=said)) == ([said] if heard else [])
+
+
+def test_refused_call_does_not_begin_afterwards() -> None:
+    """It never had a place."""
+    book = Book(POLICY)
+    refused = CallRefused(call_id=CALL, leg_id=LEG, line="routine", why="no channel to spare")
+    assert book.see(Told(said=refused)) + book.see(entered()) == [refused]
+
+
+def test_mark_by_a_handler_means_the_call_they_talk_on(book: Book) -> None:
+    """By the phone at which they are signed in, and in the fallback by who was connected."""
+    mark = AssistedMarked(call_id=None, agent="1001", by="1001", switch_utc_us=9)
+    signed_in(book, "1001", "phone1")
+    assert book.see(mark) == []
+    book.offers[OFFER].interface = "PJSIP/phone1"
+    talking(book)
+    marked = CallMarkedAssisted(call_id=CALL, by="1001", switch_utc_us=9)
+    assert book.see(mark) == [marked]
+    book.see(ended(OFFER_LEG))
+    book.calls[CALL].place = Place.FALLBACK
+    book.see(FallbackConnected(leg_id=LEG, agent="1001", switch_utc_us=None))
+    assert book.see(mark) == [marked]
+    assert book.see(replace(mark, agent="1002")) == []
+
+
+@pytest.mark.parametrize(("by", "agent"), [("1001", "1001"), (BUDDY, BUDDY), ("stranger", None), ("", None)])
+def test_whoever_answers_in_the_fallback_is_named_if_known(book: Book, by: str, agent: str | None) -> None:
+    """Agents, the buddy force and the test phone."""
+    book.calls[CALL].place = Place.FALLBACK
+    connected = FallbackConnected(leg_id=LEG, agent=by, switch_utc_us=None)
+    assert book.see(connected) == [FallbackAnswered(call_id=CALL, agent=agent)]
+
+
+def test_upgrade_survives_a_reconnection(book: Book) -> None:
+    """Whether it stands on the leg or only in our memory."""
+    book.see(key())
+    noted = CallerLeg(call_id="c-2", leg_id="2.2", line="routine", upgraded=True)
+    book.reconcile(Snapshot(calls=(CallerLeg(call_id=CALL, leg_id=LEG, line="routine"), noted)))
+    assert [call.upgraded for call in book.calls.values()] == [True, True]

@@ -7,16 +7,28 @@ from typing import Any
 import pytest
 from panoramisk.message import Message
 
-from edge.core.effects import ConnectPair, Effect, HangUpOffer, MakeOffer, TakeCharge, WithdrawOffer
-from edge.core.inputs import Input, PairReturned, PhoneGone
-from edge.core.model import Refusal, Tier
+from edge.core.effects import (
+    Announce,
+    ConnectPair,
+    Divert,
+    Effect,
+    HangUpCaller,
+    HangUpOffer,
+    MakeOffer,
+    NotePlace,
+    StopAnnouncement,
+    TakeCharge,
+    WithdrawOffer,
+)
+from edge.core.inputs import AnnouncementFinished, CallerGone, Input, PairReturned, PhoneGone
+from edge.core.model import Refusal, Side, Tier
 from edge.errors import LinkError, RefusedError
 from edge.pbx.asterisk.ari.translate import Request
-from edge.pbx.asterisk.book import Book
-from edge.pbx.asterisk.calls import CallWorker
+from edge.pbx.asterisk.book import Book, Place
+from edge.pbx.asterisk.calls import CallWorker, MusicAgain, Work
 from edge.pbx.asterisk.hands import Hands
 from edge.pbx.asterisk.settings import AsteriskSettings
-from edge.pbx.asterisk.sightings import Caller, CallerEntered, LegAnswered, LegEnded, Sighting
+from edge.pbx.asterisk.sightings import Caller, CallerEntered, KeyHeard, LegAnswered, LegEnded, Sighting
 from tests.asterisk.site import POLICY
 
 CALL, OFFER = "c-1", "c-1.1"
@@ -75,7 +87,7 @@ class Bench:
         """What the switch shows."""
         self.posted += self.book.see(sighting)
 
-    async def serve(self, *effects: Effect) -> list[str]:
+    async def serve(self, *effects: Work) -> list[str]:
         """Let the worker serve these, and what it asked the switch for."""
         self.links.asked.clear()
         for effect in effects:
@@ -120,6 +132,116 @@ def offer() -> MakeOffer:
 async def test_greeting_then_renewals() -> None:
     """The dead-man is put off at once, then the greeting plays."""
     assert await Bench().serve(Bench().charge("welcome")) == ["renew 15", "playWithId"]
+
+
+def say(prompt: str, *sounds: str) -> Announce:
+    """Say something."""
+    return Announce(call_id=CALL, prompt=prompt, sounds=sounds or (prompt,))
+
+
+async def test_announcement_replaces_what_plays() -> None:
+    """The first is stopped and told as cut before the second begins; music only when nothing plays."""
+    bench = Bench()
+    assert await bench.serve(say("one"), say("two")) == ["playWithId", "stop", "playWithId"]
+    assert bench.posted[1:] == [AnnouncementFinished(call_id=CALL, prompt="one", completed=False)]
+    assert await bench.serve(MusicAgain()) == []
+    assert await bench.serve(StopAnnouncement(call_id=CALL), MusicAgain()) == ["stop", "startMoh"]
+    assert await bench.serve(StopAnnouncement(call_id=CALL)) == []
+
+
+async def test_announcement_that_cannot_be_played_has_ended() -> None:
+    """The engine may be waiting for its end, to let the caller go."""
+    bench = Bench()
+    bench.links.failures = {"playWithId": RefusedError("500 no", 500)}
+    await bench.serve(say("closed"))
+    assert bench.posted[1:] == [AnnouncementFinished(call_id=CALL, prompt="closed", completed=False)]
+
+
+async def test_nothing_is_said_to_a_999() -> None:
+    """Whoever asks: it has ended before it began."""
+    bench = Bench("emergency")
+    assert await bench.serve(say("closed")) == []
+    assert bench.posted[1:] == [AnnouncementFinished(call_id=CALL, prompt="closed", completed=False)]
+
+
+async def test_unanswered_101_hears_ringing_after_an_announcement() -> None:
+    """Music would answer them."""
+    bench = Bench("second")
+    assert await bench.serve(say("closed"), StopAnnouncement(call_id=CALL), MusicAgain()) == [
+        "playWithId",
+        "stop",
+        "ring",
+    ]
+
+
+LET_GO = (HangUpCaller(call_id=CALL), Divert(call_id=CALL, phone="far"))
+
+
+@pytest.mark.parametrize("line", ["emergency", "test"])
+@pytest.mark.parametrize("effect", LET_GO)
+async def test_emergency_is_never_let_go(line: str, effect: Effect) -> None:
+    """Guarded where the switch is asked, and the renewals go on."""
+    bench = Bench(line)
+    await bench.serve(bench.charge())
+    assert await bench.serve(effect) == []
+    assert list(await bench.tick(100.0, 100.0)) != []
+
+
+@pytest.mark.parametrize("effect", LET_GO)
+async def test_upgraded_101_is_never_let_go(effect: Effect) -> None:
+    """Neither after the engine noted it nor after its key was heard."""
+    noted, heard = Bench(), Bench()
+    assert await noted.serve(note(upgraded=True)) == ["Setvar"] * 4
+    heard.see(KeyHeard(leg_id="1.1", key="9", switch_utc_us=None))
+    assert (await noted.serve(effect), await heard.serve(effect)) == ([], [])
+
+
+async def test_101_caller_is_let_go() -> None:
+    """And the system did it."""
+    bench = Bench()
+    assert await bench.serve(HangUpCaller(call_id=CALL)) == ["hangup"]
+    bench.see(LegEnded(leg_id="1.1", cause=16, status=0, words="", switch_utc_us=None))
+    assert [each.side for each in bench.posted if isinstance(each, CallerGone)] == [Side.SYSTEM]
+
+
+async def test_diverted_caller_is_not_renewed_and_may_come_back() -> None:
+    """No clock runs on the talk with the other number; when it fails, we serve again."""
+    bench = Bench()
+    await bench.serve(bench.charge())
+    asked = list(await bench.serve(Divert(call_id=CALL, phone="far")))
+    assert (asked, await bench.tick(200.0, 200.0)) == (["Redirect"], [])
+    assert await bench.serve(HangUpCaller(call_id=CALL), say("closed")) == []
+    bench.see(
+        CallerEntered(
+            call_id=CALL,
+            leg_id="1.1",
+            line="routine",
+            caller=Caller(),
+            returned=True,
+            joined_utc_us=None,
+            switch_utc_us=None,
+        )
+    )
+    assert bench.posted[-1] == PairReturned(call_id=CALL)
+
+
+async def test_place_is_not_written_over_the_switchs_own() -> None:
+    """In its own queue the dialplan knows better."""
+    bench = Bench()
+    bench.book.calls[CALL].place = Place.FALLBACK
+    assert await bench.serve(note()) == []
+
+
+def note(*, upgraded: bool = False) -> NotePlace:
+    """Write a place down."""
+    return NotePlace(
+        call_id=CALL,
+        queue="emergency",
+        tier=Tier.ROUTINE,
+        place_utc_us=1,
+        language="en",
+        upgraded=upgraded,
+    )
 
 
 async def test_caller_who_hears_ringing_gets_no_music() -> None:

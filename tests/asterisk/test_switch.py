@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
+import structlog
 
 from edge.core.inputs import CallPresented, Input, LinkLost
 from edge.errors import LinkError, PermanentError
-from edge.pbx.asterisk import switch
+from edge.pbx.asterisk import identity, switch
+from edge.pbx.asterisk.calls import LookRound
 from edge.pbx.asterisk.settings import AsteriskSettings
 from edge.pbx.asterisk.sightings import Caller, CallerEntered, CanaryHeard, HangUpAsked
 from edge.pbx.asterisk.switch import AsteriskPbx, CanaryMissed
@@ -122,7 +124,7 @@ async def test_leg_whose_phone_has_hung_up_is_ended(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(switch, "RELEASE_SECONDS", 0.0)
     pbx, ended = AsteriskPbx(SETTINGS, POLICY), asyncio.Queue[str]()
 
-    async def hang_up_offer(offer_id: str) -> None:
+    async def hang_up_offer(offer_id: str, *, answered_elsewhere: bool) -> None:
         ended.put_nowait(offer_id)
 
     monkeypatch.setattr(pbx._hands, "hang_up_offer", hang_up_offer)
@@ -133,6 +135,25 @@ async def test_leg_whose_phone_has_hung_up_is_ended(monkeypatch: pytest.MonkeyPa
     async with asyncio.timeout(5):
         assert [await ended.get() for _ in range(3)] == ["c-1.1"] * 3
     await _cancelled(release, *pbx._tasks)
+
+
+async def test_the_log_tells_whether_a_worker_is_left() -> None:
+    """Busy with the first worker, idle only when the last has ended: the live tests read it."""
+    pbx = AsteriskPbx(SETTINGS, POLICY)
+    with structlog.testing.capture_logs() as logged:
+        for offer_id in ("c-1.1", "c-2.1"):
+            pbx._book.offer_made(offer_id)
+            pbx._worker(identity.call_of_offer(offer_id))
+        del pbx._book.offers["c-1.1"]
+        pbx._tell("c-1", LookRound())
+        await asyncio.wait(pbx._tasks, return_when=asyncio.FIRST_COMPLETED)
+        while_one_is_left = [record["event"] for record in logged]
+        del pbx._book.offers["c-2.1"]
+        pbx._tell("c-2", LookRound())
+        await asyncio.wait(pbx._tasks)
+        await asyncio.sleep(0)  # a task's own callbacks may come after ours
+    assert while_one_is_left == ["workers.busy"]
+    assert [record["event"] for record in logged] == ["workers.busy", "workers.idle"]
 
 
 async def _cancelled(*tasks: asyncio.Task[None]) -> None:

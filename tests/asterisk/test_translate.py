@@ -5,15 +5,33 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from panoramisk.message import Message
 
 import edge.pbx.asterisk
-from edge.core.effects import MakeOffer
-from edge.core.model import Tier
+from dialplans.asterisk.generate import PRIORITY_CONSTANT
+from edge.core.effects import MakeOffer, NotePlace
+from edge.core.inputs import (
+    CallAnnotated,
+    CallRefused,
+    IncidentSet,
+    SupervisionSeen,
+    WrapUpCoded,
+)
+from edge.core.model import Supervision, Tier
 from edge.pbx.asterisk import identity, snapshot
 from edge.pbx.asterisk.ami import translate as ami
 from edge.pbx.asterisk.ari import translate as ari
 from edge.pbx.asterisk.book import Place
 from edge.pbx.asterisk.settings import AsteriskSettings
+from edge.pbx.asterisk.sightings import (
+    AssistedMarked,
+    CallerEntered,
+    CallerSwapped,
+    FallbackConnected,
+    KeyHeard,
+    KeyTaken,
+    Told,
+)
 from tests.asterisk.site import POLICY
 
 
@@ -56,6 +74,239 @@ def test_originate_has_everything_the_phone_and_a_recorder_need() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("changes", "urgent"),
+    [({}, False), ({"tier": Tier.EMERGENCY}, True), ({"upgraded": True}, True)],
+)
+def test_emergencies_ring_otherwise(changes: dict[str, object], urgent: bool) -> None:
+    """Alert-Info for a 999 and an upgraded 101, and for nothing else."""
+    given = ari.originate(
+        offer(**changes), POLICY.phones["phone1"], "edge101", None, alert_info="<http://x.invalid>;info=999"
+    )
+    variables = given.parameters["variables"]
+    assert variables.get("PJSIP_HEADER(add,Alert-Info)") == (
+        "<http://x.invalid>;info=999" if urgent else None
+    )
+    silent = ari.originate(offer(**changes), POLICY.phones["phone1"], "edge101", None)
+    assert "PJSIP_HEADER(add,Alert-Info)" not in silent.parameters["variables"]
+
+
+def test_offer_tells_what_else_is_to_be_known_and_whose_leg_it_is() -> None:
+    """Notes in a header without anything that could end it, and the agent for supervisors."""
+    request = ari.originate(
+        offer(notes=("cy", "seen\r\nX: y")), POLICY.phones["far"], "edge101", None, agent="1001"
+    )
+    variables = request.parameters["variables"]
+    assert variables["PJSIP_HEADER(add,X-Edge-Notes)"] == "cy - seenX: y"
+    assert variables["SPYGROUP"] == "1001"
+
+
+@pytest.mark.parametrize(
+    ("sounds", "media"),
+    [
+        (("position", "number:3"), ["sound:edge/position", "sound:edge/number-3"]),
+        (("number:20", "number:21"), ["sound:edge/number-20", "sound:edge/number-21"]),
+        (("number:5000", "number:0"), ["sound:edge/number-21", "sound:edge/number-1"]),
+    ],
+)
+def test_sounds_of_one_announcement(sounds: tuple[str, ...], media: list[str]) -> None:
+    """Numbers are prompts of our own, up to twenty and one for more."""
+    assert ari.play("p", "1.1", "edge", sounds).parameters["media"] == media
+
+
+@pytest.mark.parametrize("sound", ["digits:7", "number:", "number:x", "number:٣"])
+def test_unknown_sound_is_a_fault(sound: str) -> None:
+    """Never an address of the switch's own making."""
+    with pytest.raises(ValueError, match="no such kind of sound"):
+        ari.play("p", "1.1", "edge", (sound,))
+
+
+@given(
+    st.from_regex(r"[A-Za-z0-9][A-Za-z0-9.-]{0,20}", fullmatch=True),
+    st.from_regex(r"[a-z0-9-]{1,20}", fullmatch=True),
+)
+def test_playback_names_call_and_prompt(call_id: str, prompt: str) -> None:
+    """Its end can be told by a daemon that did not begin it."""
+    assert identity.announcement_of_playback(identity.playback(call_id, prompt, "a1")) == (call_id, prompt)
+
+
+@pytest.mark.parametrize("playback", ["", "other", "edge-said.", "edge-said.c-1", "edge-said..1.p"])
+def test_strange_playback_is_nobodys(playback: str) -> None:
+    """Another application's, or a name cut short."""
+    assert identity.announcement_of_playback(playback) is None
+
+
+def test_loser_is_told_that_the_call_is_answered_elsewhere() -> None:
+    """And nobody else is."""
+    assert ari.hang_up("c-1.1", answered_elsewhere=True).parameters["reason"] == "answered_elsewhere"
+    assert "reason" not in ari.hang_up("c-1.1").parameters
+
+
+def test_place_as_the_fallback_reads_it() -> None:
+    """Who counts from an earlier time has the higher priority."""
+    place = NotePlace(
+        call_id="c-1",
+        queue="emergency",
+        tier=Tier.EMERGENCY,
+        place_utc_us=1_800_000_000_050_000,
+        language="cy",
+        upgraded=True,
+    )
+    written = {headers["Variable"]: headers["Value"] for _, headers in ami.note_place("1.1", place)}
+    assert written == {
+        "EDGE_QUEUE": "emergency",
+        "QUEUE_PRIO": str(PRIORITY_CONSTANT - 18_000_000_000),
+        "CHANNEL(language)": "cy",
+        "EDGE_UPGRADED": "1",
+    }
+
+
+def test_leg_gets_its_own_name_again() -> None:
+    """After a transfer had put another's on it."""
+    written = ami.name_again("1.1", "c-1", POLICY.lines["emergency"], 1_800_000_000_123_000)
+    assert {headers["Variable"]: headers["Value"] for _, headers in written} == {
+        "EDGE_CALL": "c-1",
+        "EDGE_LINE": "emergency",
+        "EDGE_TIER": "999",
+        "EDGE_JOINED": "1800000000123",
+    }
+
+
+def event(kind: str, **headers: str) -> Message:
+    """An AMI event."""
+    return Message({"Event": kind, **headers})
+
+
+@pytest.mark.parametrize(
+    ("headers", "key"),
+    [
+        ({"Digit": "9", "Direction": "Received"}, "9"),
+        ({"Digit": "*", "Direction": "Received"}, "*"),
+        ({"Digit": "9", "Direction": "Sent"}, None),
+        ({"Digit": "A", "Direction": "Received"}, None),
+        ({"Digit": "", "Direction": "Received"}, None),
+        ({"Digit": "99", "Direction": "Received"}, None),
+    ],
+)
+def test_keys_that_are_pressed(headers: dict[str, str], key: str | None) -> None:
+    """Those of a telephone, and not what is sent to it."""
+    seen = ami.sighting(event("DTMFEnd", Uniqueid="1.1", **headers))
+    assert seen == (KeyHeard(leg_id="1.1", key=key, switch_utc_us=None) if key else None)
+
+
+@pytest.mark.parametrize(
+    ("headers", "seen"),
+    [
+        (
+            {"UserEvent": "EdgeKey", "Call": "c-1", "Key": "9"},
+            KeyTaken(call_id="c-1", key="9", switch_utc_us=None),
+        ),
+        ({"UserEvent": "EdgeKey", "Call": "c-1", "Key": "nine"}, None),
+        (
+            {"UserEvent": "EdgeTaken", "Call": "c-1", "Leg": "1.1", "By": "buddy"},
+            FallbackConnected(leg_id="1.1", agent="buddy", switch_utc_us=None),
+        ),
+        (
+            {
+                "UserEvent": "EdgeRefused",
+                "Call": "c-1",
+                "Line": "routine",
+                "Why": "no channel to spare",
+                "Uniqueid": "1.1",
+                "CallerIDNum": "01632960001",
+                "CallerIDName": "<unknown>",
+                "Presentation": "allowed",
+            },
+            Told(
+                said=CallRefused(
+                    call_id="c-1",
+                    leg_id="1.1",
+                    line="routine",
+                    why="no channel to spare",
+                    caller_number="01632960001",
+                )
+            ),
+        ),
+        (
+            {"UserEvent": "EdgeWrapUp", "Agent": "1001", "Code": "crime"},
+            Told(said=WrapUpCoded(agent="1001", code="crime")),
+        ),
+        (
+            {"UserEvent": "EdgeAssisted", "Agent": "1001", "By": "1001"},
+            AssistedMarked(call_id=None, agent="1001", by="1001", switch_utc_us=None),
+        ),
+        (
+            {
+                "UserEvent": "EdgeSpy",
+                "Supervisor": "1002",
+                "Agent": "1001",
+                "Mode": "whisper",
+                "State": "ended",
+            },
+            Told(
+                said=SupervisionSeen(supervisor="1002", agent="1001", mode=Supervision.WHISPER, began=False)
+            ),
+        ),
+        ({"UserEvent": "EdgeSpy", "Supervisor": "1002", "Mode": "shout", "State": "began"}, None),
+        (
+            {"UserEvent": "EdgeIncident", "Active": "yes", "By": "sergeant"},
+            Told(said=IncidentSet(active=True, by="sergeant")),
+        ),
+        ({"UserEvent": "EdgeIncident", "Active": "perhaps"}, None),
+        (
+            {
+                "UserEvent": "EdgeNote",
+                "Call": "c-1",
+                "Kind": "recording",
+                "Value": "R\x1b[1m-7",
+                "State": "failed",
+                "By": "recorder",
+            },
+            Told(
+                said=CallAnnotated(
+                    call_id="c-1", kind="recording", value="R[1m-7", state="failed", by="recorder"
+                )
+            ),
+        ),
+        ({"UserEvent": "EdgeNote", "Call": "", "Kind": "recording"}, None),
+        ({"UserEvent": "SomebodyElses", "Call": "c-1"}, None),
+    ],
+)
+def test_user_events(headers: dict[str, str], seen: object) -> None:
+    """What the dialplan and the command line say; nonsense says nothing."""
+    assert ami.sighting(event("UserEvent", **headers)) == seen
+
+
+def test_transfer_that_failed_is_none() -> None:
+    """And one into our application is told by the websocket."""
+    failed = event("BlindTransfer", Result="Fail", TransfereeUniqueid="1.1", Extension="1002")
+    refused = event("AttendedTransfer", Result="Invalid", TransfereeUniqueid="1.1")
+    into_ours = event("AttendedTransfer", Result="Success", TransfereeUniqueid="1.1", DestApp="Stasis")
+    assert [ami.sighting(each) for each in (failed, refused, into_ours)] == [None, None, None]
+
+
+def test_sent_back_caller_is_known_by_the_arguments_of_stasis() -> None:
+    """With the queue that they were sent to."""
+    seen = ari.entered(
+        {"id": "1.1"}, ["sent-back", "c-1", "main", "1700000000000", "allowed", "second"], None
+    )
+    assert isinstance(seen, CallerEntered)
+    assert (seen.returned, seen.sent_back_to) == (False, "second")
+
+
+def test_leg_in_anothers_place_is_seen_as_such() -> None:
+    """A StasisStart without arguments; with them it is an arrival like any other."""
+    start = {
+        "type": "StasisStart",
+        "args": [],
+        "channel": {"id": "1.1"},
+        "replace_channel": {"id": "2.2"},
+    }
+    assert ari.sighting(start) == CallerSwapped(leg_id="1.1", replaced_leg_id="2.2", switch_utc_us=None)
+    arrived = ari.sighting({**start, "args": ["arrived", "c-1", "main", "1700000000000"]})
+    assert isinstance(arrived, CallerEntered)
+
+
 def test_trunk_phone_is_dialled_through_its_trunk() -> None:
     """A number behind a SIP trunk."""
     request = ari.originate(offer(), POLICY.phones["far"], "edge101", None)
@@ -68,6 +319,12 @@ def test_trunk_phone_is_dialled_through_its_trunk() -> None:
         ({"tier": Tier.EMERGENCY, "line": "999", "waited_seconds": 5}, "999 routine 0:05"),
         ({"line": "routine", "waited_seconds": 3661}, "routine 61:01"),
         ({"line": 'a"<b>\r\n', "priority_class": "é"}, "ab e 0:42"),
+        ({"upgraded": True}, "UPGRADED 101 main routine 0:42"),
+        ({"upgraded": True, "tier": Tier.EMERGENCY}, "UPGRADED 101 main routine 0:42"),
+        (
+            {"notes": ("assisted", "vulnerable", "4 calls in 24 h\r\n")},
+            "main routine 0:42 assisted - vulnerable - 4 calls in 24 h",
+        ),
     ],
 )
 def test_display(changes: dict[str, object], shown: str) -> None:
@@ -118,6 +375,12 @@ def test_hand_over_sets_the_variable_before_it_redirects() -> None:
         ("edge-line-main", "arrive", "Stasis", None),
         ("elsewhere", "s", "Dial", Place.CONNECTED),
         ("edge-lines", "101", "Set", None),
+        ("edge-line-main", "return", "Set", Place.CONNECTED),
+        ("edge-line-main", "sent-back", "Set", Place.CONNECTED),
+        ("edge-sent-back", "send", "Goto", Place.CONNECTED),
+        ("edge-divert", "phone-far", "Dial", Place.CONNECTED),
+        ("edge-colleague", "ring", "Dial", Place.CONNECTED),
+        ("edge-key", "9", "UserEvent", Place.FALLBACK),
     ],
 )
 def test_place_of_a_channel(context: str, extension: str, application: str, place: Place | None) -> None:

@@ -48,6 +48,7 @@ queue = "emergency"
 name = "Ann"
 skills = {{ "101" = 1, "999" = 1 }}
 phone = "agent1"
+supervisor = true
 [agent.4002]
 name = "Bob"
 skills = {{ "101" = 2 }}

@@ -50,7 +50,8 @@ def test_status_in_json(edge_json: Callable[..., Any], site: Site) -> None:
     status = edge_json("status")
     assert (status["well"], status["daemon"]["running"], status["switch"]["seen"]) == (False, False, False)
     assert status["calls"] == {
-        "open": 3, "waiting": 1, "offered": 0, "connecting": 0, "talking": 1, "fallback": 1,
+        "open": 3, "waiting": 1, "offered": 0, "connecting": 0, "talking": 1, "fallback": 1, "leaving": 0,
+        "test": 0,
     }  # fmt: skip
     assert [queue["tier"] for queue in status["queues"]] == ["999", "101"]
     today = status["queues"][1]["today"]

@@ -12,6 +12,8 @@ name = "Room"
 password_file = "ari.password"
 [switch.ami]
 password_file = "ami.password"
+[emergency]
+buddy_phone = "home"
 [not_ready]
 reasons = ["break"]
 [class.vulnerable]

@@ -7,6 +7,7 @@ import pytest
 
 from dialplans.asterisk import generate, write
 from edge.config import check, load
+from edge.config.languages import manifest
 
 Site = Callable[[], tuple[Path, Path]]
 
@@ -122,3 +123,50 @@ def test_the_switch_is_checked_whatever_our_file_says(site: tuple[Path, Path]) -
     found = [str(finding) for finding in check(path, directory)]
     assert any("is not TOML" in line for line in found)
     assert any("sessionlimit" in line for line in found)
+
+
+def sounds(directory: Path, *names: str) -> None:
+    """An asterisk.conf that says where its sounds are, and these there, by language and prompt."""
+    (directory / "asterisk.conf").write_text(f"[directories]\nastdatadir => {directory}/data\n")
+    for name in names:
+        file = directory / "data/sounds" / f"{name}.wav"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+
+
+def test_sounds_that_are_all_there(site: tuple[Path, Path]) -> None:
+    """In the folder of the language, or, for the first, in the one of none."""
+    sounds(site[1], *(f"en/edge/{name}" if name > "m" else f"edge/{name}" for name in manifest()))
+    assert check(*site) == []
+
+
+def test_sounds_that_are_missing(site: tuple[Path, Path], good: str) -> None:
+    """Each language that callers may hear is looked through: what it lacks is named with its folder."""
+    path, directory = site
+    welsh = '[line.w]\nnumber = "1"\ntier = "101"\nqueue = "public"\nlanguage = "cy"\n'
+    path.write_text(good + welsh)
+    sounds(
+        directory,
+        *(f"en/edge/{name}" for name in manifest()),
+        *(f"cy/edge/{name}" for name in manifest() if name != "full"),
+    )
+    found = [f for f in check(path, directory) if "has no sound" in f.problem]
+    assert [(f.where, f.problem.split(": ")[1]) for f in found] == [
+        (str(directory / "data/sounds/cy/edge"), "full")
+    ]
+
+
+def test_a_prompt_of_the_site_s_own_needs_its_sound(site: tuple[Path, Path], good: str) -> None:
+    """It stands in no manifest: only the folder can tell."""
+    path, directory = site
+    path.write_text(good.replace("greeting-101", "own-greeting"))
+    sounds(directory, *(f"en/edge/{name}" for name in manifest()))
+    assert [f.problem.split(": ")[1] for f in check(path, directory) if "has no sound" in f.problem] == [
+        "own-greeting"
+    ]
+
+
+def test_a_template_says_nothing_of_the_sounds(site: tuple[Path, Path]) -> None:
+    """As Debian ships it: [directories](!) counts for nothing, and the folder is not known."""
+    (site[1] / "asterisk.conf").write_text("[directories](!)\nastdatadir => /nowhere\n")
+    assert check(*site) == []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields, replace
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from threading import Thread
 from types import NoneType
@@ -59,6 +59,8 @@ def values(hint: Any) -> st.SearchStrategy[Any]:
     """Values of an annotation: plain types, enumerations and unions of them."""
     if parts := get_args(hint):
         return st.one_of(*(values(part) for part in parts))
+    if isinstance(hint, type) and is_dataclass(hint) and hint not in PLAIN:
+        return st.builds(hint, **{part: values(kind) for part, kind in get_type_hints(hint).items()})
     return PLAIN[hint] if hint in PLAIN else st.sampled_from(hint)
 
 

@@ -5,10 +5,22 @@ from __future__ import annotations
 from collections import Counter
 
 from edge.core import effects, facts
+from edge.core.emergency import FREEING_SECONDS
 from edge.core.engine import Engine, Step
-from edge.core.model import Activity, AgentState, CallState, Instant, OfferState, PhoneState, Tier
-from edge.core.ordering import place_of, skills_needed
-from edge.core.state import AgentRecord, Call
+from edge.core.model import (
+    BUDDY,
+    NOT_PEOPLE,
+    Activity,
+    AgentState,
+    CallState,
+    Instant,
+    OfferState,
+    PhoneState,
+    Rung,
+    Tier,
+)
+from edge.core.ordering import Candidates, place_of, skills_needed
+from edge.core.state import AgentRecord, Call, Offer
 
 LIVE = (OfferState.CALLING, OfferState.RINGING)
 
@@ -19,7 +31,10 @@ def check_all(engine: Engine, step: Step, now: Instant) -> None:
     check_offers(engine)
     check_agents(engine)
     check_emergency_first(engine, step, now)
+    check_emergency_preempts(engine, now)
+    check_emergency_untouched(engine, step)
     check_order(engine, step, now)
+    check_rejections(engine, step, now)
     check_step(engine, step, now)
     check_nobody_idles(engine)
 
@@ -36,14 +51,16 @@ def check_places(engine: Engine) -> None:
 
 
 def check_offers(engine: Engine) -> None:
-    """No call rings at two agents, no agent has two offers, no phone rings for two calls."""
+    """Only a 999 that rings everybody rings at two phones; no agent has two offers, no phone of ours rings for two calls."""
     offers = engine.state.offers.values()
     live = [offer for offer in offers if offer.state in LIVE]
-    assert max(Counter(offer.call_id for offer in live).values(), default=0) <= 1
-    assert max(Counter(offer.agent for offer in offers).values(), default=0) <= 1
-    assert max(Counter(offer.phone for offer in live).values(), default=0) <= 1
-    for offer in live:
-        assert engine.state.calls[offer.call_id].live_offers == [offer.offer_id]
+    for call_id, count in Counter(offer.call_id for offer in live).items():
+        assert count == 1 or engine.state.calls[call_id].rung >= Rung.ALL_AGENTS, call_id
+    agents = Counter(offer.agent for offer in offers if offer.agent not in NOT_PEOPLE)
+    assert max(agents.values(), default=0) <= 1
+    assert max(Counter(o.phone for o in live if o.agent != BUDDY).values(), default=0) <= 1
+    for call in engine.state.calls.values():
+        assert set(call.live_offers) == {o.offer_id for o in live if o.call_id == call.call_id}
 
 
 def check_agents(engine: Engine) -> None:
@@ -64,7 +81,7 @@ def check_emergency_first(engine: Engine, step: Step, now: Instant) -> None:
     waiting = [
         call
         for call in engine.state.calls.values()
-        if call.tier == Tier.EMERGENCY and engine.position(call.call_id) is not None
+        if _is_emergency(call) and engine.position(call.call_id) is not None
     ]
     for effect, _ in step.effects:
         if isinstance(effect, effects.MakeOffer) and effect.tier != Tier.EMERGENCY:
@@ -73,18 +90,83 @@ def check_emergency_first(engine: Engine, step: Step, now: Instant) -> None:
                 assert not has_skills(engine, agent, call, now), (effect, call)
 
 
+def check_emergency_preempts(engine: Engine, now: Instant) -> None:
+    """Whoever rings for a 101 and would take a 999 that waits unoffered is not needed: enough others are being freed for it."""
+    if not engine.state.sight:
+        return
+    candidates = Candidates(engine.state, engine.policy, now)
+    offers = engine.state.offers.values()
+    waiting = [c for c in engine.state.calls.values() if c.state is CallState.WAITING and _is_emergency(c)]
+    for call in waiting:
+        skills = skills_needed(call, engine.policy.queues[call.queue], now)
+
+        def would(offer: Offer, call: Call = call, skills: tuple[str, ...] = skills) -> bool:
+            return candidates.would_take(engine.state.agents.get(offer.agent), call, skills)
+
+        if any(_has_just_been_freed(record, now) for record in engine.state.agents.values()):
+            continue
+        ringing = [o for o in offers if o.state in LIVE and not _is_emergency(engine.state.calls[o.call_id])]
+        freed = [o for o in offers if o.state is OfferState.WITHDRAWN and would(o)]
+        assert not any(map(would, ringing)) or len(freed) >= 1, call
+        assert len([o for o in freed if _is_fresh(o, now)]) >= min(1, sum(map(would, ringing)))
+
+
+def _is_emergency(call: Call) -> bool:
+    return call.tier == Tier.EMERGENCY and not call.test
+
+
+def _has_just_been_freed(record: AgentRecord, now: Instant) -> bool:
+    return record.freed_at is not None and now.since(record.freed_at) < FREEING_SECONDS
+
+
+def _is_fresh(offer: Offer, now: Instant) -> bool:
+    return offer.withdrawn_at is not None and now.since(offer.withdrawn_at) < FREEING_SECONDS
+
+
+def check_emergency_untouched(engine: Engine, step: Step) -> None:
+    """No 999 is ever announced to, let go or sent away, and no connected call is cut for one."""
+    for effect, _ in step.effects:
+        if isinstance(effect, effects.Announce | effects.HangUpCaller | effects.Divert):
+            call = engine.state.calls.get(effect.call_id)
+            assert call is None or call.tier != Tier.EMERGENCY, effect
+        if isinstance(effect, effects.TakeCharge) and effect.greeting is not None:
+            assert engine.state.calls[effect.call_id].tier != Tier.EMERGENCY, effect
+
+
 def check_order(engine: Engine, step: Step, now: Instant) -> None:
     """Nobody is offered to an agent who could and would have taken somebody with an earlier place."""
     for entry in step.entries:
         fact = entry.fact
         if not isinstance(fact, facts.OfferMade) or fact.call_id not in engine.state.calls:
             continue
+        if fact.agent in NOT_PEOPLE or engine.state.calls[fact.call_id].rung >= Rung.SUPERVISORS:
+            continue  # a supervisor is rung for the emergency, whatever their skills
         place = place_of(engine.state.calls[fact.call_id], engine.policy)
         for call in engine.state.calls.values():
             if engine.position(call.call_id) is None or place_of(call, engine.policy) >= place:
                 continue
             if fact.agent not in call.refused_by:
                 assert not has_skills(engine, fact.agent, call, now), (fact, call)
+
+
+def check_rejections(engine: Engine, step: Step, now: Instant) -> None:
+    """A call does not go back to who rejected it while another may take it: for a 101 anybody at work, for a 999 anybody free."""
+    candidates = Candidates(engine.state, engine.policy, now)
+    for entry in step.entries:
+        fact = entry.fact
+        call = engine.state.calls.get(getattr(fact, "call_id", ""))
+        if not isinstance(fact, facts.OfferMade) or call is None or call.rung >= Rung.SUPERVISORS:
+            continue
+        if fact.agent in NOT_PEOPLE or not _remembers(engine, call, fact.agent, now):
+            continue
+        skills = skills_needed(call, engine.policy.queues[call.queue], now)
+        others = candidates.able(skills) if _is_emergency(call) else candidates.at_work(skills)
+        assert all(_remembers(engine, call, other.agent, now) for other in others), (fact, call.rejected_by)
+
+
+def _remembers(engine: Engine, call: Call, agent: str, now: Instant) -> bool:
+    rejected_at = call.rejected_by.get(agent)
+    return rejected_at is not None and now.since(rejected_at) < engine.policy.refusal_memory_seconds
 
 
 def has_skills(engine: Engine, agent: str, call: Call, now: Instant) -> bool:
@@ -106,6 +188,8 @@ def check_nobody_idles(engine: Engine) -> None:
     """An agent who is free and a call they may take never stand side by side (rests, refusals and 999 apart)."""
     state = engine.state
     emergencies = [call for call in state.calls.values() if call.tier == Tier.EMERGENCY]
+    if engine.policy.emergency.keep_free:
+        return
     if not state.sight or any(engine.position(call.call_id) is not None for call in emergencies):
         return
     for record in state.agents.values():

@@ -23,9 +23,11 @@ from edge.core.inputs import Standing
 from edge.core.model import (
     Agent,
     Answer,
+    Emergency,
     Instant,
     Line,
     Phone,
+    PhoneKind,
     PhoneState,
     Policy,
     PriorityClass,
@@ -34,6 +36,7 @@ from edge.core.model import (
     Relaxation,
     Side,
     Tier,
+    TransferKind,
 )
 from edge.core.state import replay
 from tests.core.invariants import check_all
@@ -53,7 +56,9 @@ LINES = (
     line("vulnerable", "101", "vulnerable"),
     line("welsh", "welsh"),
     line("brief", "brief"),
+    line("shut", "shut"),
     line("999", "999", "emergency", tier=Tier.EMERGENCY, answer=Answer.BY_AGENT),
+    line("trial", "999", "emergency", tier=Tier.EMERGENCY, answer=Answer.BY_AGENT, test_phone="rig"),
 )
 QUEUES = (
     Queue(name="101", skills=("101",)),
@@ -61,7 +66,8 @@ QUEUES = (
         name="welsh", skills=("101", "welsh"), relaxations=(Relaxation(after_seconds=60.0, skills=("101",)),)
     ),
     Queue(name="brief", skills=("101",), wrap_up_seconds=0.0),
-    Queue(name="999", skills=("999",), wrap_up_seconds=60.0),
+    Queue(name="shut", skills=("101",), limit=0),
+    Queue(name="999", skills=("999",), wrap_up_seconds=60.0, offer_seconds=4.0),
 )
 CLASSES = (
     PriorityClass(name="routine"),
@@ -70,19 +76,25 @@ CLASSES = (
 )
 
 
+EMERGENCY = Emergency(queue="999")
+
+
 def policy_of(*agents: str, **more: Any) -> Policy:
-    """The policy of a room with these agents, each `"name skill skill=level"`."""
+    """The policy of a room with these agents, each `"name skill skill=level"`; the skill "supervisor" makes a supervisor."""
     people = {}
     for text in agents:
         name, *skills = text.split()
         levels = {skill.partition("=")[0]: int(skill.partition("=")[2] or 1) for skill in skills}
-        people[name] = Agent(number=name, name=name, skills=levels, phone=name)
+        supervisor = levels.pop("supervisor", 0) > 0
+        people[name] = Agent(number=name, name=name, skills=levels, phone=name, supervisor=supervisor)
+    more.setdefault("emergency", EMERGENCY)
     return Policy(
         lines={item.name: item for item in LINES},
         queues={item.name: item for item in QUEUES},
         classes={item.name: item for item in CLASSES},
         agents=people,
-        phones={name: Phone(name=name) for name in people},
+        phones={name: Phone(name=name) for name in (*people, "rig")}
+        | {"elsewhere": Phone(name="elsewhere", kind=PhoneKind.TRUNK, trunk="gateway", number="1")},
         **more,
     )
 
@@ -205,6 +217,18 @@ def spoken(effect: effects.Effect) -> str:
             return f"fallback for {effect.call_id}"
         case effects.Inspect():
             return f"inspect {effect.call_id}"
+        case effects.Announce():
+            return f"announce {effect.prompt} to {effect.call_id}"
+        case effects.StopAnnouncement():
+            return f"quiet for {effect.call_id}"
+        case effects.NotePlace():
+            return f"note {effect.call_id} in {effect.queue}"
+        case effects.HangUpCaller():
+            return f"let {effect.call_id} go"
+        case effects.Divert():
+            return f"divert {effect.call_id} to {effect.phone}"
+        case effects.SetNotReady():
+            return f"set {effect.agent} not ready"
 
 
 REFUSALS: Mapping[str, Refusal] = {
@@ -220,6 +244,8 @@ def _happen(room: Room, words: list[str]) -> None:
     match words:
         case ["wait", seconds]:
             room.wait(float(seconds))
+        case ["rig-phone", state]:
+            room.tell(inputs.PhoneSeen(phone="rig", state=PhoneState(state)))
         case ["link", "lost"]:
             room.tell(inputs.LinkLost(link="ari", error="reset"))
         case ["seen", *legs]:
@@ -233,6 +259,12 @@ def _happen(room: Room, words: list[str]) -> None:
             room.tell(inputs.FallbackTook(call_id=call_id, line=where, leg_id=call_id, why="dead-man"))
         case [call_id, "answered-in-fallback-by", agent]:
             room.tell(inputs.FallbackAnswered(call_id=call_id, agent=agent))
+        case [call_id, "sent-back-to", queue]:
+            room.tell(inputs.CallSentBack(call_id=call_id, queue=queue))
+        case [call_id, "passed-on-to", target]:
+            room.tell(
+                inputs.CallPassedOn(call_id=call_id, offer_id=None, kind=TransferKind.BLIND, target=target)
+            )
         case [call_id, "joined"]:
             claimed = room.engine.state.calls[call_id].claimed_by or ""
             room.tell(inputs.PairJoined(call_id=call_id, offer_id=claimed))
@@ -244,6 +276,8 @@ def _happen(room: Room, words: list[str]) -> None:
             _agent_does(room, name, rest)
         case [name, *rest] if "." in name:
             _phone_does(room, name, rest)
+        case [call_id, "presses", key]:
+            room.tell(inputs.KeyPressed(call_id=call_id, key=key))
         case [call_id, "hangs", "up"]:
             room.tell(inputs.CallerGone(call_id=call_id, side=Side.CALLER, cause="16"))
         case _:

@@ -63,14 +63,14 @@ def by_hand(joined: dict[str, Instant], line: dict[str, str]) -> list[str]:
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 5), st.integers(0, 3))))
 def test_the_waiting_order_agrees_with_a_sorted_list(actions: list[tuple[bool, int, int]]) -> None:
-    """Whatever joins and leaves, positions are those of a sorted list; a call has one place."""
+    """Whatever joins, moves and leaves, positions are those of a sorted list; a call has one place."""
     order, model = WaitingOrder(), dict[str, Place]()
     for joins, number, joined_ns in actions:
         call_id = f"c{number}"
         if joins:
             place = Place(1, joined_ns, call_id)
             order.add(place)
-            model.setdefault(call_id, place)
+            model[call_id] = place
         else:
             order.discard(call_id)
             model.pop(call_id, None)

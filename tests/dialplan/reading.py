@@ -30,7 +30,7 @@ def read(text: str) -> dict[str, Context]:
     contexts: dict[str, Context] = {}
     current, steps = Context(), list[Step]()
     for raw in text.splitlines():
-        line = re.sub(r"\s*;.*$", "", raw).strip()
+        line = re.sub(r"\s*(?<!\\);.*$", "", raw).strip()
         if header := re.fullmatch(r"\[([\w-]+)\]", line):
             current = contexts.setdefault(header[1], Context())
         elif line.startswith("include => "):
@@ -100,7 +100,7 @@ class Walk:
                     yield self._target(then, place, steps)
                 if otherwise and holds is not True:
                     yield self._target(otherwise, place, steps)
-                elif holds is not True:
+                elif holds is not True or not then:
                     yield context, name, index + 1
             case "Gosub":
                 yield self._target(re.sub(r"\(.*", "", step.arguments), place, steps)
@@ -113,6 +113,14 @@ class Walk:
             text = text.replace(f"${{{variable}}}", value)
         parts = text.split(",")
         if len(parts) == 1:
-            return place[0], place[1], next(i for i, step in enumerate(steps) if step.label == parts[0])
-        assert parts[-1] == "1"
-        return (place[0] if len(parts) == 2 else parts[0]), parts[-2], 0
+            return place[0], place[1], _labelled(steps, parts[0])
+        context = place[0] if len(parts) == 2 else parts[0]
+        if parts[-1] == "1":
+            return context, parts[-2], 0
+        there = extension(self._contexts, context, parts[-2])
+        assert there is not None, f"{context},{parts[-2]} does not exist"
+        return context, parts[-2], _labelled(there, parts[-1])
+
+
+def _labelled(steps: list[Step], label: str) -> int:
+    return next(index for index, step in enumerate(steps) if step.label == label)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dialplans.asterisk import generate
-from dialplans.prompts import PromptError, make, texts
+from dialplans.prompts import PromptError, languages, make, make_all, texts
 from dialplans.prompts.make import SAMPLES_PER_SECOND, resample
 from edge.config import Configuration
 
@@ -66,6 +66,43 @@ def test_recordings_are_left_alone(speaker: None, tmp_path: Path) -> None:
     assert (directory / "greeting-101.wav").read_bytes() == b"studio two"
 
 
+def test_every_language_has_its_folder(speaker: None, tmp_path: Path) -> None:
+    """Each language is made where Asterisk looks for it, and none lacks what another has."""
+    made = make_all(tmp_path)
+    assert languages() == ("en", "cy")
+    assert (
+        {*made["en"].written}
+        == {*made["cy"].written}
+        == {path.stem for path in (tmp_path / "cy/edge").glob("*.wav")}
+    )
+    assert all(made.unchanged for made in make_all(tmp_path).values())
+
+
+def test_every_number_is_written() -> None:
+    """1 to 20, and one for whatever is more."""
+    for language in languages():
+        numbers = {name for name in texts(language) if name.startswith("number-")}
+        assert numbers == {f"number-{number}" for number in range(1, 22)}
+        spoken = [texts(language)[name] for name in numbers]
+        assert len(set(spoken)) == len(spoken)
+
+
+def test_nobody_is_told_only_to_hang_up() -> None:
+    """Who hears that they wait, or cannot be served, hears what to do in danger: the key, and where they shall go on, 999."""
+    for name in (
+        "greeting-101",
+        "incident",
+        "still-waiting",
+        "fallback-still-waiting",
+        "closed",
+        "closed-incident",
+        "full",
+    ):
+        assert "press nine now, or hang up and dial nine nine nine" in texts("en")[name]
+        assert "pwyswch naw nawr" in texts("cy")[name]
+        assert "naw naw naw" in texts("cy")[name]
+
+
 def test_without_espeak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its absence is told with the line that mends it."""
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -82,7 +119,7 @@ def test_a_language_nobody_wrote(tmp_path: Path) -> None:
 def test_the_dialplan_plays_only_what_is_made(configuration: Configuration) -> None:
     """Every prompt in the generated dialplan stands in the manifest."""
     text = generate(configuration, (22,))["edge101-extensions.conf"]
-    lines = [line for line in text.splitlines() if re.search(r"Playback|EDGE_ASK=", line)]
+    lines = [line for line in text.splitlines() if re.search(r"Playback|Background|EDGE_ASK=", line)]
     played = {name for line in lines for name in re.findall(r"edge/([\w-]+)", line)}
     assert {"signed-in", "enter-pin", "wrong-pin", "fallback-still-waiting"} <= played <= set(texts())
 

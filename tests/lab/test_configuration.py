@@ -1,5 +1,6 @@
 """edge101.toml of a lab."""
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -7,9 +8,12 @@ from typing import Any
 import pytest
 
 from edge.config import Configuration, load
+from edge.core.model import PhoneKind
+from hwtest.lab import sip
 from hwtest.lab.configuration import SECRETS, document, merged, read_policy, to_toml
 from hwtest.lab.packages import LabError
 from hwtest.lab.ports import Ports
+from hwtest.lab.sip import CALLEE
 
 
 def loaded(directory: Path, over: dict[str, Any] | None = None) -> Configuration:
@@ -17,6 +21,7 @@ def loaded(directory: Path, over: dict[str, Any] | None = None) -> Configuration
     (directory / "secrets").mkdir()
     for name in SECRETS:
         (directory / "secrets" / name).write_text("0123456789abcdef")
+        (directory / "secrets" / name).chmod(0o600)
     file = directory / "edge101.toml"
     file.write_text(to_toml(made))
     file.chmod(0o600)
@@ -30,11 +35,42 @@ def test_the_lab_s_configuration_is_one_the_daemon_accepts(tmp_path: Path) -> No
         "101": "101",
         "101-no-greeting": "1010",
         "999": "999",
+        "999-test": "9990",
     }
     assert {number: agent.phone for number, agent in configuration.agents.items()} == {
         "4001": "agent1",
         "4002": "agent2",
+        "4900": "supervisor1",
     }
+    assert configuration.warnings == ()
+
+
+def test_an_unanswered_999_of_the_lab_goes_on(tmp_path: Path) -> None:
+    """To the supervisor, who is no agent of the room, and to the buddy force behind the trunk to public numbers."""
+    policy = loaded(tmp_path).policy()
+    assert (policy.emergency.queue, policy.emergency.key) == ("999", "9")
+    assert [number for number, agent in policy.agents.items() if agent.supervisor] == ["4900"]
+    assert dict(policy.agents["4900"].skills) == {"999": 1}
+    buddy = policy.phones[policy.emergency.buddy_phone or ""]
+    assert (buddy.kind, buddy.trunk, buddy.number) == (PhoneKind.TRUNK, CALLEE, "01632960998")
+    assert policy.queues["999"].offer_seconds == 4
+
+
+def test_a_test_call_of_the_lab_rings_a_phone_of_its_own(tmp_path: Path) -> None:
+    """Nobody's usual phone."""
+    policy = loaded(tmp_path).policy()
+    assert policy.lines["999-test"].test_phone == "test1"
+    assert "test1" not in {agent.phone for agent in policy.agents.values()}
+
+
+def test_only_the_agents_phones_are_in_the_queue_for_comparison(tmp_path: Path) -> None:
+    """The bench compares the same phones on both sides: neither the supervisor's nor the test phone is one of them."""
+    configuration = loaded(tmp_path)
+    words = dict.fromkeys(sip.registered_phones(configuration), "word")
+    made = sip.files(configuration, "22.10.1", Ports(26000), words, "word")
+    assert re.findall(r"member => PJSIP/(\S+)", made["queues.conf"]) == ["agent1", "agent2"]
+    assert {"supervisor1", "test1"} <= words.keys()
+    assert all(f"[{name}]" in made["pjsip.conf"] for name in words)
 
 
 def test_wrap_up_of_nothing_is_nothing(tmp_path: Path) -> None:

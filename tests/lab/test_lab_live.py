@@ -73,7 +73,15 @@ def test_lab_json_is_what_other_tools_expect(contract: Any, directory: Path) -> 
     assert contract["lines"].items() >= {
         "101": "101", "101_no_greeting": "1010", "999": "999", "plain_queue": "7001", "plain_dial": "7002",
     }.items()  # fmt: skip
-    assert contract["codes"] == {"sign_in": "*22", "sign_out": "*23", "ready": "*24", "not_ready": "*25"}
+    assert contract["lines"]["999_test"] == "9990"
+    assert contract["codes"] == {
+        "sign_in": "*22", "sign_out": "*23", "ready": "*24", "not_ready": "*25", "wrap_up": "*26", "assist": "*27",
+        "assisted": "*28", "send_back": "*30", "listen": "*31", "whisper": "*32", "barge": "*33",
+    }  # fmt: skip
+    assert [(agent["user"], agent["number"]) for agent in contract["supervisors"]] == [
+        ("supervisor1", "4900")
+    ]
+    assert [(phone["user"], phone["line"]) for phone in contract["test_phones"]] == [("test1", "999_test")]
     assert [(agent["user"], agent["number"], agent["skills"]) for agent in contract["agents"]] == [
         ("agent1", "4001", ["101", "999"]),
         ("agent2", "4002", ["101", "999"]),
@@ -108,31 +116,36 @@ def test_status_shows_what_is_alive(directory: Path, contract: Any) -> None:
 
 
 async def call_every_line(lab: Lab) -> list[str]:
-    """Signs agent1 in, calls each line and lets the agent answer; the lines that were served to their end."""
-    agent = lab.agents[0]
-    phone = AgentPhone(
-        agent.user, agent.password, agent.registrar, answering(talk_seconds=0.2), media="silence"
+    """Signs agent1 in and calls each line; the lines that were served to their end, by the agent or, a line for tests,
+    by the test phone, and nobody else rang."""
+    agent, [test] = lab.agents[0], lab.test_phones
+    phone, test_phone = (
+        AgentPhone(one.user, one.password, one.registrar, answering(talk_seconds=0.2), media="silence")
+        for one in (agent, test)
     )
     served = []
     try:
         await phone.start()
-        assert stack.status(Path(lab.directory)).contacts.keys() == {agent.user}
+        await test_phone.start()
+        assert stack.status(Path(lab.directory)).contacts.keys() == {agent.user, test.user}
         await phone.dial(lab.codes["sign_in"])
         async with UserAgent(user="07700900001", media="silence") as public:
             for name, number in lab.lines.items():
+                rung, other = (test_phone, phone) if name == test.line else (phone, test_phone)
+                before = len(rung.calls), len(other.calls)
                 call = public.invite(f"sip:{number}@{lab.sip.host}:{lab.sip.port}")
-                before = len(phone.calls)
                 await call.answered(20)
                 await call.ended(30)
-                if len(phone.calls) > before:
+                if len(rung.calls) > before[0] and len(other.calls) == before[1]:
                     served.append(name)
         await phone.dial(lab.codes["sign_out"])
     finally:
         await phone.stop()
+        await test_phone.stop()
     return served
 
 
-async def test_every_line_reaches_the_agent_with_the_daemon(directory: Path) -> None:
+async def test_every_line_is_served_with_the_daemon(directory: Path) -> None:
     """Ours and those for comparison; no channel is left."""
     lab = Lab.read(directory)
     assert lab is not None

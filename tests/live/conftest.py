@@ -83,7 +83,7 @@ def expected_warnings() -> list[str]:
 
 @pytest.fixture(autouse=True)
 async def nothing_leaks(live: LiveLab, expected_warnings: list[str]) -> AsyncIterator[None]:
-    """After each test, when everybody has gone home: no channel, no bridge, no open call or offer, no surprise logged."""
+    """After each test, when everybody has gone home: no channel, bridge, open call or offer, no worker, no surprise logged."""
     logged = live.log_bytes
     yield
     if live.asterisk.running:
@@ -91,6 +91,8 @@ async def nothing_leaks(live: LiveLab, expected_warnings: list[str]) -> AsyncIte
         assert live.bridges() == ""
     if live.daemon is not None:
         await until(lambda: _is_tidy(live), 8, f"no open calls: {live.state.calls} {live.state.offers}")
+    if live.is_watched:
+        await until(lambda: not _has_workers(live), 8, "the daemon's workers have ended")
     surprises = [
         line
         for line in live.warnings(logged)
@@ -122,6 +124,14 @@ async def _mend(live: LiveLab) -> None:
         await live.start_daemon()
     else:
         live.signal_daemon(signal.SIGCONT)
+
+
+def _has_workers(live: LiveLab) -> bool:
+    """Whether the daemon that runs still has tasks that serve calls: the last that it logged of them."""
+    file = live.directory / "log/edge.log"
+    own = r'"event": *"(starting|workers\.busy|workers\.idle)"'
+    told = re.findall(own, file.read_text(errors="replace"))
+    return bool(told) and told[-1] == "workers.busy"
 
 
 def _is_tidy(live: LiveLab) -> bool:

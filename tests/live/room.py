@@ -21,7 +21,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -38,7 +38,7 @@ from hwtest.bench.numbers import caller_numbers
 from hwtest.lab import daemon, packages, processes, stack
 from hwtest.lab.asterisk import AsteriskProcess
 from hwtest.lab.configuration import to_toml
-from hwtest.lab.contract import Lab
+from hwtest.lab.contract import Lab, LabAgent, LabPhone
 from hwtest.lab.processes import ProcessIdentity
 from hwtest.useragent import (
     AgentPhone,
@@ -324,6 +324,42 @@ class Room:
         desk = await self.desk(index, behaviour, tone_hz=tone_hz)
         await self.sign_in(desk)
         return desk
+
+    async def supervisor(self, behaviour: Behaviour | None = None) -> Desk:
+        """The lab's supervisor at the usual phone, registered; nobody is signed in there."""
+        return await self._extra(self.lab.supervisors[0], behaviour)
+
+    async def test_phone(self, behaviour: Behaviour | None = None) -> Desk:
+        """The phone of the lab's test line."""
+        return await self._extra(self.lab.test_phones[0], behaviour)
+
+    async def _extra(self, agent: LabAgent | LabPhone, behaviour: Behaviour | None) -> Desk:
+        phone = AgentPhone(
+            agent.user,
+            agent.password,
+            agent.registrar,
+            behaviour or ringing_only(),
+            media=Media("silence"),
+        )
+        number = agent.number if isinstance(agent, LabAgent) else ""
+        self.desks.append(desk := Desk(phone, number))
+        await phone.start()
+        if self.live.is_watched:
+            await self.until(lambda: self.live.state.phones.get(phone.user) is PhoneState.IDLE)
+        return desk
+
+    @contextlib.asynccontextmanager
+    async def elsewhere(self) -> AsyncIterator[list[IncomingCall]]:
+        """Where the lab's trunk sends calls to public numbers, the buddy force's among them; it rings. Yields the calls."""
+        calls: list[IncomingCall] = []
+
+        def take(call: IncomingCall) -> None:
+            calls.append(call)
+            call.ring()
+
+        async with UserAgent(self.lab.callee.host, self.lab.callee.port, user="elsewhere") as far:
+            far.on_invite = take
+            yield calls
 
     async def sign_in(self, desk: Desk) -> None:
         """As `edge agent sign-in` does it."""

@@ -26,8 +26,10 @@ with_daemon = pytest.mark.usefixtures("daemon_runs")
 PLACE_SECONDS = 0.1
 """The resolution of QUEUE_PRIO: who joined in the same tenth of a second is served as they came into the fallback."""
 DEAD_MAN: dict[str, Any] = {
-    "line": {name: {"dead_man_seconds": 3.0} for name in ("101", "101-no-greeting", "999")}
+    "line": {name: {"dead_man_seconds": 3.0} for name in ("101", "101-no-greeting", "999")},
+    "emergency": {"supervisors_after_seconds": 0.0, "buddy_after_seconds": 0.0},
 }
+"""And nobody but the agents for a 999: test_fallback_999 has the others."""
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +39,12 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveLab]:
     lab = LiveLab.up(tmp_path_factory.mktemp("fallback"), policy, with_daemon=False)
     yield lab
     finish(lab)
+
+
+@pytest.fixture
+def expected_warnings() -> list[str]:
+    """A 999 has nobody but the agents here, and for a while not even them."""
+    return ["an unanswered 999 has nowhere", "no 999 agent"]
 
 
 async def served(room: Room, desks: list[Desk], count: int, within_seconds: float) -> list[OutgoingCall]:

@@ -9,11 +9,12 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
+from structlog.testing import capture_logs
 
 from edge import recorder
 from edge.core.effects import Effect, HangUpOffer
 from edge.core.engine import Step
-from edge.core.facts import Entry, WrapUpEnded
+from edge.core.facts import AlarmRaised, Entry, WrapUpEnded
 from edge.core.inputs import Input, LedgerTrouble
 from edge.core.model import ClockState, Instant
 from edge.ledger import open_ledger
@@ -66,7 +67,12 @@ class Rig:
         self.posted: list[Input] = []
         self.changed = asyncio.Event()
         executor = ThreadCommitExecutor(self.ledger)  # type: ignore[arg-type]
-        self.recorder = Recorder(executor, self._perform, self._post)
+        self.learnt: list[tuple[int, int]] = []
+        """Sequences, each with the last that was durable when it was told."""
+        self.recorder = Recorder(executor, self._perform, self._post, self._learn)
+
+    def _learn(self, entries: Sequence[Entry]) -> None:
+        self.learnt += [(entry.sequence, self.ledger.inner.last_sequence()) for entry in entries]
 
     def _perform(self, effect: Effect, cause: int) -> None:
         assert isinstance(effect, HangUpOffer)
@@ -196,3 +202,38 @@ async def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
             here.recorder.take(step(sequence))
         with pytest.raises(BacklogFullError, match="switch's own queue"):
             here.recorder.take(step(4))
+
+
+async def test_alarms_are_warnings_in_the_log() -> None:
+    """With their kind, beside the reason of the step and not lost in it."""
+    alarm = AlarmRaised(kind="999 unanswered", detail="rings the supervisors too", call_id="c1")
+    async with rig() as here:
+        with capture_logs() as logs:
+            here.recorder.take(Step((replace(entry(1), fact=alarm),), (), "because"))
+            await here.recorder.flush()
+
+    assert [line for line in logs if line["log_level"] == "warning"] == [
+        {
+            "event": "alarm",
+            "log_level": "warning",
+            "kind": "999 unanswered",
+            "detail": "rings the supervisors too",
+            "call_id": "c1",
+        }
+    ]
+    assert "because" in [line["event"] for line in logs]
+
+
+async def test_what_is_committed_is_told_once_and_only_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refused commit is told of when it succeeds, in order, and after it is durable."""
+    monkeypatch.setattr(recorder, "RETRY_SECONDS", 0.001)
+    async with rig() as here:
+        here.ledger.refusal = "database is locked"
+        here.recorder.take(step(1))
+        await here.until(lambda: here.recorder.trouble is not None)
+        assert here.learnt == []
+        here.recorder.take(step(2))
+        here.ledger.refusal = None
+        await here.recorder.flush()
+
+    assert here.learnt == [(1, 2), (2, 2)]

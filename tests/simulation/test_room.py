@@ -51,7 +51,21 @@ class Trouble(RuleBasedStateMachine):
         """A phone that is called does something."""
         act_on_phone(self.world, index, action, refusal)
 
-    @rule(index=PICK, action=st.sampled_from(["hang up", "agent hangs up", "break", "dead-man", "fallback"]))
+    @rule(
+        index=PICK,
+        action=st.sampled_from(
+            [
+                "hang up",
+                "agent hangs up",
+                "break",
+                "dead-man",
+                "fallback",
+                "emergency key",
+                "send back",
+                "pass on",
+            ]
+        ),
+    )
     def caller(self, index: int, action: str) -> None:
         """Something happens to a caller."""
         act_on_caller(self.world, index, action)
@@ -95,8 +109,8 @@ def act_on_phone(world: World, index: int, action: str, refusal: Refusal) -> Non
 
 def act_on_caller(world: World, index: int, action: str) -> None:
     """The chosen caller, if there is any to whom this can happen."""
-    connected = action in ("agent hangs up", "break")
-    callers = [call for call, at in world.standing.items() if not connected or at is Standing.CONNECTED]
+    connected = action in ("agent hangs up", "break", "send back", "pass on")
+    callers = [call for call in world.standing if not connected or call in world.pair_of]
     if action == "fallback":
         callers = [call for call in callers if world.standing[call] is Standing.FALLBACK]
     if not callers:
@@ -105,10 +119,16 @@ def act_on_caller(world: World, index: int, action: str) -> None:
     match action:
         case "hang up":
             world.hang_up(call_id)
+        case "emergency key":
+            world.press(call_id, "9")
         case "agent hangs up":
             world.end_leg(world.pair_of[call_id], Refusal.CLEARED)
         case "break":
             world.break_pair(call_id)
+        case "send back":
+            world.send_back(call_id)
+        case "pass on":
+            world.pass_on(call_id)
         case "dead-man":
             world.fall_back(call_id)
         case "fallback":
@@ -175,7 +195,15 @@ def live_an_instant(world: World, dice: random.Random) -> None:
             act_on_phone(world, dice.randrange(30), action, dice.choice(REFUSALS))
         case 2:
             action = dice.choice(
-                ["hang up", "agent hangs up", "agent hangs up", "break", "dead-man", "fallback"]
+                [
+                    "hang up",
+                    "agent hangs up",
+                    "agent hangs up",
+                    "break",
+                    "dead-man",
+                    "fallback",
+                    "emergency key",
+                ]
             )
             act_on_caller(world, dice.randrange(30), action)
         case 3:

@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from edge.core import effects, facts, inputs
 from edge.core.engine import Engine, Step
 from edge.core.inputs import Standing
-from edge.core.model import Instant, PhoneState, Refusal, Side
+from edge.core.model import Emergency, Instant, PhoneState, Refusal, Side, TransferKind
 from edge.core.state import State, replay
 from tests.core.invariants import check_all
 from tests.core.room import NOON, arrival, policy_of
 
-AGENTS = ("ann 101 999", "bob 101=2 welsh", "cat 101 999=2", "dai 101=2 999 welsh")
-LINES = ("101", "greeted", "vulnerable", "welsh", "brief", "999")
+AGENTS = ("ann 101 999", "bob 101=2 welsh", "cat 101 999=2", "dai 101=2 999 welsh", "sue supervisor")
+EMERGENCY = Emergency(queue="999", buddy_phone="elsewhere", break_wrap_up=True)
+LINES = ("101", "greeted", "vulnerable", "welsh", "brief", "shut", "999", "trial")
 STARTED = inputs.Started(version="1", policy_digest="", boot_id="boot-1")
 
 
@@ -49,7 +50,7 @@ class World:
     arrivals: int = 0
 
     def __post_init__(self) -> None:
-        self.policy = policy_of(*AGENTS)
+        self.policy = policy_of(*AGENTS, emergency=EMERGENCY)
         self.engine = Engine(self.policy)
         self.checkpoint = State()
         self.signed = {agent: (agent, None) for agent in self.policy.agents}
@@ -90,12 +91,16 @@ class World:
                     self._say(gone(effect.call_id))
             case effects.SendToFallback():
                 self.fall_back(effect.call_id)
+            case effects.HangUpCaller():
+                assert self.line_of[effect.call_id] == "shut", "somebody was let go who is served"
+                if self.standing.get(effect.call_id) is Standing.HELD:
+                    self.hang_up(effect.call_id, Side.SYSTEM)
 
     def _dial(self, effect: effects.MakeOffer) -> None:
         assert effect.offer_id not in self.known_offers, "an offer id was used twice"
-        assert effect.phone not in {leg.phone for leg in self.legs.values() if leg.answered}, (
-            "rang a talking phone"
-        )
+        if effect.phone != EMERGENCY.buddy_phone:  # another force has many phones
+            talking = {leg.phone for leg in self.legs.values() if leg.answered}
+            assert effect.phone not in talking, "rang a talking phone"
         self.known_offers.add(effect.offer_id)
         self.legs[effect.offer_id] = Leg(effect.offer_id, effect.call_id, effect.phone)
         self._say(inputs.PhoneSeen(phone=effect.phone, state=self._phone_state(effect.phone)))
@@ -111,7 +116,7 @@ class World:
         elif self.standing[call_id] is Standing.CONNECTED or (join and leg is not None and leg.answered):
             if self.standing[call_id] is Standing.HELD:
                 self.standing[call_id], self.pair_of[call_id] = Standing.CONNECTED, offer_id
-            self._say(inputs.PairJoined(call_id=call_id, offer_id=self.pair_of[call_id]))
+            self._say(inputs.PairJoined(call_id=call_id, offer_id=self.pair_of.get(call_id, offer_id)))
         else:
             self._say(inputs.PairReturned(call_id=call_id, offer_id=offer_id))
 
@@ -158,6 +163,27 @@ class World:
         """The phone is answered."""
         leg.answered = True
         self._say(inputs.PhoneAnswered(offer_id=leg.offer_id))
+
+    def press(self, call_id: str, key: str) -> None:
+        """The caller presses a key."""
+        self._say(inputs.KeyPressed(call_id=call_id, key=key))
+
+    def send_back(self, call_id: str) -> None:
+        """The agent sends the caller back to a queue and hangs up."""
+        offer_id = self.pair_of.pop(call_id)
+        self.standing[call_id] = Standing.HELD
+        self._say(inputs.CallSentBack(call_id=call_id, queue="brief", offer_id=offer_id))
+        self.end_leg(offer_id, Refusal.CLEARED)
+
+    def pass_on(self, call_id: str) -> None:
+        """The agent passes the caller on to somebody outside and hangs up."""
+        offer_id = self.pair_of.pop(call_id)
+        self._say(
+            inputs.CallPassedOn(
+                call_id=call_id, offer_id=offer_id, kind=TransferKind.BLIND, target="01632960777"
+            )
+        )
+        self.end_leg(offer_id, Refusal.CLEARED)
 
     def break_pair(self, call_id: str) -> None:
         """The bridge fails: the caller is back in our hands, the agent's leg is gone."""

@@ -8,6 +8,7 @@ from edge.core.model import (
     Agent,
     Answer,
     ClockState,
+    Emergency,
     Instant,
     Line,
     Phone,
@@ -58,14 +59,15 @@ def policy() -> Policy:
             for n in (1, 2, 3)
         },
         phones={f"agent{n}": Phone(name=f"agent{n}") for n in (1, 2, 3)},
+        emergency=Emergency(queue="emergency"),
     )
 
 
 class Room:
     """Everything that happens is kept in `entries`."""
 
-    def __init__(self) -> None:
-        self.engine = Engine(policy())
+    def __init__(self, site: Policy | None = None) -> None:
+        self.engine = Engine(site or policy())
         self.now = Instant(1_000_000_000_000, NOON_UTC_US)
         self.entries: list[facts.Entry] = []
         self.calls = 0

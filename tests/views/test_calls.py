@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.core import inputs
-from edge.core.model import CallOutcome, CallState, OfferOutcome, Refusal, Side, Stage
+from edge.core.model import CallOutcome, CallState, OfferOutcome, Refusal, Side, Stage, TransferKind
 from edge.views.calls import CallFold, fold_calls
 from tests.views.room import Room, busy_shift
 
@@ -71,6 +71,11 @@ ACTIONS = st.lists(
                 "fallback",
                 "wait",
                 "999",
+                "key",
+                "send_back",
+                "pass_on",
+                "assisted",
+                "note",
             )
         ),
         st.integers(0, 5),
@@ -119,5 +124,18 @@ def _act(room: Room, action: str, ids: list[str], which: int) -> None:
             room.refuse(call_id, (Refusal.REJECTED, Refusal.UNREACHABLE, Refusal.NO_ANSWER)[which % 3])
         case "hang_up" if call_id:
             room.hang_up(call_id)
+        case "key" if call_id:
+            room.give(inputs.KeyPressed(call_id=call_id, key="9519#9"[which]))
+        case "send_back" if call_id:
+            room.give(inputs.CallSentBack(call_id=call_id, queue=("general", "emergency", None)[which % 3]))
+        case "pass_on" if call_id:
+            passed = inputs.CallPassedOn(
+                call_id=call_id, offer_id=None, kind=TransferKind.BLIND, target="01632960999"
+            )
+            room.give(passed)
+        case "assisted" if call_id:
+            room.give(inputs.CallMarkedAssisted(call_id=call_id, by="4001"))
+        case "note" if call_id:
+            room.give(inputs.CallAnnotated(call_id=call_id, kind="incident", value="POL-1"))
         case "fallback" if call_id in room.engine.state.calls:
             room.give(inputs.FallbackTook(call_id=call_id, line="main", leg_id="leg", why="dead-man"))

@@ -24,6 +24,7 @@ def record(waited_seconds: float, outcome: CallOutcome | None, connected: bool) 
         caller_name=None,
         queued_at=AT,
         connected_at=AT.plus(waited_seconds) if connected else None,
+        first_human_seconds=waited_seconds if connected else None,
         ended_at=None if outcome is None else AT,
         outcome=outcome,
         waited_seconds=waited_seconds if connected or outcome is not None else None,
@@ -54,6 +55,8 @@ OUTCOMES = st.sampled_from(
         (CallOutcome.ANSWERED, True),
         (CallOutcome.ABANDONED, False),
         (CallOutcome.ENDED_UNKNOWN, True),
+        (CallOutcome.REFUSED, False),
+        (CallOutcome.OVERFLOWED, False),
         (CallOutcome.ENDED_UNKNOWN, False),
         (None, True),
         (None, False),
@@ -69,7 +72,7 @@ def test_the_figures_are_those_of_slow_and_obvious_code(
     """Every count and every wait, one at a time."""
     records = [record(wait, outcome, connected) for wait, (outcome, connected) in given_calls]
     summary = summarise(records, target_seconds)
-    answered = abandoned = unknown = waiting = within = still_open = 0
+    answered = abandoned = unknown = refused = overflowed = waiting = within = still_open = 0
     waits = []
     for wait, (outcome, connected) in given_calls:
         if outcome is None:
@@ -83,6 +86,10 @@ def test_the_figures_are_those_of_slow_and_obvious_code(
             waiting += 1
         elif outcome is CallOutcome.ABANDONED:
             abandoned += 1
+        elif outcome is CallOutcome.REFUSED:
+            refused += 1
+        elif outcome is CallOutcome.OVERFLOWED:
+            overflowed += 1
         else:
             unknown += 1
     waits.sort()
@@ -93,7 +100,9 @@ def test_the_figures_are_those_of_slow_and_obvious_code(
         waiting,
         still_open,
     )
-    assert summary.offered == len(given_calls) == answered + abandoned + unknown + waiting
+    assert (summary.refused, summary.overflowed, summary.turned_away) == (refused, overflowed, 0)
+    assert summary.offered == len(given_calls)
+    assert summary.offered == answered + abandoned + unknown + refused + overflowed + waiting
     assert summary.answered_within_target == within
     lost = abandoned + unknown
     assert summary.service_level == (within / (answered + lost) if answered + lost else None)

@@ -15,12 +15,18 @@ from typing import Any
 from edge.core.inputs import (
     AgentSeen,
     AnnouncementFinished,
+    AssistAsked,
     CallerGone,
+    CallMarkedAssisted,
+    CallPassedOn,
     CallPresented,
+    CallRefused,
+    CallSentBack,
     FallbackAnswered,
     FallbackTook,
     HoldChanged,
     Input,
+    KeyPressed,
     PairJoined,
     PairReturned,
     PhoneAnswered,
@@ -32,27 +38,35 @@ from edge.core.inputs import (
     SeenCall,
     SeenOffer,
     Standing,
+    SupervisionSeen,
+    WrapUpCoded,
 )
-from edge.core.model import PhoneState, Policy, Side
+from edge.core.model import NOT_PEOPLE, PhoneState, Policy, Side, Tier
 from edge.pbx.asterisk import identity
 from edge.pbx.asterisk.causes import refusal
 from edge.pbx.asterisk.sightings import (
+    AssistedMarked,
     Bridged,
     Caller,
     CallerEntered,
+    CallerSwapped,
     CallMissing,
     DeviceSeen,
     FallbackConnected,
     FallbackEntered,
     HangUpAsked,
     Held,
+    KeyHeard,
+    KeyTaken,
     LegAnswered,
     LegEnded,
     LegRang,
     MemberSeen,
+    PassedOn,
     PlaybackEnded,
     ReadyAsked,
     Sighting,
+    Told,
 )
 
 ENDED_REMEMBERED = 4096
@@ -78,7 +92,12 @@ STANDINGS = {
 
 @dataclass(slots=True, kw_only=True)
 class CallerLeg:
-    """A caller's leg. `offer_id`: the agent's leg it was or is being handed to."""
+    """A caller's leg. `offer_id`: the agent's leg it was or is being handed to.
+
+    `playback`: what plays to it by our wish. `upgraded`: a 101 that nobody may let go any more. `served_by`: the agent whom
+    the switch connected by itself. `passed_to`: the agent to whom a transfer brought them. `found`: seen first in a
+    snapshot, so that it may hear what another life of ours began.
+    """
 
     call_id: str
     leg_id: str
@@ -89,19 +108,29 @@ class CallerLeg:
     offer_id: str | None = None
     bridge_id: str | None = None
     hung_up_by: Side = Side.UNKNOWN
-    prompt: str | None = None
+    playback: str | None = None
+    upgraded: bool = False
+    served_by: str | None = None
+    passed_to: str | None = None
+    found: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
 class AgentLeg:
     """An offer's leg. `ending`: we asked the switch to end it, so whatever it does now is no answer. `released`: its phone
-    has hung up, so the leg's end must follow."""
+    has hung up, so the leg's end must follow. `interface`: what was dialled.
+
+    `consult_leg_id`: the handler's other leg in a transfer; the offer's `end` is told when that has ended too.
+    """
 
     offer_id: str
     rang: bool = False
     answered: bool = False
     ending: bool = False
     released: bool = False
+    interface: str = ""
+    consult_leg_id: str | None = None
+    end: LegEnded | None = None
     bridge_id: str | None = None
     hung_up_by: Side = Side.UNKNOWN
 
@@ -116,10 +145,12 @@ class Membership:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """The switch as it was found after connecting. `served`: callers of its own queue who talk to a member already."""
+    """The switch as it was found after connecting. `served`: callers of its own queue who talk to a member already.
+    `upgraded`: 101 callers of its emergency queue, or whom we had noted as such."""
 
     calls: tuple[CallerLeg, ...] = ()
     served: tuple[FallbackConnected, ...] = ()
+    upgraded: tuple[KeyTaken, ...] = ()
     offers: tuple[AgentLeg, ...] = ()
     members: tuple[MemberSeen, ...] = ()
     devices: tuple[DeviceSeen, ...] = ()
@@ -131,16 +162,25 @@ class Book:
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
         self._phone_names = identity.phones_by_interface(policy.phones.values())
+        fed = [line.queue for line in policy.lines.values() if line.tier is Tier.EMERGENCY]
+        self._emergency_queues = frozenset((*fed, policy.emergency.queue))
         self.calls: dict[str, CallerLeg] = {}
         self.offers: dict[str, AgentLeg] = {}
         self._callers: dict[str, CallerLeg] = {}
         self._ended: OrderedDict[str, LegEnded] = OrderedDict()
         self._closed: OrderedDict[str, None] = OrderedDict()
+        self._lines: OrderedDict[str, str] = OrderedDict()
         self._members: dict[str, dict[str, Membership]] = {}
         self._agents: dict[str, AgentSeen] = {}
         self._phones: dict[str, PhoneState] = {}
         self._readers: dict[type, Callable[[Any], Iterable[Input]]] = {
             CallerEntered: self._caller_entered,
+            CallerSwapped: self._caller_swapped,
+            PassedOn: self._passed_on,
+            KeyHeard: self._key_heard,
+            KeyTaken: self._key_taken,
+            AssistedMarked: self._assisted_marked,
+            Told: self._told,
             LegAnswered: self._leg_answered,
             LegRang: self._leg_rang,
             LegEnded: self._leg_ended,
@@ -166,13 +206,36 @@ class Book:
 
     def released(self) -> frozenset[str]:
         """Offers whose phone has hung up while the switch still shows their leg."""
-        return frozenset(offer_id for offer_id, leg in self.offers.items() if leg.released)
+        return frozenset(
+            offer_id for offer_id, leg in self.offers.items() if leg.released and leg.end is None
+        )
+
+    def may_be_let_go(self, call: CallerLeg) -> bool:
+        """Whether the switch may be asked to end this call or send it away: never a 999, a test of it, or an upgraded 101."""
+        line = self._policy.lines.get(call.line)
+        return (
+            line is not None
+            and line.tier is not Tier.EMERGENCY
+            and line.test_phone is None
+            and not call.upgraded
+        )
+
+    def agent_at(self, phone: str) -> str | None:
+        """Who is signed in at this phone."""
+        return next((seen.agent for seen in self._agents.values() if seen.phone == phone), None)
+
+    def memberships(self, agent: str) -> list[tuple[str, str]]:
+        """Queue and interface of each of the agent's memberships."""
+        queues = self._members.get(agent, {})
+        return [
+            (queue, identity.interface(self._policy.phones[member.phone])) for queue, member in queues.items()
+        ]
 
     # --- what we do ourselves ---
 
-    def offer_made(self, offer_id: str) -> AgentLeg:
+    def offer_made(self, offer_id: str, interface: str = "") -> AgentLeg:
         """We are about to ring a phone: its events may come before the switch's reply."""
-        return self.offers.setdefault(offer_id, AgentLeg(offer_id=offer_id))
+        return self.offers.setdefault(offer_id, AgentLeg(offer_id=offer_id, interface=interface))
 
     def offer_ending(self, offer_id: str) -> None:
         """We are about to ask for the end of an offer's leg."""
@@ -191,19 +254,27 @@ class Book:
         call.offer_id = offer_id
         return call
 
+    def sent_away(self, call: CallerLeg) -> None:
+        """We are about to send this caller to another number: alive, and in nobody's hands here."""
+        call.place, call.offer_id = Place.CONNECTED, None
+
     # --- callers ---
 
     def _caller_entered(self, seen: CallerEntered) -> Iterable[Input]:
-        call = self.calls.get(seen.call_id)
-        if call is None and seen.call_id not in self._closed:
-            yield from self._begin(seen)
-        elif call is not None and seen.returned:
-            failed, call.offer_id = call.offer_id, None
-            call.place, call.bridge_id, call.hung_up_by = Place.HELD, None, Side.UNKNOWN
-            yield PairReturned(call_id=seen.call_id, offer_id=failed, switch_utc_us=seen.switch_utc_us)
+        """A leg that we know belongs to the call that we know, whatever a transfer has written on it meanwhile."""
+        call = self._callers.get(seen.leg_id) or self.calls.get(seen.call_id)
+        if call is None:
+            if seen.call_id not in self._closed:
+                yield from self._begin(seen)
+        elif seen.sent_back_to is not None:
+            yield self._sent_back(call, seen.sent_back_to, seen.switch_utc_us)
+        elif seen.returned:
+            failed = self._take_back(call)
+            yield PairReturned(call_id=call.call_id, offer_id=failed, switch_utc_us=seen.switch_utc_us)
+        elif call.call_id != seen.call_id:
+            yield self._sent_back(call, self._queue_of(seen.line), seen.switch_utc_us)
 
     def _begin(self, seen: CallerEntered) -> Iterable[Input]:
-        yield from self._left_for_another_line(seen.leg_id)
         self._open(
             CallerLeg(
                 call_id=seen.call_id,
@@ -225,13 +296,97 @@ class Book:
         )
         yield from self._ended_before(seen.leg_id)
 
-    def _left_for_another_line(self, leg_id: str) -> Iterable[Input]:
-        """An agent sent the caller to a line, where a new call began on the same leg: the old one is over."""
-        before = self._callers.get(leg_id)
-        if before is not None:
-            words = "transferred to another line"
-            end = LegEnded(leg_id=leg_id, cause=0, status=0, words=words, switch_utc_us=None)
-            yield from self._caller_gone(before, end)
+    def _take_back(self, call: CallerLeg) -> str | None:
+        """The caller is in our hands again; returns the offer whose leg they were handed to, if it is known."""
+        failed, call.offer_id = call.offer_id, None
+        call.place, call.bridge_id, call.hung_up_by = Place.HELD, None, Side.UNKNOWN
+        call.served_by = call.passed_to = None
+        return failed
+
+    def _sent_back(self, call: CallerLeg, queue: str | None, switch_utc_us: int | None) -> CallSentBack:
+        """To a queue (None: that they came from). Among the emergencies the dialplan has upgraded them by now."""
+        call.upgraded |= queue is not None and queue in self._emergency_queues
+        return CallSentBack(
+            call_id=call.call_id,
+            queue=queue if queue in self._policy.queues else None,
+            offer_id=self._take_back(call),
+            switch_utc_us=switch_utc_us,
+        )
+
+    def _queue_of(self, line: str) -> str | None:
+        known = self._policy.lines.get(line)
+        return None if known is None else known.queue
+
+    def _caller_swapped(self, seen: CallerSwapped) -> Iterable[Input]:
+        """A handler who waited on one of our lines gave that place to somebody: to our caller, whose call goes on in that
+        line's queue, or to a stranger, who goes on with the call that the handler began."""
+        call, consult = self._callers.get(seen.leg_id), self._callers.get(seen.replaced_leg_id)
+        if call is not None:
+            line = consult.line if consult else self._lines.get(seen.replaced_leg_id, "")
+            if consult is not None:
+                consult.hung_up_by = Side.AGENT
+                yield from self._leg_ended(_lost(consult.leg_id, f"gave its place to call {call.call_id}"))
+            yield self._sent_back(call, self._queue_of(line), seen.switch_utc_us)
+        elif consult is not None:
+            del self._callers[consult.leg_id]
+            consult.leg_id = seen.leg_id
+            self._callers[consult.leg_id] = consult
+
+    def _passed_on(self, seen: PassedOn) -> Iterable[Input]:
+        """A handler transferred a caller. What was dialled to come back to us is not passing on: the dialplan tells of it."""
+        handler = self._note_consult(seen.transferer_leg_ids)
+        call = next((self._callers[leg_id] for leg_id in seen.leg_ids if leg_id in self._callers), None)
+        if call is None or call.place not in (Place.CONNECTED, Place.FALLBACK):
+            return
+        if seen.into_queue:
+            call.place, call.offer_id = Place.FALLBACK, None
+            yield _took(call, "transferred into the switch's queue", seen.switch_utc_us)
+        elif not self._leads_back(seen.target):
+            far = {self._phone_names.get(seen.interfaces.get(leg_id, "")) for leg_id in seen.leg_ids}
+            phone = next((phone for phone in far if phone is not None), None)
+            agent = seen.target if seen.target in self._policy.agents else self.agent_at(phone or "")
+            offer_id, call.offer_id = call.offer_id, None
+            call.passed_to = agent
+            yield CallPassedOn(
+                call_id=call.call_id,
+                offer_id=handler.offer_id if handler is not None else offer_id,
+                kind=seen.kind,
+                target=seen.target or agent or phone or "",
+                agent=agent,
+                switch_utc_us=seen.switch_utc_us,
+            )
+
+    def _note_consult(self, leg_ids: tuple[str, ...]) -> AgentLeg | None:
+        """The offer's leg among those of the transferring handler, who has left when the other has ended too."""
+        for leg_id in leg_ids:
+            leg = self._agent_leg(leg_id)
+            if leg is not None:
+                leg.consult_leg_id = next((other for other in leg_ids if other != leg_id), None)
+                return leg
+        return None
+
+    def _leads_back(self, target: str) -> bool:
+        return target.startswith(("*", "#")) or any(
+            line.number == target for line in self._policy.lines.values()
+        )
+
+    def _key_heard(self, seen: KeyHeard) -> Iterable[Input]:
+        """A caller's key; anybody else's is dropped here. In the switch's own queue the dialplan acts on it, and tells us."""
+        call = self._callers.get(seen.leg_id)
+        if call is None or call.place is Place.FALLBACK:
+            return
+        emergency = self._policy.emergency
+        if seen.key == emergency.key and emergency.queue is not None:
+            call.upgraded = True  # at once: a hang-up that was decided on before must not be carried out
+        yield KeyPressed(call_id=call.call_id, key=seen.key, switch_utc_us=seen.switch_utc_us)
+
+    def _key_taken(self, seen: KeyTaken) -> Iterable[Input]:
+        call = self.calls.get(seen.call_id)
+        if call is not None:
+            call.upgraded = True
+            yield KeyPressed(
+                call_id=call.call_id, key=seen.key, upgraded=True, switch_utc_us=seen.switch_utc_us
+            )
 
     def _open(self, call: CallerLeg) -> None:
         self.calls[call.call_id] = call
@@ -246,9 +401,11 @@ class Book:
         del self.calls[call.call_id]
         del self._callers[call.leg_id]
         _remember(self._closed, call.call_id, None)
-        yield CallerGone(
-            call_id=call.call_id, side=call.hung_up_by, cause=_words(end), switch_utc_us=end.switch_utc_us
-        )
+        _remember(self._lines, call.leg_id, call.line)
+        side = call.hung_up_by
+        if side is Side.UNKNOWN and call.passed_to is not None:
+            side = Side.AGENT  # on no leg of ours; a caller's own request would have been heard
+        yield CallerGone(call_id=call.call_id, side=side, cause=_words(end), switch_utc_us=end.switch_utc_us)
 
     def _call_missing(self, seen: CallMissing) -> Iterable[Input]:
         call = self.calls.get(seen.call_id)
@@ -256,14 +413,18 @@ class Book:
         if call is None:
             yield CallerGone(call_id=seen.call_id, side=Side.UNKNOWN, cause=words)
         else:
-            end = LegEnded(leg_id=call.leg_id, cause=0, status=0, words=words, switch_utc_us=None)
+            end = _lost(call.leg_id, words)
             _remember(self._ended, call.leg_id, end)
             yield from self._caller_gone(call, end)
 
     def _playback_ended(self, seen: PlaybackEnded) -> Iterable[Input]:
-        call = self.calls.get(identity.call_of_greeting(seen.playback_id) or "")
-        if call is not None and call.prompt is not None:
-            prompt, call.prompt = call.prompt, None
+        """The end of what plays now. One that was replaced or stopped was told as ended when that was asked for."""
+        call_id, prompt = identity.announcement_of_playback(seen.playback_id) or ("", "")
+        call = self.calls.get(call_id)
+        if call is None:
+            return
+        if call.playback == seen.playback_id or (call.found and call.playback is None):
+            call.playback = None
             yield AnnouncementFinished(
                 call_id=call.call_id,
                 prompt=prompt,
@@ -316,7 +477,17 @@ class Book:
         if call is not None:
             return self._caller_gone(call, seen)
         leg = self._agent_leg(seen.leg_id)
-        return () if leg is None else self._agent_gone(leg, seen)
+        if leg is not None:
+            leg.end = seen
+        else:
+            leg = next((leg for leg in self.offers.values() if leg.consult_leg_id == seen.leg_id), None)
+        return () if leg is None else self._agent_left(leg)
+
+    def _agent_left(self, leg: AgentLeg) -> Iterable[Input]:
+        """A handler has left with the last of their legs: that of the offer, and that by which they transferred."""
+        if leg.end is None or (leg.consult_leg_id is not None and leg.consult_leg_id not in self._ended):
+            return ()
+        return self._agent_gone(leg, leg.end)
 
     def _hang_up_asked(self, seen: HangUpAsked) -> Iterable[Input]:
         """Only this tells who hung up: both legs of a pair end with the same cause (ASTERISK.md 8)."""
@@ -356,33 +527,25 @@ class Book:
     # --- the switch's own queue ---
 
     def _fallback_entered(self, seen: FallbackEntered) -> Iterable[Input]:
-        if seen.call_id in self._closed:
-            return
-        call = self.calls.get(seen.call_id)
+        call = self._callers.get(seen.leg_id) or self.calls.get(seen.call_id)
         if call is None:
-            yield from self._left_for_another_line(seen.leg_id)
+            if seen.call_id in self._closed:
+                return
             call = CallerLeg(call_id=seen.call_id, leg_id=seen.leg_id, line=seen.line)
             self._open(call)
             call.caller, call.joined_utc_us = seen.caller, seen.joined_utc_us
         call.place = Place.FALLBACK
-        yield FallbackTook(
-            call_id=call.call_id,
-            line=call.line,
-            leg_id=call.leg_id,
-            why=seen.why,
-            caller_number=call.caller.number,
-            caller_name=call.caller.name,
-            number_withheld=call.caller.withheld,
-            joined_utc_us=call.joined_utc_us,
-            switch_utc_us=seen.switch_utc_us,
-        )
+        yield _took(call, seen.why, seen.switch_utc_us)
         yield from self._ended_before(call.leg_id)
 
     def _fallback_connected(self, seen: FallbackConnected) -> Iterable[Input]:
         call = self._callers.get(seen.leg_id)
         if call is not None and call.place is Place.FALLBACK:
-            agent = seen.agent if seen.agent in self._policy.agents else None
-            yield FallbackAnswered(call_id=call.call_id, agent=agent, switch_utc_us=seen.switch_utc_us)
+            known = seen.agent in self._policy.agents or seen.agent in NOT_PEOPLE
+            call.served_by = seen.agent if known else None
+            yield FallbackAnswered(
+                call_id=call.call_id, agent=call.served_by, switch_utc_us=seen.switch_utc_us
+            )
 
     # --- agents and phones ---
 
@@ -419,6 +582,34 @@ class Book:
         if seen.agent in self._policy.agents:
             yield ReadyPressed(agent=seen.agent, switch_utc_us=seen.switch_utc_us)
 
+    def _assisted_marked(self, seen: AssistedMarked) -> Iterable[Input]:
+        call_id = seen.call_id or self._conversation_of(seen.agent or "")
+        if call_id is not None:
+            yield CallMarkedAssisted(call_id=call_id, by=seen.by, switch_utc_us=seen.switch_utc_us)
+
+    def _conversation_of(self, agent: str) -> str | None:
+        """The call that this agent talks on."""
+        at = self._agents.get(agent)
+        for leg in self.offers.values():
+            call_id = identity.call_of_offer(leg.offer_id)
+            phone = self._phone_names.get(leg.interface)
+            if leg.answered and call_id in self.calls and at is not None and at.phone == phone:
+                return call_id
+        return next((call.call_id for call in self.calls.values() if call.served_by == agent), None)
+
+    def _told(self, seen: Told) -> Iterable[Input]:
+        """Pass on what is about people we know; the engine judges the rest."""
+        match seen.said:
+            case WrapUpCoded(agent=agent) | AssistAsked(agent=agent) if agent not in self._policy.agents:
+                return
+            case SupervisionSeen(supervisor=supervisor, agent=agent) if (
+                not {supervisor, agent} <= self._policy.agents.keys()
+            ):
+                return
+            case CallRefused(call_id=call_id):
+                _remember(self._closed, call_id, None)
+        yield seen.said
+
     def _device(self, seen: DeviceSeen) -> Iterable[Input]:
         phone = self._phone_names.get(seen.interface)
         if phone is not None and self._phones.get(phone) is not seen.state:
@@ -430,11 +621,14 @@ class Book:
     def reconcile(self, found: Snapshot) -> Reconciled:
         """Make the book what the switch shows. A leg that we had asked to end is still ending."""
         ending = {offer.offer_id for offer in self.offers.values() if offer.ending}
-        prompts = {call.call_id: call.prompt for call in self.calls.values()}
+        before = self.calls
         self.calls, self._callers, self.offers = {}, {}, {}
         self._members, self._agents, self._phones = {}, {}, {}
         for call in found.calls:
-            call.prompt = prompts.get(call.call_id)
+            call.found = True
+            if call.call_id in before:
+                call.playback = before[call.call_id].playback
+                call.upgraded |= before[call.call_id].upgraded
             self._open(call)
         for offer in found.offers:
             offer.ending = offer.offer_id in ending
@@ -455,6 +649,25 @@ def _remember(recent: OrderedDict[str, Any], key: str, value: object) -> None:
     recent[key] = value
     if len(recent) > ENDED_REMEMBERED:
         recent.popitem(last=False)
+
+
+def _lost(leg_id: str, words: str) -> LegEnded:
+    """The end of a leg that the switch does not tell in its own words."""
+    return LegEnded(leg_id=leg_id, cause=0, status=0, words=words, switch_utc_us=None)
+
+
+def _took(call: CallerLeg, why: str, switch_utc_us: int | None) -> FallbackTook:
+    return FallbackTook(
+        call_id=call.call_id,
+        line=call.line,
+        leg_id=call.leg_id,
+        why=why,
+        caller_number=call.caller.number,
+        caller_name=call.caller.name,
+        number_withheld=call.caller.withheld,
+        joined_utc_us=call.joined_utc_us,
+        switch_utc_us=switch_utc_us,
+    )
 
 
 def _words(end: LegEnded) -> str:

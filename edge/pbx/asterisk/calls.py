@@ -12,12 +12,17 @@ from collections.abc import Callable
 import structlog
 
 from edge.core.effects import (
+    Announce,
     ConnectPair,
+    Divert,
     Effect,
+    HangUpCaller,
     HangUpOffer,
     Inspect,
     MakeOffer,
+    NotePlace,
     SendToFallback,
+    StopAnnouncement,
     TakeCharge,
     WithdrawOffer,
 )
@@ -34,7 +39,7 @@ REFUSALS_BELIEVED = 2
 
 
 class MusicAgain:
-    """The greeting is over: play music again. Not an effect of the engine, but served in order with them."""
+    """An announcement is over: play music again. Not an effect of the engine, but served in order with them."""
 
 
 class RenewNow:
@@ -91,26 +96,41 @@ class CallWorker:
             case MakeOffer():
                 await self._hands.make_offer(work)
             case WithdrawOffer():
-                await self._hands.withdraw_offer(work.offer_id)
+                await self._hands.withdraw_offer(work.offer_id, answered_elsewhere=work.answered_elsewhere)
             case HangUpOffer():
-                await self._hands.hang_up_offer(work.offer_id)
+                await self._hands.hang_up_offer(work.offer_id, answered_elsewhere=work.answered_elsewhere)
             case ConnectPair():
                 self._stop_renewing()
                 await self._hands.connect(work)
             case SendToFallback():
                 self._stop_renewing()
                 await self._hands.send_to_fallback(work)
+            case Divert():
+                if self._hands.releasable(self._call_id, "divert") is not None:
+                    self._stop_renewing()
+                    await self._hands.divert(work)
             case Inspect():
                 await self._hands.inspect(work)
-            case MusicAgain():
-                await self._music()
             case RenewNow():
                 self._renew()
+            case _:
+                await self._attend(work)
 
-    async def _music(self) -> None:
-        call = self._book.calls.get(self._call_id)
-        if call is not None:
-            await self._hands.play_music(call)
+    async def _attend(self, work: Work) -> None:
+        """What concerns a caller who waits on."""
+        match work:
+            case Announce():
+                await self._hands.announce(work)
+            case StopAnnouncement():
+                await self._hands.stop_announcement(work.call_id)
+            case NotePlace():
+                await self._hands.note_place(work)
+            case HangUpCaller():
+                await self._hands.hang_up_caller(work)
+            case MusicAgain():
+                call = self._book.calls.get(self._call_id)
+                if call is not None:
+                    await self._hands.resume(call)
 
     # --- the dead-man ---
 

@@ -44,6 +44,18 @@ class Member(NamedTuple):
     agent: str
 
 
+async def pause(link: Link, members: Sequence[Member], reason: str | None) -> None:
+    """Take no calls for this reason; None: take calls again. Raises `RefusedError`, `LinkError`."""
+    for member in members:
+        headers = {
+            "Queue": member.queue,
+            "Interface": member.interface,
+            "Paused": "false" if reason is None else "true",
+            "Reason": reason or "",
+        }
+        await link.ask("QueuePause", headers)
+
+
 @asynccontextmanager
 async def connected(configuration: Configuration) -> AsyncIterator[Link]:
     """A short-lived link. Raises `LinkError` when Asterisk is not there, `PermanentError` for a wrong password."""
@@ -81,7 +93,7 @@ class AgentControl:
             await self._remove([m for m in members if m.interface == self._interface(phone)])
             await self._write(f"agent/{agent}", phone)
             await self._write(f"phone/{phone}", agent)
-        await self._pause(await self._join(agent, phone), None)
+        await pause(self._link, await self._join(agent, phone), None)
         return phone
 
     async def sign_out(self, agent: str) -> None:
@@ -94,7 +106,7 @@ class AgentControl:
         """Take calls again; a wrap-up ends now."""
         self._known(agent)
         await self._signed_in(agent)
-        await self._pause(await self._members_of(agent), None)
+        await pause(self._link, await self._members_of(agent), None)
         await self._link.ask("UserEvent", {"UserEvent": "EdgeReady", "Agent": agent})
 
     async def not_ready(self, agent: str, reason: str = UNSPECIFIED) -> None:
@@ -106,7 +118,7 @@ class AgentControl:
                 f'there is no reason "{reason}"; known: {", ".join(known)} (reasons in [not_ready])'
             )
         await self._signed_in(agent)
-        await self._pause(await self._members_of(agent), reason)
+        await pause(self._link, await self._members_of(agent), reason)
 
     def _known(self, agent: str) -> None:
         if agent not in self._configuration.agents:
@@ -175,18 +187,6 @@ class AgentControl:
                 "and reloaded?"
             )
         return joined
-
-    async def _pause(self, members: Sequence[Member], reason: str | None) -> None:
-        for member in members:
-            await self._link.ask(
-                "QueuePause",
-                {
-                    "Queue": member.queue,
-                    "Interface": member.interface,
-                    "Paused": "false" if reason is None else "true",
-                    "Reason": reason or "",
-                },
-            )
 
     async def _read(self, key: str) -> str | None:
         try:

@@ -5,12 +5,24 @@ Every request may have been carried out although its answer never came; none is 
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 
 import structlog
 
-from edge.core.effects import ConnectPair, Inspect, MakeOffer, SendToFallback, TakeCharge
-from edge.core.model import Answer, Policy
+from edge.core.effects import (
+    Announce,
+    ConnectPair,
+    Divert,
+    HangUpCaller,
+    Inspect,
+    MakeOffer,
+    NotePlace,
+    SendToFallback,
+    SetNotReady,
+    TakeCharge,
+)
+from edge.core.model import Answer, Policy, Side, Tier
 from edge.errors import LinkError, RefusedError
 from edge.pbx.asterisk import identity, snapshot
 from edge.pbx.asterisk.ami import translate as ami
@@ -18,6 +30,7 @@ from edge.pbx.asterisk.ami.client import AmiClient, check
 from edge.pbx.asterisk.ari import translate as ari
 from edge.pbx.asterisk.ari.client import AriClient
 from edge.pbx.asterisk.book import Book, CallerLeg, Place
+from edge.pbx.asterisk.control import Member, pause
 from edge.pbx.asterisk.settings import AsteriskSettings
 from edge.pbx.asterisk.sightings import Bridged, CallMissing, LegEnded, PlaybackEnded, Sighting
 
@@ -81,18 +94,62 @@ class Hands:
         if effect.greeting is None:
             await self.play_music(call)
         else:
-            await self._greet(call, effect.greeting)
+            await self._say(call, effect.greeting, (effect.greeting,))
 
-    async def _greet(self, call: CallerLeg, prompt: str) -> None:
-        call.prompt = prompt
+    async def announce(self, effect: Announce) -> None:
+        """Say something to a waiting caller in place of what plays. Nothing is ever said to a 999: refused, as told at once."""
+        call = self._book.calls.get(effect.call_id)
+        if call is None:
+            return
+        line = self._policy.lines.get(call.line)
+        if line is None or line.tier is Tier.EMERGENCY or call.place is not Place.HELD:
+            if call.place is Place.HELD:
+                log.error("announcement.refused", call=call.call_id, prompt=effect.prompt, why="an emergency")
+            self._not_said(call, effect.prompt)
+        else:
+            await self.stop_announcement(effect.call_id)
+            await self._say(call, effect.prompt, effect.sounds)
+
+    async def _say(self, call: CallerLeg, prompt: str, sounds: tuple[str, ...]) -> None:
+        call.playback = playback = identity.playback(call.call_id, prompt, secrets.token_hex(4))
         try:
-            await self._operations.request(
-                ari.play(call.call_id, call.leg_id, self._settings.prompts, prompt)
-            )
+            await self._operations.request(ari.play(playback, call.leg_id, self._settings.prompts, sounds))
         except RefusedError as refusal:
-            _note("greeting.refused", refusal, call=call.call_id, prompt=prompt)
-            playback = identity.greeting_of_call(call.call_id)
-            self._see(PlaybackEnded(playback_id=playback, completed=False, switch_utc_us=None))
+            _note("announcement.refused", refusal, call=call.call_id, prompt=prompt)
+            self._playback_over(playback)
+
+    def _not_said(self, call: CallerLeg, prompt: str) -> None:
+        call.playback = identity.playback(call.call_id, prompt, "")
+        self._playback_over(call.playback)
+
+    def _playback_over(self, playback_id: str) -> None:
+        self._see(PlaybackEnded(playback_id=playback_id, completed=False, switch_utc_us=None))
+
+    async def stop_announcement(self, call_id: str) -> None:
+        """End what is being said to a caller; it is told as ended at once, so that the next can be told apart from it."""
+        call = self._book.calls.get(call_id)
+        if call is None or call.playback is None:
+            return
+        playback = call.playback
+        self._playback_over(playback)
+        try:
+            await self._operations.request(ari.stop(playback))
+        except RefusedError as refusal:
+            if refusal.status != NOT_FOUND:
+                _note("announcement.not_stopped", refusal, call=call_id)
+
+    async def resume(self, call: CallerLeg) -> None:
+        """What a waiting caller hears when nothing is said to them: music, or ringing where they are not answered yet."""
+        line = self._policy.lines.get(call.line)
+        if call.playback is not None or call.place is not Place.HELD:
+            return
+        if line is not None and line.answer is Answer.BY_AGENT:
+            try:
+                await self._operations.request(ari.ring(call.leg_id))
+            except RefusedError as refusal:
+                _note("ringing.refused", refusal, call=call.call_id)
+        else:
+            await self.play_music(call)
 
     async def play_music(self, call: CallerLeg) -> None:
         """Music on hold; a caller who is gone or moved on needs none."""
@@ -110,6 +167,52 @@ class Hands:
         if call is not None:
             await self._redirect(call, ami.connect(call.leg_id, effect.offer_id))
 
+    async def note_place(self, effect: NotePlace) -> None:
+        """Write the caller's place onto their leg, unless the switch's own queue has them: then it knows better."""
+        call = self._book.calls.get(effect.call_id)
+        if call is None or call.place is Place.FALLBACK:
+            return
+        call.upgraded |= effect.upgraded
+        await self._act(call, ami.note_place(call.leg_id, effect), "place.not_noted")
+
+    def take_back(self, call: CallerLeg) -> None:
+        """A transfer has brought a caller back: their leg may carry another's name and clock. Without waiting for answers."""
+        line = self._policy.lines.get(call.line)
+        if line is None:
+            return
+        self.renew(call.leg_id, line.dead_man_seconds, _ignore)
+        variables = ami.name_again(call.leg_id, call.call_id, line, call.joined_utc_us)
+        for name, headers in variables:
+            self._actions.tell(name, headers, _ignore)
+
+    def releasable(self, call_id: str, what: str) -> CallerLeg | None:
+        """The waiting caller if they may be let go. For a 999 and an upgraded 101 it is refused, whoever asks."""
+        call = self._book.calls.get(call_id)
+        if call is None or call.place is not Place.HELD:
+            return None
+        if not self._book.may_be_let_go(call):
+            log.error("caller.not_let_go", call=call_id, asked=what, why="an emergency")
+            return None
+        return call
+
+    async def hang_up_caller(self, effect: HangUpCaller) -> None:
+        """Let a 101 caller go who has heard why."""
+        call = self.releasable(effect.call_id, "hang up")
+        if call is None:
+            return
+        call.hung_up_by = Side.SYSTEM
+        try:
+            await self._operations.request(ari.hang_up_caller(call.leg_id))
+        except RefusedError as refusal:
+            _note("hang_up.refused", refusal, call=call.call_id)
+
+    async def divert(self, effect: Divert) -> None:
+        """Send a 101 caller to another number. If that fails the dialplan brings them back."""
+        call = self.releasable(effect.call_id, "divert")
+        if call is not None:
+            self._book.sent_away(call)
+            await self._redirect(call, [ami.divert(call.leg_id, effect.phone)])
+
     async def send_to_fallback(self, effect: SendToFallback) -> None:
         """Hand the caller to the switch's own queue."""
         call = self._book.calls.get(effect.call_id)
@@ -117,11 +220,14 @@ class Hands:
             await self._redirect(call, ami.send_to_fallback(call.leg_id, effect.line))
 
     async def _redirect(self, call: CallerLeg, actions: list[ami.Action]) -> None:
+        await self._act(call, actions, "redirect.refused")
+
+    async def _act(self, call: CallerLeg, actions: list[ami.Action], refused: str) -> None:
         try:
             for (name, _), answer in zip(actions, await self._actions.ask_all(actions), strict=True):
                 check(name, answer)
         except RefusedError as refusal:
-            _note("redirect.refused", refusal, call=call.call_id)
+            _note(refused, refusal, call=call.call_id)
 
     async def inspect(self, effect: Inspect) -> None:
         """Look where a pair is; what is found is seen as if the switch had told it by itself."""
@@ -150,12 +256,19 @@ class Hands:
     async def make_offer(self, effect: MakeOffer) -> None:
         """Ring the phone, unless the caller is gone."""
         call = self._book.calls.get(effect.call_id)
-        self._book.offer_made(effect.offer_id)
         phone = self._policy.phones.get(effect.phone)
+        self._book.offer_made(effect.offer_id, identity.interface(phone) if phone is not None else "")
         if call is None or phone is None:
             self._never_rang(effect.offer_id, 0, "caller gone" if call is None else "no such phone")
             return
-        request = ari.originate(effect, phone, self._settings.app, call.leg_id)
+        request = ari.originate(
+            effect,
+            phone,
+            self._settings.app,
+            call.leg_id,
+            agent=self._book.agent_at(phone.name),
+            alert_info=self._settings.alert_info,
+        )
         try:
             await self._operations.request(request)
         except RefusedError as refusal:
@@ -181,23 +294,33 @@ class Hands:
     def _never_rang(self, offer_id: str, status: int, words: str) -> None:
         self._see(_end(offer_id, status, words))
 
-    async def withdraw_offer(self, offer_id: str) -> None:
+    async def withdraw_offer(self, offer_id: str, *, answered_elsewhere: bool = False) -> None:
         """End the leg unless its answer was seen: then the engine, which is about to hear of it, decides."""
         leg = self._book.offers.get(offer_id)
         if leg is not None and not leg.answered:
-            await self.hang_up_offer(offer_id)
+            await self.hang_up_offer(offer_id, answered_elsewhere=answered_elsewhere)
 
-    async def hang_up_offer(self, offer_id: str) -> None:
+    async def hang_up_offer(self, offer_id: str, *, answered_elsewhere: bool = False) -> None:
         """End the leg, whatever it is doing. From here on its answer is not an answer."""
         if self._book.is_over(offer_id):
             return  # its end crossed the asking: nobody is to be kept waiting for it
         self._book.offer_ending(offer_id)
         try:
-            await self._operations.request(ari.hang_up(offer_id))
+            await self._operations.request(ari.hang_up(offer_id, answered_elsewhere=answered_elsewhere))
         except RefusedError as refusal:
             if refusal.status != NOT_FOUND:
                 raise
             self._see(_end(offer_id, 0, "no such leg"))
+
+    async def set_not_ready(self, effect: SetNotReady) -> None:
+        """Pause all memberships of the agent, as the code on their phone does; it is seen from the members' events."""
+        memberships = self._book.memberships(effect.agent)
+        members = [Member(queue, interface, effect.agent) for queue, interface in memberships]
+        await pause(self._actions, members, effect.reason)
+
+
+def _ignore() -> None:
+    """The caller has just gone: their Hangup event says so."""
 
 
 def _note(event: str, refusal: RefusedError, **about: str) -> None:

@@ -16,7 +16,7 @@ LONGEST_NAME = 80
 _LEG_PREFIX = "edge-"
 _LEG_SUFFIX = "-leg"
 """Closes the id: Bridge() takes unique ids by prefix, and joined leg ...10 for ...1 when that was gone (docs/quirks)."""
-_GREETING_PREFIX = "edge-greeting-"
+_PLAYBACK_PREFIX = "edge-said."
 _WITHHELD = frozenset(
     {"", "anonymous", "unavailable", "unknown", "<unknown>", "restricted", "withheld", "private"}
 )
@@ -39,15 +39,19 @@ def call_of_offer(offer_id: str) -> str:
     return offer_id.rpartition(".")[0]
 
 
-def greeting_of_call(call_id: str) -> str:
-    """The playback id of a call's greeting."""
-    return _GREETING_PREFIX + call_id
+def playback(call_id: str, prompt: str, nonce: str) -> str:
+    """The id of one playing of an announcement. `nonce`: tells two of the same prompt apart."""
+    return f"{_PLAYBACK_PREFIX}{call_id}.{nonce}.{prompt}"
 
 
-def call_of_greeting(playback_id: str) -> str | None:
-    """The call whose greeting this playback is, or None."""
-    call_id = playback_id.removeprefix(_GREETING_PREFIX)
-    return call_id if call_id != playback_id else None
+def announcement_of_playback(playback_id: str) -> tuple[str, str] | None:
+    """Call and prompt of a playback of ours, or None: so its end can be told even by a daemon that did not begin it."""
+    if not playback_id.startswith(_PLAYBACK_PREFIX):
+        return None
+    match playback_id.removeprefix(_PLAYBACK_PREFIX).rsplit(".", 2):
+        case [call_id, _, prompt] if call_id and prompt:
+            return call_id, prompt
+    return None
 
 
 def interface(phone: Phone) -> str:
@@ -60,6 +64,16 @@ def interface(phone: Phone) -> str:
 def phones_by_interface(phones: Iterable[Phone]) -> dict[str, str]:
     """Phone names by the interface that Asterisk knows them by."""
     return {interface(phone): phone.name for phone in phones}
+
+
+def interface_of_leg(name: str) -> str:
+    """What was dialled to make the channel of this name: PJSIP/phone1-0000002a is PJSIP/phone1."""
+    return name.rpartition("-")[0]
+
+
+def dialled(text: str) -> str:
+    """A number or code as it was dialled; "" for a step of the dialplan."""
+    return text if text and all(mark in "+*#0123456789" for mark in text) else ""
 
 
 def clean(text: str) -> str:

@@ -20,3 +20,5 @@ class AsteriskSettings:
     """The Stasis application's name, as the generated dialplan has it."""
     prompts: str = "edge"
     """Folder of our prompts below Asterisk's sounds: the greeting `welcome` is `sound:edge/welcome`."""
+    alert_info: str = "<http://edge101.invalid/999>;info=999"
+    """Alert-Info header (RFC 3261 20.4) of a 999's and of an upgraded 101's INVITE to a phone; "" for none."""

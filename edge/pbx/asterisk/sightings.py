@@ -7,9 +7,18 @@ later (ASTERISK.md 2.12). Stamps and order of the two links are never compared.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from edge.core.model import PhoneState
+from edge.core.inputs import (
+    AssistAsked,
+    CallAnnotated,
+    CallRefused,
+    IncidentSet,
+    SupervisionSeen,
+    WrapUpCoded,
+)
+from edge.core.model import PhoneState, TransferKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +32,8 @@ class Caller:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallerEntered:
-    """A caller's leg came into our application: newly, or (`returned`) because a hand-over found no agent leg."""
+    """A caller's leg came into our application: newly, or because (`returned`) a hand-over, diversion or transfer found nobody,
+    or because (`sent_back_to`, a queue) a handler sent them there."""
 
     call_id: str
     leg_id: str
@@ -32,6 +42,69 @@ class CallerEntered:
     returned: bool
     joined_utc_us: int | None
     switch_utc_us: int | None
+    sent_back_to: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallerSwapped:
+    """An attended transfer put this leg into our application in the place of another, which ends: no arguments came with it,
+    and what the dialplan wrote on the other leg (call, line, time of joining, dead-man) is now on this one."""
+
+    leg_id: str
+    replaced_leg_id: str
+    switch_utc_us: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassedOn:
+    """A transfer was carried out by whoever holds `transferer_leg_ids`: `leg_ids` are the others, of whom one may be our caller.
+
+    `target`: what was dialled, where the switch tells; `interfaces`: by leg, what it was dialled as.
+    `into_queue`: the far end waits in the switch's own queue.
+    """
+
+    kind: TransferKind
+    transferer_leg_ids: tuple[str, ...]
+    leg_ids: tuple[str, ...]
+    target: str
+    interfaces: Mapping[str, str]
+    into_queue: bool = False
+    switch_utc_us: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyHeard:
+    """The party at this leg pressed a key."""
+
+    leg_id: str
+    key: str
+    switch_utc_us: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyTaken:
+    """A caller of the switch's own queue pressed the emergency key, and was put among its emergencies."""
+
+    call_id: str
+    key: str
+    switch_utc_us: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssistedMarked:
+    """Somebody marked a caller as coming through a relay: that of `call_id`, or the one whom `agent` talks with."""
+
+    call_id: str | None
+    agent: str | None
+    by: str
+    switch_utc_us: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """The dialplan or the command line says, in as many words, what the engine is to hear."""
+
+    said: WrapUpCoded | AssistAsked | SupervisionSeen | IncidentSet | CallAnnotated | CallRefused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +203,7 @@ class FallbackEntered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FallbackConnected:
-    """The switch's own queue connected this caller's leg to a member."""
+    """The switch connected this caller's leg by itself: to a member of its queue (`agent`), or to somebody who is none."""
 
     leg_id: str
     agent: str
@@ -161,6 +234,12 @@ class CanaryHeard:
 
 Sighting = (
     CallerEntered
+    | CallerSwapped
+    | PassedOn
+    | KeyHeard
+    | KeyTaken
+    | AssistedMarked
+    | Told
     | LegAnswered
     | LegRang
     | LegEnded

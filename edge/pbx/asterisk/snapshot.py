@@ -6,7 +6,7 @@ by the variables that the dialplan set on arrival; so this works after a crash o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -19,29 +19,66 @@ from edge.pbx.asterisk.ami.wire import text
 from edge.pbx.asterisk.ari import translate as ari
 from edge.pbx.asterisk.ari.client import AriClient
 from edge.pbx.asterisk.book import AgentLeg, CallerLeg, Place, Snapshot
-from edge.pbx.asterisk.sightings import CallerEntered, DeviceSeen, FallbackConnected, MemberSeen
+from edge.pbx.asterisk.sightings import CallerEntered, DeviceSeen, FallbackConnected, KeyTaken, MemberSeen
 
-VARIABLES = ("EDGE_CALL", "EDGE_LINE", "EDGE_JOINED", "EDGE_AGENT_CHANNEL", "CALLERID(num-pres)")
+VARIABLES = (
+    "EDGE_CALL",
+    "EDGE_LINE",
+    "EDGE_JOINED",
+    "EDGE_UPGRADED",
+    "EDGE_AGENT_CHANNEL",
+    "MEMBERNAME",
+    "CALLERID(num-pres)",
+)
+"""What the dialplan, app_queue and we write on a caller's leg."""
+IN_QUEUE = ("edge-key", "edge-queue")
+"""Contexts beside a line's own in which a caller of the switch's own queue is for a moment."""
+BY_UNKNOWN_KEY = "9"
+"""Where no emergency key is configured any more, for a caller who pressed it once."""
 
 Channel = Mapping[str, Any]
+Variables = Mapping[str, str]
 
 
 async def look(ari_link: AriClient, ami_link: AmiClient, app: str) -> Snapshot:
     """The switch as it is. Raises LinkError or RefusedError."""
     channels = await ari_link.request(ari.LIST_CHANNELS)
     bridges = await ari_link.request(ari.LIST_BRIDGES)
-    elsewhere = [channel for channel in channels if place_elsewhere(channel) is not None]
-    found = [held(channel, app) for channel in channels]
-    found += [await _caller_elsewhere(channel, ami_link) for channel in elsewhere]
+    offers = [leg for leg in map(agent_leg, channels) if leg is not None]
+    callers = [channel for channel in channels if held(channel, app) or place_elsewhere(channel)]
+    noted = await _variables([_field(channel, "id") for channel in callers], ami_link)
+    living = {leg.offer_id for leg in offers}
+    calls = [_caller(channel, noted[_field(channel, "id")], app, living) for channel in callers]
+    known = [call for call in calls if call is not None]
     talking = {leg_id for bridge in bridges for leg_id in bridge["channels"]}
-    fallback = [_field(channel, "id") for channel in elsewhere if place_elsewhere(channel) is Place.FALLBACK]
     return Snapshot(
-        calls=tuple(call for call in found if call is not None),
-        served=tuple([await _served(leg_id, ami_link) for leg_id in fallback if leg_id in talking]),
-        offers=tuple(leg for leg in map(agent_leg, channels) if leg is not None),
+        calls=tuple(known),
+        served=tuple(
+            FallbackConnected(leg_id=call.leg_id, agent=noted[call.leg_id]["MEMBERNAME"], switch_utc_us=None)
+            for call in known
+            if call.place is Place.FALLBACK and call.leg_id in talking
+        ),
+        upgraded=tuple(
+            KeyTaken(call_id=call.call_id, key=BY_UNKNOWN_KEY, switch_utc_us=None)
+            for call in known
+            if call.upgraded
+        ),
+        offers=tuple(offers),
         members=tuple(_members(await ami_link.list("QueueStatus", {}))),
         devices=tuple(_devices(await ami_link.list("DeviceStateList", {}))),
     )
+
+
+async def _variables(leg_ids: list[str], ami_link: AmiClient) -> Mapping[str, Variables]:
+    """What is noted on each of these legs, "" where nothing is; asked for in one write."""
+    wanted = [(leg_id, variable) for leg_id in leg_ids for variable in VARIABLES]
+    answers = await ami_link.ask_all(
+        [("Getvar", {"Channel": leg_id, "Variable": variable}) for leg_id, variable in wanted]
+    )
+    found: dict[str, dict[str, str]] = {leg_id: {} for leg_id in leg_ids}
+    for (leg_id, variable), answer in zip(wanted, answers, strict=True):
+        found[leg_id][variable] = text(answer, "Value")
+    return found
 
 
 def agent_leg(channel: Channel) -> AgentLeg | None:
@@ -50,7 +87,12 @@ def agent_leg(channel: Channel) -> AgentLeg | None:
     if offer_id is None:
         return None
     state = _field(channel, "state")
-    return AgentLeg(offer_id=offer_id, rang=state in ("Ringing", "Up"), answered=state == "Up")
+    return AgentLeg(
+        offer_id=offer_id,
+        rang=state in ("Ringing", "Up"),
+        answered=state == "Up",
+        interface=identity.interface_of_leg(_field(channel, "name")),
+    )
 
 
 def entered(channel: Channel, app: str) -> CallerEntered | None:
@@ -63,9 +105,9 @@ def entered(channel: Channel, app: str) -> CallerEntered | None:
 
 
 def returned(channel: Channel, app: str) -> CallerEntered | None:
-    """A caller in our application whom we had meant to be talking, or None."""
+    """A caller in our application whom we had meant to be talking, or None; one who was sent back to a queue is that."""
     seen = entered(channel, app)
-    return None if seen is None else replace(seen, returned=True)
+    return None if seen is None else replace(seen, returned=seen.sent_back_to is None)
 
 
 def held(channel: Channel, app: str) -> CallerLeg | None:
@@ -86,39 +128,44 @@ def place_elsewhere(channel: Channel) -> Place | None:
     """Where the dialplan has taken a caller who is not in our application; None: still on the way to it, or an agent's leg.
 
     A caller whom an agent has sent somewhere else in the dialplan is connected as far as we are concerned: alive, not ours.
+    So is one who is on the way back to us: they will be told of when they are there.
     """
     if _dialplan(channel, "app_name") == "Stasis" or identity.offer_of_leg(_field(channel, "id")):
         return None
     context, extension = _dialplan(channel, "context"), _dialplan(channel, "exten")
+    if context in IN_QUEUE:
+        return Place.FALLBACK
     if not context.startswith("edge-line"):
         return Place.CONNECTED
-    return Place.FALLBACK if extension in ("fallback", "T") else None
+    return {
+        "fallback": Place.FALLBACK,
+        "T": Place.FALLBACK,
+        "return": Place.CONNECTED,
+        "sent-back": Place.CONNECTED,
+    }.get(extension)
 
 
-async def _caller_elsewhere(channel: Channel, ami_link: AmiClient) -> CallerLeg | None:
-    leg_id = _field(channel, "id")
-    answers = await ami_link.ask_all(
-        [("Getvar", {"Channel": leg_id, "Variable": variable}) for variable in VARIABLES]
-    )
-    call_id, line, joined, agent_leg_id, presentation = (text(answer, "Value") for answer in answers)
-    place = place_elsewhere(channel)
-    if not call_id or place is None:
+def _caller(channel: Channel, noted: Variables, app: str, living: Container[str]) -> CallerLeg | None:
+    """A caller's leg by what is noted on it, which outlives transfers; the arguments of our application may be another's.
+
+    `living`: the offers that have a leg; a caller who was passed on still bears the name of one that is gone.
+    """
+    entry = held(channel, app)
+    place = Place.HELD if entry is not None else place_elsewhere(channel)
+    call_id = noted["EDGE_CALL"] or (entry.call_id if entry is not None else "")
+    if place is None or not call_id:
         return None
+    offer_id = identity.offer_of_leg(noted["EDGE_AGENT_CHANNEL"])
     return CallerLeg(
         call_id=call_id,
-        leg_id=leg_id,
-        line=line,
-        caller=ari.caller_of(channel, presentation),
-        joined_utc_us=ari.milliseconds(joined),
+        leg_id=_field(channel, "id"),
+        line=noted["EDGE_LINE"] or (entry.line if entry is not None else ""),
+        caller=ari.caller_of(channel, noted["CALLERID(num-pres)"]),
+        joined_utc_us=ari.milliseconds(noted["EDGE_JOINED"]) or (entry.joined_utc_us if entry else None),
         place=place,
-        offer_id=identity.offer_of_leg(agent_leg_id) if place is Place.CONNECTED else None,
+        offer_id=offer_id if place is Place.CONNECTED and offer_id in living else None,
+        upgraded=noted["EDGE_UPGRADED"] == "1",
     )
-
-
-async def _served(leg_id: str, ami_link: AmiClient) -> FallbackConnected:
-    """Who talks to a caller of the switch's own queue: it names them on the caller's channel (setinterfacevar)."""
-    [answer] = await ami_link.ask_all([("Getvar", {"Channel": leg_id, "Variable": "MEMBERNAME"})])
-    return FallbackConnected(leg_id=leg_id, agent=text(answer, "Value"), switch_utc_us=None)
 
 
 def _members(messages: list[Message]) -> list[MemberSeen]:

@@ -15,10 +15,11 @@ from typing import Any
 import structlog
 from panoramisk.message import Message
 
-from edge.core.effects import ConnectPair, Effect, HangUpOffer, Inspect, MakeOffer, SendToFallback, TakeCharge
+from edge.core.effects import Effect, HangUpOffer, SetNotReady, WithdrawOffer
 from edge.core.inputs import (
     AnnouncementFinished,
     CallerGone,
+    CallSentBack,
     FallbackTook,
     Input,
     LinkLost,
@@ -83,7 +84,14 @@ class AsteriskPbx:
 
     def perform(self, effect: Effect, cause: int) -> None:
         """Give the effect to the worker of its call; what comes of it comes back as inputs."""
-        call_id = _call_of(effect)
+        match effect:
+            case SetNotReady():
+                self._begin(self._set_not_ready(effect), f"agent {effect.agent} not ready")
+                return
+            case WithdrawOffer() | HangUpOffer():
+                call_id = identity.call_of_offer(effect.offer_id)
+            case _:
+                call_id = effect.call_id
         log.debug("effect", kind=type(effect).__name__, call=call_id, cause=cause)
         self._worker(call_id).give(effect)
 
@@ -193,8 +201,10 @@ class AsteriskPbx:
         self._post(reconciled)
         log.info("link.reconciled", calls=len(found.calls), offers=len(found.offers))
         backlog, self._backlog = self._backlog or [], None
-        for sighting in (*found.served, *backlog):
+        for sighting in (*found.served, *found.upgraded, *backlog):
             self._see(sighting)
+        for worker in self._workers.values():
+            worker.give(LookRound())  # calls that ended in the outage have no event to wake theirs
         while True:
             await asyncio.sleep(CANARY_SECONDS)
             await self._send_canary(ari_link)
@@ -247,12 +257,20 @@ class AsteriskPbx:
         match made:
             case FallbackTook():
                 self._unwind(made.leg_id)
+            case CallSentBack():
+                self._take_back(made.call_id)
             case AnnouncementFinished():
                 self._tell(made.call_id, MusicAgain())
             case CallerGone():
                 self._tell(made.call_id, LookRound())
             case PhoneGone():
                 self._tell(identity.call_of_offer(made.offer_id), LookRound())
+
+    def _take_back(self, call_id: str) -> None:
+        call = self._book.calls.get(call_id)
+        if call is not None:
+            with contextlib.suppress(LinkError):
+                self._hands.take_back(call)
 
     def _unwind(self, leg_id: str) -> None:
         """Take the dead-man off a caller of the switch's own queue: a renewal of ours may have crossed its own reset."""
@@ -271,10 +289,21 @@ class AsteriskPbx:
         if worker is None:
             worker = CallWorker(call_id, self._hands, self._book, self._see)
             self._workers[call_id] = worker
-            task = asyncio.create_task(self._employ(call_id, worker), name=f"call {call_id}")
-            self._tasks.add(task)
-            task.add_done_callback(self._retire)
+            self._begin(self._employ(call_id, worker), f"call {call_id}")
         return worker
+
+    def _begin(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        if not self._tasks:
+            log.info("workers.busy")
+        self._tasks.add(task)
+        task.add_done_callback(self._retire)
+
+    async def _set_not_ready(self, effect: SetNotReady) -> None:
+        try:
+            await self._hands.set_not_ready(effect)
+        except (LinkError, RefusedError) as failure:
+            log.warning("agent.not_set_not_ready", agent=effect.agent, failure=str(failure))
 
     async def _employ(self, call_id: str, worker: CallWorker) -> None:
         try:
@@ -285,6 +314,8 @@ class AsteriskPbx:
     def _retire(self, task: asyncio.Task[None]) -> None:
         """A fault in a worker is a programming fault: it ends `run`, never silently one call."""
         self._tasks.discard(task)
+        if not self._tasks:
+            log.info("workers.idle")  # together with "workers.busy": so a task left behind can be seen
         error = None if task.cancelled() else task.exception()
         if error is not None and self._fault is not None and not self._fault.done():
             self._fault.set_exception(error)
@@ -319,12 +350,6 @@ def _nowhere(_: Input) -> None:
 
 def _ignore() -> None:
     """A caller found a moment ago is gone: their Hangup event says so."""
-
-
-def _call_of(effect: Effect) -> str:
-    if isinstance(effect, MakeOffer | ConnectPair | TakeCharge | SendToFallback | Inspect):
-        return effect.call_id
-    return identity.call_of_offer(effect.offer_id)
 
 
 def _put(events: asyncio.Queue[Sighting], sighting: Sighting | None) -> None:

@@ -10,26 +10,45 @@ from decimal import Decimal, InvalidOperation
 
 from panoramisk.message import Message
 
-from edge.core.model import PhoneState
+from dialplans.asterisk.generate import PRIORITY_CONSTANT
+from edge.core.effects import NotePlace
+from edge.core.inputs import (
+    AssistAsked,
+    CallAnnotated,
+    CallRefused,
+    IncidentSet,
+    SupervisionSeen,
+    WrapUpCoded,
+)
+from edge.core.model import Line, PhoneState, Supervision, Tier, TransferKind
 from edge.pbx.asterisk import identity
 from edge.pbx.asterisk.ami.wire import text
 from edge.pbx.asterisk.ari.translate import milliseconds
 from edge.pbx.asterisk.sightings import (
+    AssistedMarked,
     Bridged,
+    Caller,
     DeviceSeen,
     FallbackConnected,
     FallbackEntered,
     HangUpAsked,
     Held,
+    KeyHeard,
+    KeyTaken,
     LegEnded,
     MemberSeen,
+    PassedOn,
     ReadyAsked,
     Sighting,
+    Told,
 )
 
 QUEUE_PREFIX = "edge-"
 UNSPECIFIED = "unspecified"
 """The reason where a queue member is paused without one."""
+
+KEYS = frozenset("0123456789*#")
+DECISECOND_US = 100_000
 
 Action = tuple[str, Mapping[str, str]]
 
@@ -64,6 +83,34 @@ def connect(caller_leg: str, offer_id: str) -> list[Action]:
 def send_to_fallback(caller_leg: str, line: str) -> list[Action]:
     """Hand the caller to the dialplan's own queue."""
     return [_set(caller_leg, "EDGE_WHY", "sent"), _redirect(caller_leg, f"edge-line-{line}", "fallback")]
+
+
+def divert(caller_leg: str, phone: str) -> Action:
+    """Have the dialplan ring this phone for the caller, who comes back to us when it does not answer."""
+    return _redirect(caller_leg, "edge-divert", f"phone-{phone}")
+
+
+def note_place(caller_leg: str, place: NotePlace) -> list[Action]:
+    """Write down where the switch's own queue would serve the caller. app_queue serves higher priorities first."""
+    priority = PRIORITY_CONSTANT - place.place_utc_us // DECISECOND_US
+    return [
+        _set(caller_leg, "EDGE_QUEUE", place.queue),
+        _set(caller_leg, "QUEUE_PRIO", str(priority)),
+        _set(caller_leg, "CHANNEL(language)", place.language),
+        _set(caller_leg, "EDGE_UPGRADED", "1" if place.upgraded else ""),
+    ]
+
+
+def name_again(caller_leg: str, call_id: str, line: Line, joined_utc_us: int | None) -> list[Action]:
+    """Write on a caller's leg whose it is, after a transfer has put another leg's variables there."""
+    variables = {
+        "EDGE_CALL": call_id,
+        "EDGE_LINE": line.name,
+        "EDGE_TIER": "999" if line.tier is Tier.EMERGENCY else "101",
+    }
+    if joined_utc_us is not None:
+        variables["EDGE_JOINED"] = str(joined_utc_us // 1000)
+    return [_set(caller_leg, variable, value) for variable, value in variables.items()]
 
 
 def _set(leg_id: str, variable: str, value: str) -> Action:
@@ -184,16 +231,17 @@ def _fallback(message: Message) -> Sighting | None:
         leg_id=text(message, "Uniqueid"),
         line=text(message, "Line"),
         why=identity.clean(text(message, "Why")) or "entry",
-        caller=identity.caller(
-            text(message, "CallerIDNum"), _known(text(message, "CallerIDName")), text(message, "Presentation")
-        ),
+        caller=_caller(message),
         joined_utc_us=milliseconds(text(message, "Joined")),
         switch_utc_us=stamp(message),
     )
 
 
-def _known(name: str) -> str:
-    return "" if name == "<unknown>" else name
+def _caller(message: Message) -> Caller:
+    name = text(message, "CallerIDName")
+    return identity.caller(
+        text(message, "CallerIDNum"), "" if name == "<unknown>" else name, text(message, "Presentation")
+    )
 
 
 def _agent_connect(message: Message) -> Sighting | None:
@@ -204,9 +252,165 @@ def _agent_connect(message: Message) -> Sighting | None:
     )
 
 
+def _taken(message: Message) -> Sighting:
+    """Whoever answered in the fallback without being a member of a queue: supervisor, buddy, test phone."""
+    return FallbackConnected(
+        leg_id=text(message, "Leg"), agent=text(message, "By"), switch_utc_us=stamp(message)
+    )
+
+
+def _key(message: Message) -> Sighting | None:
+    """A key that was pressed, not one that is sent to the party. It is never logged: it may be part of a PIN."""
+    key = text(message, "Digit")
+    if text(message, "Direction") != "Received" or key not in KEYS:
+        return None
+    return KeyHeard(leg_id=text(message, "Uniqueid"), key=key, switch_utc_us=stamp(message))
+
+
+def _key_taken(message: Message) -> Sighting | None:
+    key = text(message, "Key")
+    if key not in KEYS:
+        return None
+    return KeyTaken(call_id=text(message, "Call"), key=key, switch_utc_us=stamp(message))
+
+
+# --- transfers ---
+
+
+def _blind_transfer(message: Message) -> Sighting | None:
+    if text(message, "Result") != "Success":
+        return None
+    return PassedOn(
+        kind=TransferKind.BLIND,
+        transferer_leg_ids=(text(message, "TransfererUniqueid"),),
+        leg_ids=(text(message, "TransfereeUniqueid"),),
+        target=identity.dialled(text(message, "Extension")),
+        interfaces={},
+        switch_utc_us=stamp(message),
+    )
+
+
+def _attended_transfer(message: Message) -> Sighting | None:
+    """Which of the handler's two legs talks with our caller depends on which of them asked for the transfer.
+
+    Into our application (DestApp Stasis) the websocket tells of it, with the leg that was replaced.
+    """
+    if text(message, "Result") != "Success" or text(message, "DestApp") == "Stasis":
+        return None
+    parties = [text(message, f"{party}Uniqueid") for party in ("Transferee", "TransferTarget")]
+    return PassedOn(
+        kind=TransferKind.ATTENDED,
+        transferer_leg_ids=(
+            text(message, "OrigTransfererUniqueid"),
+            text(message, "SecondTransfererUniqueid"),
+        ),
+        leg_ids=tuple(leg_id for leg_id in parties if leg_id),
+        target=identity.dialled(text(message, "SecondTransfererExten")),
+        interfaces={
+            text(message, f"{party}Uniqueid"): identity.interface_of_leg(text(message, f"{party}Channel"))
+            for party in ("Transferee", "TransferTarget")
+        },
+        into_queue=text(message, "DestApp") == "Queue",
+        switch_utc_us=stamp(message),
+    )
+
+
+# --- what the dialplan and the command line say in our own words ---
+
+
+def _refused(message: Message) -> Sighting | None:
+    if not text(message, "Call"):
+        return None
+    caller = _caller(message)
+    return Told(
+        said=CallRefused(
+            call_id=text(message, "Call"),
+            leg_id=text(message, "Uniqueid"),
+            line=text(message, "Line"),
+            why=_word(message, "Why"),
+            caller_number=caller.number,
+            caller_name=caller.name,
+            number_withheld=caller.withheld,
+            switch_utc_us=stamp(message),
+        )
+    )
+
+
+def _wrap_up(message: Message) -> Sighting:
+    return Told(
+        said=WrapUpCoded(
+            agent=text(message, "Agent"), code=_word(message, "Code"), switch_utc_us=stamp(message)
+        )
+    )
+
+
+def _assist(message: Message) -> Sighting:
+    return Told(said=AssistAsked(agent=text(message, "Agent"), switch_utc_us=stamp(message)))
+
+
+def _assisted(message: Message) -> Sighting:
+    return AssistedMarked(
+        call_id=text(message, "Call") or None,
+        agent=text(message, "Agent") or None,
+        by=_word(message, "By"),
+        switch_utc_us=stamp(message),
+    )
+
+
+def _spy(message: Message) -> Sighting | None:
+    mode, state = text(message, "Mode"), text(message, "State")
+    if mode not in set(Supervision) or state not in ("began", "ended"):
+        return None
+    return Told(
+        said=SupervisionSeen(
+            supervisor=text(message, "Supervisor"),
+            agent=text(message, "Agent"),
+            mode=Supervision(mode),
+            began=state == "began",
+            switch_utc_us=stamp(message),
+        )
+    )
+
+
+def _incident(message: Message) -> Sighting | None:
+    active = {"yes": True, "no": False}.get(text(message, "Active"))
+    if active is None:
+        return None
+    return Told(said=IncidentSet(active=active, by=_word(message, "By"), switch_utc_us=stamp(message)))
+
+
+def _note(message: Message) -> Sighting | None:
+    call_id, kind = text(message, "Call"), _word(message, "Kind")
+    if not (call_id and kind):
+        return None
+    return Told(
+        said=CallAnnotated(
+            call_id=call_id,
+            kind=kind,
+            value=_word(message, "Value"),
+            state=_word(message, "State"),
+            by=_word(message, "By"),
+            switch_utc_us=stamp(message),
+        )
+    )
+
+
+def _word(message: Message, key: str) -> str:
+    return identity.clean(text(message, key))
+
+
 _USER_EVENTS: Mapping[str, Callable[[Message], Sighting | None]] = {
     "EdgeFallback": _fallback,
+    "EdgeTaken": _taken,
+    "EdgeKey": _key_taken,
+    "EdgeRefused": _refused,
     "EdgeReady": _ready,
+    "EdgeWrapUp": _wrap_up,
+    "EdgeAssist": _assist,
+    "EdgeAssisted": _assisted,
+    "EdgeSpy": _spy,
+    "EdgeIncident": _incident,
+    "EdgeNote": _note,
 }
 READERS: Mapping[str, Callable[[Message], Sighting | None]] = {
     "Hangup": _hang_up,
@@ -222,4 +426,7 @@ READERS: Mapping[str, Callable[[Message], Sighting | None]] = {
     "DeviceStateChange": _device,
     "UserEvent": _user_event,
     "AgentConnect": _agent_connect,
+    "DTMFEnd": _key,
+    "BlindTransfer": _blind_transfer,
+    "AttendedTransfer": _attended_transfer,
 }

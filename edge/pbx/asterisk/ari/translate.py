@@ -6,7 +6,7 @@ device states, can deadlock Asterisk when the websocket closes (ASTERISK.md 0.1,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -17,6 +17,7 @@ from edge.pbx.asterisk import identity
 from edge.pbx.asterisk.sightings import (
     Caller,
     CallerEntered,
+    CallerSwapped,
     CanaryHeard,
     LegAnswered,
     LegRang,
@@ -34,12 +35,15 @@ EVENT_TYPES = (
     "ApplicationReplaced",
 )
 """What we want to hear; the rest is about 10 events a call. Ends of legs are heard on AMI only, because only AMI tells who
-hung up, and what one link tells must not be put in order against the other (ASTERISK.md 2.12)."""
+hung up, and what one link tells must not be put in order against the other (ASTERISK.md 2.12); keys likewise, because only
+AMI tells those of callers who talk."""
 
 EXTRA_RING_SECONDS = 5
 """The switch's own limit lies behind the engine's, so that only the engine ends an offer while it lives."""
-
-
+ENTRIES = ("arrived", "returned", "sent-back")
+"""How a caller comes into our application: the first argument of Stasis() in the generated dialplan."""
+LARGEST_NUMBER = 20
+"""Numbers are spoken up to here; the prompt after it says "more than twenty"."""
 NO_FORWARDING = "edge-no-forwarding"
 """A context that does not exist: a forwarded leg ends there."""
 
@@ -57,27 +61,56 @@ class Request:
 
 
 def display(offer: MakeOffer) -> str:
-    """What a phone shows: line, class (999 for an emergency) and how long the caller has waited."""
+    """What a phone shows: 999 or an upgraded 101, line, class, how long the caller has waited, and what else is to be known."""
     minutes, seconds = divmod(max(0, int(offer.waited_seconds)), 60)
-    words = ["999"] if offer.tier is Tier.EMERGENCY else []
+    words = [_urgency(offer)] if is_urgent(offer) else []
     words += [offer.line, offer.priority_class]
-    return identity.printable(" ".join(dict.fromkeys(words))) + f" {minutes}:{seconds:02d}"
+    words = [*dict.fromkeys(words), f"{minutes}:{seconds:02d}", _notes(offer)]
+    return identity.printable(" ".join(words))
 
 
-def originate(offer: MakeOffer, phone: Phone, app: str, caller_leg: str | None) -> Request:
+def is_urgent(offer: MakeOffer) -> bool:
+    """Whether a phone is to ring as for an emergency."""
+    return offer.upgraded or offer.tier is Tier.EMERGENCY
+
+
+def _urgency(offer: MakeOffer) -> str:
+    return "UPGRADED 101" if offer.upgraded else "999"
+
+
+def _notes(offer: MakeOffer) -> str:
+    return " - ".join(offer.notes)
+
+
+def originate(
+    offer: MakeOffer,
+    phone: Phone,
+    app: str,
+    caller_leg: str | None,
+    *,
+    agent: str | None = None,
+    alert_info: str = "",
+) -> Request:
     """Ring the phone. Its leg frees itself when we die between answer and hand-over: TIMEOUT(absolute) hangs it up.
 
     A phone that answers 302 does not send the caller elsewhere: Asterisk would dial what it names in the phones' context,
-    public numbers included, and show us nothing of that leg.
+    public numbers included, and show us nothing of that leg. `agent`: who sits there; supervisors find the leg by it.
+    `alert_info`: the header of an emergency's ring, from the configuration, "" for none.
     """
     limit = round(offer.ring_seconds) + EXTRA_RING_SECONDS
     headers = {
         "X-Edge-Call": offer.call_id,
         "X-Edge-Line": offer.line,
-        "X-Edge-Class": "999" if offer.tier is Tier.EMERGENCY else offer.priority_class,
+        "X-Edge-Class": _urgency(offer).lower() if is_urgent(offer) else offer.priority_class,
         "X-Edge-Wait": str(int(offer.waited_seconds)),
     }
+    if offer.notes:
+        headers["X-Edge-Notes"] = _notes(offer)
     variables = {f"PJSIP_HEADER(add,{name})": identity.printable(value) for name, value in headers.items()}
+    if alert_info and is_urgent(offer):
+        variables["PJSIP_HEADER(add,Alert-Info)"] = alert_info
+    if agent is not None:
+        variables["SPYGROUP"] = agent
     parameters = {
         "channelId": identity.leg_of_offer(offer.offer_id),
         "endpoint": identity.interface(phone),
@@ -92,9 +125,15 @@ def originate(offer: MakeOffer, phone: Phone, app: str, caller_leg: str | None) 
     return Request("channels", "originateWithId", parameters)
 
 
-def hang_up(offer_id: str) -> Request:
-    """End an offer's leg."""
-    return Request("channels", "hangup", {"channelId": identity.leg_of_offer(offer_id)})
+def hang_up(offer_id: str, *, answered_elsewhere: bool = False) -> Request:
+    """End an offer's leg. `answered_elsewhere`: the phone is told so (Reason: SIP;cause=200, RFC 3326)."""
+    reason = {"reason": "answered_elsewhere"} if answered_elsewhere else {}
+    return Request("channels", "hangup", {"channelId": identity.leg_of_offer(offer_id), **reason})
+
+
+def hang_up_caller(leg_id: str) -> Request:
+    """End a caller's leg. A playback does not delay it (ASTERISK.md 0.5)."""
+    return Request("channels", "hangup", {"channelId": leg_id})
 
 
 def channel(leg_id: str) -> Request:
@@ -102,17 +141,30 @@ def channel(leg_id: str) -> Request:
     return Request("channels", "get", {"channelId": leg_id})
 
 
-def play(call_id: str, leg_id: str, folder: str, prompt: str) -> Request:
-    """Play the greeting to the caller."""
-    return Request(
-        "channels",
-        "playWithId",
-        {
-            "channelId": leg_id,
-            "playbackId": identity.greeting_of_call(call_id),
-            "media": f"sound:{folder}/{prompt}",
-        },
-    )
+def play(playback_id: str, leg_id: str, folder: str, sounds: Iterable[str]) -> Request:
+    """Play sounds to the caller, one after the other, each in the language of the caller's channel."""
+    media = [f"sound:{folder}/{_file(sound)}" for sound in sounds]
+    return Request("channels", "playWithId", {"channelId": leg_id, "playbackId": playback_id, "media": media})
+
+
+def _file(sound: str) -> str:
+    """The file of a sound. A number is one of our own prompts, and above twenty all are "more than twenty"."""
+    kind, colon, number = sound.partition(":")
+    if not colon:
+        return sound
+    if kind != "number" or not (number.isascii() and number.isdigit()):
+        raise ValueError(f"no such kind of sound: {sound}")
+    return f"number-{min(max(int(number), 1), LARGEST_NUMBER + 1)}"
+
+
+def stop(playback_id: str) -> Request:
+    """End a playback at once; refused with 404 when it is over."""
+    return Request("playbacks", "stop", {"playbackId": playback_id})
+
+
+def ring(leg_id: str) -> Request:
+    """Let a caller who is not answered yet hear ringing again, which a playback has ended."""
+    return Request("channels", "ring", {"channelId": leg_id})
 
 
 def music(leg_id: str, music_class: str) -> Request:
@@ -155,6 +207,11 @@ def milliseconds(text: str) -> int | None:
 
 def _stasis_start(event: Event) -> Sighting | None:
     arguments = event.get("args")
+    replaced = _text(event, "replace_channel", "id")
+    if replaced and not arguments:
+        return CallerSwapped(
+            leg_id=_text(event, "channel", "id"), replaced_leg_id=replaced, switch_utc_us=stamp(event)
+        )
     return entered(event.get("channel"), arguments if isinstance(arguments, list) else [], stamp(event))
 
 
@@ -165,8 +222,8 @@ def entered(
     match arguments:
         case ["offer", str(offer_id)]:
             return LegAnswered(offer_id=offer_id, switch_utc_us=switch_utc_us)
-        case ["arrived" | "returned" as kind, str(call_id), str(line), str(joined), *rest] if call_id:
-            presentation = rest[0] if rest and isinstance(rest[0], str) else ""
+        case [str(kind), str(call_id), str(line), str(joined), *rest] if kind in ENTRIES and call_id:
+            presentation, queue = (*(str(word) for word in rest), "", "")[:2]
             return CallerEntered(
                 call_id=call_id,
                 leg_id=_text(channel, "id"),
@@ -175,6 +232,7 @@ def entered(
                 returned=kind == "returned",
                 joined_utc_us=milliseconds(joined),
                 switch_utc_us=switch_utc_us,
+                sent_back_to=queue if kind == "sent-back" else None,
             )
     return None
 

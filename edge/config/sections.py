@@ -1,0 +1,387 @@
+"""What may stand in the configuration: its tables, typed, with their units and bounds.
+
+Bounds are those within which the promises of the design can be kept; each message says what would be right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from edge.config.fields import (
+    AlertInfo,
+    Climb,
+    Code,
+    Day,
+    DeadMan,
+    HeadStart,
+    Hour,
+    Hours,
+    Interval,
+    Key,
+    KeyOrNone,
+    Language,
+    Leaving,
+    Level,
+    LoopbackHost,
+    LoopbackUrl,
+    Minutes,
+    Name,
+    Number,
+    Password,
+    Patience,
+    Pin,
+    Port,
+    Prompt,
+    PromptOrNone,
+    Reason,
+    Ring,
+    Short,
+    TimeZone,
+    User,
+    Version,
+    matching,
+    whole,
+)
+from edge.config.hours import WEEK, Nation, Ranges, Timetable, parse_ranges
+from edge.core.model import STANDARD_CLASS, Announcements, Answer, Emergency, PhoneKind, Policy, Queue
+
+EMERGENCY_OFFER_SECONDS = 4.0
+"""How long one agent's phone rings for a 999 unless the file says otherwise: then the next agent's rings."""
+CODES_MOST = 9
+"""Wrap-up codes and queues to send back to are dialled by one digit each."""
+
+
+def _default(model: type, name: str) -> float:
+    """The engine's own default, so that it is written once."""
+    return next(float(f.default) for f in fields(model) if f.name == name)  # type: ignore[arg-type]
+
+
+OFFER_SECONDS = _default(Queue, "offer_seconds")
+"""The same for a 101."""
+
+
+class Section(BaseModel):
+    """A table of the file: unknown keys are refused, nothing changes after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=False)
+
+
+class SiteSection(Section):
+    """`[site]`: the name is shown to people, nothing else; opening hours are in the time zone's local time."""
+
+    name: Annotated[str, Field(min_length=1, max_length=80)]
+    timezone: TimeZone = "Europe/London"
+
+
+class AriSection(Section):
+    """`[switch.ari]`: the switch's call-control interface."""
+
+    url: LoopbackUrl = "http://127.0.0.1:8088"
+    user: User = "edge101"
+    password_file: Path
+    password: Password = Field(default=SecretStr(""), exclude=True)
+    """Read from `password_file`; never from the file itself."""
+
+
+class AmiSection(Section):
+    """`[switch.ami]`: the switch's manager interface."""
+
+    host: LoopbackHost = "127.0.0.1"
+    port: Port = 5038
+    user: User = "edge101"
+    password_file: Path
+    password: Password = Field(default=SecretStr(""), exclude=True)
+    """Read from `password_file`; never from the file itself."""
+
+
+class SwitchSection(Section):
+    """`[switch]`: what it is and how to reach it."""
+
+    kind: Literal["asterisk"] = "asterisk"
+    version: Version = "22"
+    app: User = "edge101"
+    ari: AriSection
+    ami: AmiSection
+
+    @property
+    def version_numbers(self) -> tuple[int, ...]:
+        """The version as numbers, as `dialplans.asterisk.generate` wants it."""
+        return tuple(map(int, self.version.split(".")))
+
+
+class LedgerSection(Section):
+    """`[ledger]`: where facts are kept (an SQLAlchemy URL)."""
+
+    url: Annotated[
+        str,
+        matching(
+            r"[a-z0-9+]+://\S*", 'must be a database URL such as "sqlite:////var/lib/edge101/ledger.sqlite"'
+        ),
+    ] = "sqlite:////var/lib/edge101/ledger.sqlite"
+
+
+class LogSection(Section):
+    """`[log]`."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["json", "console"] = "json"
+
+
+class TimingSection(Section):
+    """`[timing]`: the seconds of `edge.core.model.Policy`, with the same meaning."""
+
+    unreachable_seconds: Short = _default(Policy, "unreachable_seconds")
+    withdrawal_seconds: Short = _default(Policy, "withdrawal_seconds")
+    connect_seconds: Short = _default(Policy, "connect_seconds")
+    leaving_seconds: Leaving = _default(Policy, "leaving_seconds")
+    refusal_memory_seconds: Hour = _default(Policy, "refusal_memory_seconds")
+    refusal_rest_seconds: Hour = _default(Policy, "refusal_rest_seconds")
+    unreachable_rest_seconds: Hour = _default(Policy, "unreachable_rest_seconds")
+
+
+class EmergencySection(Section):
+    """`[emergency]`: what is decided for 999 as a whole (`edge.core.model.Emergency`). Seconds of 0 and "" mean never, none."""
+
+    queue: Name | None = None
+    """Where an upgraded 101 waits; None: where the first 999 line's callers do."""
+    key: KeyOrNone = "9"
+    keep_free: Annotated[int, whole(0, 1000)] = 0
+    break_wrap_up: Annotated[bool, Field(strict=True)] = False
+    all_agents_after_seconds: Climb = _default(Emergency, "all_agents_after_seconds")
+    supervisors_after_seconds: Climb = _default(Emergency, "supervisors_after_seconds")
+    buddy_after_seconds: Climb = _default(Emergency, "buddy_after_seconds")
+    buddy_phone: Name | None = None
+    alert_info: AlertInfo = "<http://edge101.invalid/999>;info=999"
+
+
+class CapacitySection(Section):
+    """`[capacity]`: `channels_101` callers of 101 lines are admitted at once, 0 for no limit; 999 is never counted."""
+
+    channels_101: Annotated[int, whole(0, 100_000)] = 0
+
+
+class RepeatSection(Section):
+    """`[repeat]`: who gave up `abandons` times within `minutes` is put into `class`."""
+
+    abandons: Annotated[int, whole(1, 100)]
+    minutes: Minutes
+    priority_class: Name = Field(alias="class")
+
+
+class NumberListSection(Section):
+    """`[number_list]`: the force's list of known numbers (`edge.directory`), beside this file; no file is an empty list."""
+
+    file: Path | None = None
+    largest_boost_seconds: HeadStart = _default(Policy, "largest_boost_seconds")
+
+
+class WeekSection(Section):
+    """`week` of `[hours.NAME]`. Every day is named, so that none is closed by being forgotten."""
+
+    mon: Hours
+    tue: Hours
+    wed: Hours
+    thu: Hours
+    fri: Hours
+    sat: Hours
+    sun: Hours
+
+    @property
+    def ranges(self) -> tuple[Ranges, ...]:
+        """From Monday to Sunday."""
+        return tuple(parse_ranges(getattr(self, day)) for day in WEEK)
+
+
+class HoursSection(Section):
+    """`[hours.NAME]`: `days` come before bank holidays, and those before the week."""
+
+    week: WeekSection
+    bank_holidays: Nation | None = None
+    on_bank_holidays: Hours = "closed"
+    days: dict[Day, Hours] = Field(default_factory=dict)
+
+    @property
+    def timetable(self) -> Timetable:
+        """What `edge.config.hours` works out."""
+        return Timetable(
+            week=self.week.ranges,
+            nation=self.bank_holidays,
+            on_bank_holidays=parse_ranges(self.on_bank_holidays),
+            days={date.fromisoformat(day): parse_ranges(hours) for day, hours in self.days.items()},
+        )
+
+
+class IncidentSection(Section):
+    """`[incident]`: what changes for 101 while a major incident is declared."""
+
+    greeting: Prompt | None = None
+    closed_queues: tuple[Name, ...] = ()
+    closed_prompt: Prompt = "closed-incident"
+
+
+class AssistedSection(Section):
+    """`[assisted]`: callers who come through a relay. `offer_seconds`: how long a phone rings for one at least."""
+
+    offer_seconds: Ring = _default(Policy, "assisted_offer_seconds")
+
+
+class MissedOffersSection(Section):
+    """`[missed_offers]`: after `maximum` in a row an agent is set not ready for `reason`; 0: never."""
+
+    maximum: Annotated[int, whole(0, 99)] = 3
+    reason: Reason = "missed calls"
+
+
+class CodesSection(Section):
+    """`[codes]`: what an agent dials on the phone."""
+
+    sign_in: Code = "*22"
+    sign_out: Code = "*23"
+    ready: Code = "*24"
+    not_ready: Code = "*25"
+    wrap_up: Code = "*26"
+    assist: Code = "*27"
+    assisted: Code = "*28"
+    send_back: Code = "*30"
+    listen: Code = "*31"
+    whisper: Code = "*32"
+    barge: Code = "*33"
+
+
+class NotReadySection(Section):
+    """`[not_ready]`: the n-th reason is dialled as the not-ready code followed by n."""
+
+    reasons: Annotated[tuple[Reason, ...], Field(max_length=99)] = ()
+
+
+class WrapUpSection(Section):
+    """`[wrap_up]`: the n-th code (what a call was about) is dialled as the wrap-up code followed by n."""
+
+    codes: Annotated[tuple[Reason, ...], Field(max_length=CODES_MOST)] = ()
+
+
+class TriageSection(Section):
+    """`[triage]`: a caller is sent back to the n-th queue by a transfer to the send-back code followed by n."""
+
+    queues: Annotated[tuple[Name, ...], Field(max_length=CODES_MOST)] = ()
+
+
+class AnnouncementsSection(Section):
+    """`announcements` of a queue or class: `edge.core.model.Announcements`. `prompt` of "": none."""
+
+    every_seconds: Interval = _default(Announcements, "every_seconds")
+    prompt: PromptOrNone = "still-waiting"
+    position: Annotated[bool, Field(strict=True)] = False
+    expected_wait: Annotated[bool, Field(strict=True)] = False
+
+
+class ClassSection(Section):
+    """`[class.NAME]`."""
+
+    head_start_seconds: HeadStart = 0.0
+    announcements: AnnouncementsSection | None = None
+
+
+class RelaxationSection(Section):
+    """One element of `relax`: after that long, these skills are enough, once the caller was told so by `prompt`."""
+
+    after_seconds: Hour
+    skills: tuple[Name, ...]
+    prompt: Prompt | None = None
+
+
+class QueueSection(Section):
+    """`[queue.NAME]`. `Configuration.offer_seconds` says how long a phone rings where the file does not."""
+
+    skills: tuple[Name, ...]
+    offer_seconds: Ring | None = None
+    wrap_up_seconds: Hour = _default(Queue, "wrap_up_seconds")
+    target_seconds: Hour = _default(Queue, "target_seconds")
+    target_share: Annotated[float, Field(strict=True, gt=0, le=1)] = 0.8
+    relax: tuple[RelaxationSection, ...] = ()
+    announcements: AnnouncementsSection | None = None
+    hours: Name | None = None
+    limit: Annotated[int, whole(1, 100_000)] | None = None
+    maximum_wait_seconds: Patience | None = None
+    overflow_queue: Name | None = None
+    overflow_phone: Name | None = None
+    closed_prompt: Prompt = "closed"
+    full_prompt: Prompt = "full"
+
+
+class ChoiceSection(Section):
+    """One of a menu's choices: what is left out stays as the line has it."""
+
+    queue: Name | None = None
+    priority_class: Name | None = Field(default=None, alias="class")
+    language: Language | None = None
+    greeting: Prompt | None = None
+
+
+class MenuSection(Section):
+    """`menu` of a line: what pressing a key changes."""
+
+    prompt: Prompt = "menu"
+    choices: Annotated[dict[Key, ChoiceSection], Field(min_length=1)]
+
+
+class LineSection(Section):
+    """`[line.NAME]`. `answer` and `dead_man_seconds` follow the tier unless they are given."""
+
+    number: Number
+    tier: Literal["101", "999"]
+    queue: Name
+    priority_class: Name = Field(default=STANDARD_CLASS, alias="class")
+    answer: Answer | None = None
+    greeting: Prompt | None = None
+    music: Name = "default"
+    dead_man_seconds: DeadMan | None = None
+    language: Language = "en"
+    assisted: Annotated[bool, Field(strict=True)] = False
+    menu: MenuSection | None = None
+    test_phone: Name | None = None
+
+    @property
+    def emergency(self) -> bool:
+        """Whether callers of this line come before all others."""
+        return self.tier == "999"
+
+    @property
+    def answered(self) -> Answer:
+        """When its callers are answered: a 999 by a human, a 101 on arrival, unless the file says otherwise."""
+        return self.answer or (Answer.BY_AGENT if self.emergency else Answer.ON_ARRIVAL)
+
+    @property
+    def renewed_within(self) -> float:
+        """Seconds after which a waiting call that nobody renewed goes to the fallback (ASTERISK.md, rule 2)."""
+        return self.dead_man_seconds or (3.0 if self.emergency else 15.0)
+
+    @property
+    def choices(self) -> Mapping[str, ChoiceSection]:
+        """The choices of its menu by key; none without a menu."""
+        return self.menu.choices if self.menu else {}
+
+
+class AgentSection(Section):
+    """`[agent.NUMBER]`. Without a PIN the agent can sign in by code only at the usual phone."""
+
+    name: Annotated[str, Field(min_length=1, max_length=80)]
+    skills: dict[Name, Level]
+    phone: Name | None = None
+    pin: Pin | None = None
+    pin_file: Path | None = None
+    supervisor: Annotated[bool, Field(strict=True)] = False
+
+
+class PhoneSection(Section):
+    """`[phone.NAME]`. A phone of kind trunk is a `number` behind `trunk`."""
+
+    kind: PhoneKind = PhoneKind.REGISTERED
+    trunk: User | None = None
+    number: Number | None = None

@@ -1,0 +1,64 @@
+"""What people and programs tell the daemon about calls: sent as user events over AMI, in the words that the dialplan uses.
+
+They change nothing on the switch, so they need a daemon that runs: nobody else hears them. Every function raises
+`RefusedError` with a message for a person (a value that may not be sent, or a no from the switch), and `LinkError`.
+"""
+
+from __future__ import annotations
+
+import re
+
+from edge.errors import RefusedError
+from edge.pbx.asterisk.control import Link
+
+LONGEST_VALUE = 80
+RECORDING_STATES = ("started", "stopped", "failed")
+_VALUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.:/+@#()'-]*")
+_KIND = re.compile(r"[a-z][a-z-]{0,31}")
+_CALL = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
+
+
+async def declare_incident(link: Link, active: bool, by: str) -> None:
+    """Declare a major incident, or (`active` False) end it. `by`: who does."""
+    await _send(link, "EdgeIncident", {"Active": "yes" if active else "no", "By": _checked("by", by)})
+
+
+async def annotate(link: Link, call: str, kind: str, value: str, state: str, by: str) -> None:
+    """Attach something to a call: `kind` "incident" with its reference, "recording" with the recorder's id and its `state`."""
+    if not _KIND.fullmatch(kind):
+        raise RefusedError(f"kind {kind!r} must be 1 to 32 of a-z and -, such as incident or recording")
+    if state not in ("", *RECORDING_STATES):
+        raise RefusedError(f"state {state!r} must be one of {', '.join(RECORDING_STATES)}, or nothing")
+    headers = {
+        "Call": _checked_call(call),
+        "Kind": kind,
+        "Value": _checked("value", value),
+        "State": state,
+        "By": _checked("by", by),
+    }
+    await _send(link, "EdgeNote", headers)
+
+
+async def mark_assisted(link: Link, call: str, by: str) -> None:
+    """Mark the caller of a call as coming through a relay."""
+    await _send(link, "EdgeAssisted", {"Call": _checked_call(call), "By": _checked("by", by)})
+
+
+async def _send(link: Link, event: str, headers: dict[str, str]) -> None:
+    await link.ask("UserEvent", {"UserEvent": event, **headers})
+
+
+def _checked(what: str, value: str) -> str:
+    """A value of our own alphabet: no line break, which would begin another header, and no control character."""
+    if not _VALUE.fullmatch(value) or len(value) > LONGEST_VALUE:
+        raise RefusedError(
+            f"{what} {value!r} must be 1 to {LONGEST_VALUE} letters, digits, spaces and _.:/+@#()'-, beginning with a letter"
+            " or digit"
+        )
+    return value
+
+
+def _checked_call(call: str) -> str:
+    if not _CALL.fullmatch(call):
+        raise RefusedError(f"{call!r} is no call's id: `edge calls` shows them")
+    return call

@@ -1,0 +1,328 @@
+"""What is kept of one call: every stamp in one place. `edge.views.calls` folds it from facts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from edge.core.model import (
+    CallerKnowledge,
+    CallOutcome,
+    CallState,
+    ClassSource,
+    Instant,
+    OfferOutcome,
+    Rung,
+    Side,
+    Stage,
+    Supervision,
+    Tier,
+    TransferKind,
+)
+
+
+@dataclass(slots=True, kw_only=True)
+class OfferRecord:
+    """One offer: to whom, and when it was made, rang, was answered, was withdrawn and ended."""
+
+    offer_id: str
+    agent: str
+    phone: str
+    made_at: Instant
+    ring_seconds: float
+    rang_at: Instant | None = None
+    answered_at: Instant | None = None
+    withdrawn_at: Instant | None = None
+    ended_at: Instant | None = None
+    outcome: OfferOutcome | None = None
+    cause: str = ""
+
+    @property
+    def live(self) -> bool:
+        """Whether it is calling or ringing."""
+        return self.answered_at is None and self.withdrawn_at is None and self.ended_at is None
+
+
+@dataclass(slots=True, kw_only=True)
+class ConnectionRecord:
+    """One time with a person. `ended_at`: when the call was taken from them again; None where it lasted to the call's end.
+
+    `agent`: None where the switch did not name them.
+    """
+
+    agent: str | None
+    at: Instant
+    ended_at: Instant | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class HoldRecord:
+    """One time on hold; `ended_at` is None while it lasts."""
+
+    started_at: Instant
+    ended_at: Instant | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassRecord:
+    """The call got this queue, class and language, from this source."""
+
+    at: Instant
+    queue: str
+    priority_class: str
+    language: str
+    source: ClassSource
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RungRecord:
+    """A waiting 999 came to this rung."""
+
+    at: Instant
+    rung: Rung
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DepartureRecord:
+    """A 101 was told by `prompt` why it could not be served, or was sent to `phone`; the other of the two is None."""
+
+    at: Instant
+    why: str
+    prompt: str | None = None
+    phone: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassedOnRecord:
+    """The agent passed the caller on, outside our queues."""
+
+    at: Instant
+    agent: str | None
+    kind: TransferKind
+    target: str | None
+    """None once erased."""
+    to_agent: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentBackRecord:
+    """A handler sent the caller to a queue again."""
+
+    at: Instant
+    agent: str | None
+    queue: str
+
+
+@dataclass(slots=True, kw_only=True)
+class AnnouncementRecord:
+    """What the caller heard; not `completed` when it was cut short, None while it plays."""
+
+    prompt: str
+    started_at: Instant
+    ended_at: Instant | None = None
+    completed: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnnotationRecord:
+    """What somebody attached to the call: `kind` incident with its reference, recording with the recorder's id and state."""
+
+    at: Instant
+    kind: str
+    value: str
+    state: str
+    by: str
+
+
+@dataclass(slots=True, kw_only=True)
+class WrapUpRecord:
+    """An agent's work on the call after the conversation. `broken`: a 999 ended it, and what was taken is owed."""
+
+    agent: str
+    started_at: Instant
+    ended_at: Instant | None = None
+    broken: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeRecord:
+    """What an agent said the call was about."""
+
+    at: Instant
+    agent: str
+    code: str
+
+
+@dataclass(slots=True, kw_only=True)
+class SupervisionRecord:
+    """A supervisor took part; `ended_at` is None while it lasts."""
+
+    supervisor: str
+    agent: str
+    mode: Supervision
+    started_at: Instant
+    ended_at: Instant | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssistRecord:
+    """The agent asked for a supervisor's help."""
+
+    at: Instant
+    agent: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlarmRecord:
+    """A person should have looked. `call_id`: the call it is about, if any."""
+
+    at: Instant
+    kind: str
+    detail: str
+    call_id: str | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class CallRecord:
+    """One call, open or ended. Seconds are by the monotonic clock; None means that it has not happened."""
+
+    call_id: str
+    line: str
+    arrived_at: Instant
+    adopted: bool
+    number_withheld: bool
+    caller_number: str | None
+    caller_name: str | None
+    knowledge: CallerKnowledge | None = None
+    """What was known of the number when it called. Personal data."""
+    test: bool = False
+    """A synthetic call: in no figure."""
+    language: str = "en"
+    assisted: bool = False
+    assisted_by: str | None = None
+    """Who marked the caller as assisted while the call lasted."""
+    queue: str = ""
+    priority_class: str = ""
+    tier: int = Tier.ROUTINE
+    """Where it stands in the order of service: an upgraded 101 is among the 999. `counted_tier` is for figures."""
+    queued_at: Instant
+    classes: list[ClassRecord] = field(default_factory=list)
+    """Every change of queue, class or language after the line's own, but for upgrading and sending back."""
+    upgraded_at: Instant | None = None
+    """When the caller pressed the emergency key."""
+    queue_before_upgrade: str = ""
+    rungs: list[RungRecord] = field(default_factory=list)
+    wrap_ups_broken: list[str] = field(default_factory=list)
+    """Agents whose wrap-up was broken for this call."""
+    answered_at: Instant | None = None
+    answered_by: Side | None = None
+    announcements: list[AnnouncementRecord] = field(default_factory=list)
+    offers: list[OfferRecord] = field(default_factory=list)
+    connected_at: Instant | None = None
+    """When the person was there who has the call now, or had it at its end."""
+    agent: str | None = None
+    connections: list[ConnectionRecord] = field(default_factory=list)
+    """Every person who had the call, in order."""
+    holds: list[HoldRecord] = field(default_factory=list)
+    returned_at: list[Instant] = field(default_factory=list)
+    sent_back: list[SentBackRecord] = field(default_factory=list)
+    passed_on: list[PassedOnRecord] = field(default_factory=list)
+    departures: list[DepartureRecord] = field(default_factory=list)
+    leaving: bool = False
+    """The last of `departures` is in progress, or is how the call ended."""
+    fallback_at: Instant | None = None
+    fallback_why: str = ""
+    claimed: bool = False
+    """An agent has answered and is being connected, or is."""
+    in_fallback: bool = False
+    ended_at: Instant | None = None
+    outcome: CallOutcome | None = None
+    stage: Stage | None = None
+    side: Side | None = None
+    cause: str = ""
+    waiting_since: Instant | None = None
+    """Since when nobody has had the call: joining, or being sent back. None while somebody has it."""
+    waited_seconds: float | None = None
+    """From joining the queue to the (last) connection or the end; None while it waits. Talk before a sending back is in it."""
+    first_human_seconds: float | None = None
+    """From joining the queue to the first person."""
+    right_desk_seconds: float | None = None
+    """The waits for each person in turn, added up, talk between them left out: the wait for the last person so far."""
+    talked_seconds: float | None = None
+    """With the last person, from the connection to the end."""
+    unseen_since: Instant | None = None
+    wrap_ups: list[WrapUpRecord] = field(default_factory=list)
+    wrap_up_codes: list[CodeRecord] = field(default_factory=list)
+    supervisions: list[SupervisionRecord] = field(default_factory=list)
+    assists: list[AssistRecord] = field(default_factory=list)
+    alarms: list[AlarmRecord] = field(default_factory=list)
+    annotations: list[AnnotationRecord] = field(default_factory=list)
+    """In order of writing, those made after the call's end too."""
+
+    @property
+    def state(self) -> CallState:
+        """Where the call is."""
+        if self.ended_at is not None:
+            return CallState.ENDED
+        if self.in_fallback:
+            return CallState.FALLBACK
+        if self.leaving:
+            return CallState.LEAVING
+        if self.claimed:
+            return CallState.CONNECTING if self.connected_at is None else CallState.TALKING
+        return CallState.OFFERED if any(offer.live for offer in self.offers) else CallState.WAITING
+
+    @property
+    def upgraded(self) -> bool:
+        """Whether it is a 101 whose caller pressed the emergency key."""
+        return self.upgraded_at is not None
+
+    @property
+    def counted_tier(self) -> Tier:
+        """The tier whose figures it belongs to, that of its line: an upgraded 101 is no 999 there."""
+        return Tier.ROUTINE if self.upgraded else Tier(self.tier)
+
+    @property
+    def counted_queue(self) -> str:
+        """The queue whose figures it belongs to: an upgraded 101 belongs to where it waited as a 101, and to no 999's."""
+        return self.queue if self.upgraded_at is None else self.queue_before_upgrade or self.queue
+
+    @property
+    def classified_by(self) -> ClassSource:
+        """What gave the call the class that it has."""
+        return self.classes[-1].source if self.classes else ClassSource.LINE
+
+    @property
+    def agents(self) -> list[str]:
+        """Everybody who was offered the call or took it, in order, each once."""
+        took = [*(connection.agent for connection in self.connections), self.agent]
+        return list(dict.fromkeys([offer.agent for offer in self.offers] + [who for who in took if who]))
+
+    @property
+    def held_seconds(self) -> float:
+        """Time on hold that is over; a hold that lasts at the end of the call ends with it."""
+        ends = [(hold.ended_at or self.ended_at, hold.started_at) for hold in self.holds]
+        return sum(end.since(start) for end, start in ends if end is not None)
+
+    @property
+    def wrap_up_started_at(self) -> Instant | None:
+        """When the last wrap-up began."""
+        return self.wrap_ups[-1].started_at if self.wrap_ups else None
+
+    @property
+    def wrap_up_ended_at(self) -> Instant | None:
+        """When the last wrap-up ended, None while it lasts."""
+        return self.wrap_ups[-1].ended_at if self.wrap_ups else None
+
+    @property
+    def wrap_up_seconds(self) -> float | None:
+        """How long the last wrap-up was, None unless it is over."""
+        if self.wrap_up_started_at is None or self.wrap_up_ended_at is None:
+            return None
+        return self.wrap_up_ended_at.since(self.wrap_up_started_at)
+
+    def talked_seconds_with(self, connection: ConnectionRecord) -> float:
+        """How long this person had the call; 0 while it lasts."""
+        if connection.ended_at is not None:
+            return connection.ended_at.since(connection.at)
+        return self.talked_seconds or 0.0

@@ -1,0 +1,117 @@
+"""Looking at the switch: what is noted on a caller's leg counts, not the arguments with which another leg came."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from panoramisk.message import Message
+
+from edge.pbx.asterisk import snapshot
+from edge.pbx.asterisk.ari.translate import LIST_CHANNELS, Request
+from edge.pbx.asterisk.book import Place, Snapshot
+from edge.pbx.asterisk.sightings import FallbackConnected, KeyTaken
+
+
+def channel(
+    leg_id: str, context: str, extension: str, application: str, data: str = "", name: str = "PJSIP/trunk-1"
+) -> dict[str, Any]:
+    """A channel as ARI lists it."""
+    dialplan = {"context": context, "exten": extension, "app_name": application, "app_data": data}
+    caller = {"number": "01632960001", "name": ""}
+    return {"id": leg_id, "name": name, "state": "Up", "caller": caller, "dialplan": dialplan}
+
+
+class Switch:
+    """Both links of a switch with these channels, these bridges and what is noted on the legs."""
+
+    def __init__(
+        self,
+        channels: list[dict[str, Any]],
+        noted: Mapping[str, Mapping[str, str]],
+        bridges: list[dict[str, Any]],
+    ) -> None:
+        self.channels, self.noted, self.bridges = channels, noted, bridges
+
+    async def request(self, request: Request) -> Any:
+        """An ARI operation."""
+        return self.channels if request == LIST_CHANNELS else self.bridges
+
+    async def ask_all(self, requests: Sequence[tuple[str, Mapping[str, str]]]) -> list[Message]:
+        """Getvar, any number."""
+        return [
+            Message({"Value": self.noted.get(each["Channel"], {}).get(each["Variable"], "")})
+            for _, each in requests
+        ]
+
+    async def list(self, name: str, headers: Mapping[str, str]) -> list[Message]:
+        """No members, no devices."""
+        return []
+
+
+async def look(
+    *channels: dict[str, Any],
+    noted: Mapping[str, Mapping[str, str]],
+    bridges: Sequence[dict[str, Any]] = (),
+) -> Snapshot:
+    """What is found."""
+    switch = Switch(list(channels), noted, list(bridges))
+    return await snapshot.look(switch, switch, "edge101")  # type: ignore[arg-type]
+
+
+ARGUMENTS = "edge101,arrived,c-9,second,1700000000000,allowed"
+NOTED = {"EDGE_CALL": "c-1", "EDGE_LINE": "routine", "EDGE_JOINED": "1600000000000"}
+
+
+async def test_leg_in_anothers_place_is_known_by_what_is_noted_on_it() -> None:
+    """An attended transfer into a waiting line leaves the other leg's arguments."""
+    found = await look(
+        channel("1.1", "edge-line-second", "arrive", "Stasis", ARGUMENTS), noted={"1.1": NOTED}
+    )
+    [call] = found.calls
+    assert (call.call_id, call.line, call.joined_utc_us, call.place) == (
+        "c-1",
+        "routine",
+        1_600_000_000_000_000,
+        Place.HELD,
+    )
+
+
+async def test_leg_without_notes_is_known_by_its_arguments() -> None:
+    """It ended while we looked, say: its Hangup ends the call that is found."""
+    [call] = (await look(channel("1.1", "edge-line-second", "arrive", "Stasis", ARGUMENTS), noted={})).calls
+    assert (call.call_id, call.line, call.joined_utc_us) == ("c-9", "second", 1_700_000_000_000_000)
+
+
+async def test_caller_who_was_passed_on_is_connected_to_nobody_of_ours() -> None:
+    """The leg of the handler who passed them on is still named on theirs, and gone."""
+    noted = {"1.1": {**NOTED, "EDGE_AGENT_CHANNEL": "edge-c-1.1-leg"}}
+    caller = channel("1.1", "edge-colleague", "ring", "Dial")
+    agent = channel("edge-c-1.1-leg", "edge-phones", "s", "", name="PJSIP/phone1-00000001")
+    alone, with_agent = await look(caller, noted=noted), await look(caller, agent, noted=noted)
+    assert [(call.place, call.offer_id) for call in alone.calls] == [(Place.CONNECTED, None)]
+    assert [(call.place, call.offer_id) for call in with_agent.calls] == [(Place.CONNECTED, "c-1.1")]
+    assert [leg.interface for leg in with_agent.offers] == ["PJSIP/phone1"]
+
+
+async def test_upgraded_callers_are_told_as_such() -> None:
+    """Their key may have been pressed while nobody looked."""
+    waiting = channel("1.1", "edge-line-routine", "fallback", "Queue")
+    found = await look(waiting, noted={"1.1": {**NOTED, "EDGE_UPGRADED": "1"}})
+    assert found.upgraded == (KeyTaken(call_id="c-1", key=snapshot.BY_UNKNOWN_KEY, switch_utc_us=None),)
+    assert found.calls[0].upgraded is True
+
+
+async def test_who_is_served_by_the_switch_is_seen() -> None:
+    """By a member of its queue, while they are bridged."""
+    talking = channel("1.1", "edge-line-routine", "fallback", "Queue")
+    found = await look(
+        talking,
+        noted={"1.1": {**NOTED, "MEMBERNAME": "1001"}},
+        bridges=[{"id": "b", "channels": ["1.1", "2.2"]}],
+    )
+    assert found.served == (FallbackConnected(leg_id="1.1", agent="1001", switch_utc_us=None),)
+
+
+async def test_strangers_are_no_callers() -> None:
+    """A colleague's leg, an agent at a code: nothing of ours is noted on it."""
+    found = await look(channel("2.2", "edge-phones", "", "AppDial"), noted={})
+    assert found.calls == ()
