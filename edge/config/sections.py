@@ -139,6 +139,7 @@ class TimingSection(Section):
     unreachable_seconds: Short = _default(Policy, "unreachable_seconds")
     withdrawal_seconds: Short = _default(Policy, "withdrawal_seconds")
     connect_seconds: Short = _default(Policy, "connect_seconds")
+    announcement_seconds: Leaving = _default(Policy, "announcement_seconds")
     leaving_seconds: Leaving = _default(Policy, "leaving_seconds")
     refusal_memory_seconds: Hour = _default(Policy, "refusal_memory_seconds")
     refusal_rest_seconds: Hour = _default(Policy, "refusal_rest_seconds")

@@ -11,8 +11,15 @@ from typing import Any
 from edge.core import effects, facts
 from edge.core.alarms import AlarmClock
 from edge.core.escalation import next_rung
-from edge.core.model import CallState, Instant, Policy, Tier
-from edge.core.ordering import WaitingOrder, announcements_for, place_of, untold_relaxation
+from edge.core.model import CallState, Instant, Policy
+from edge.core.ordering import (
+    WaitingOrder,
+    announcements_for,
+    next_announcement,
+    patience_ends,
+    place_of,
+    untold_relaxation,
+)
 from edge.core.state import AgentRecord, Call, Offer, State, apply
 from edge.core.transitions import CALL_DEADLINES, OFFER_DEADLINES, Deadline
 
@@ -41,6 +48,8 @@ class Desk:
         self._reason = ""
         self._again: list[Instant] = []
         """When this step wants matching to be tried again; the soonest counts."""
+        self._due_calls: list[str] = []
+        """Waiting calls for which time has come to be told something or sent somewhere else."""
         self._now = Instant(0, 0)
         self._switch_utc_us: int | None = None
         self._build_indexes()
@@ -115,29 +124,21 @@ class Desk:
             self._alarms.set((ESCALATION, call.call_id), climb[1])
 
     def _arm_waiting(self, call: Call) -> None:
-        """What is done for a 101 that waits with nothing to hear but music: told something, or sent somewhere else."""
+        """When a waiting 101 is to be told something or sent somewhere else. What is overdue needs no alarm: it is done as soon
+        as the call waits in silence, whichever step that is (`Routine._attend`)."""
         times: dict[str, Instant | None] = dict.fromkeys((PATIENCE, ANNOUNCEMENT, RELAXATION))
-        if self._is_waiting(call) and call.tier != Tier.EMERGENCY and not call.test:
+        if self._is_waiting(call) and call.is_routine:
             queue = self.policy.queues[call.queue]
-            if queue.maximum_wait_seconds is not None:
-                times[PATIENCE] = call.queued_at.plus(queue.maximum_wait_seconds)
-            if call.announcement is None:
-                times[ANNOUNCEMENT] = self._next_announcement(call)
-                if (relaxation := untold_relaxation(call, queue)) is not None:
-                    times[RELAXATION] = call.queued_at.plus(relaxation.after_seconds)
+            times[PATIENCE] = patience_ends(call, self.policy)
+            if (relaxation := untold_relaxation(call, queue)) is not None:
+                times[RELAXATION] = call.queued_at.plus(relaxation.after_seconds)
+            if (wanted := announcements_for(call, self.policy.queues, self.policy.classes)) is not None:
+                times[ANNOUNCEMENT] = next_announcement(call, wanted.every_seconds, self._now)
         for kind, at in times.items():
-            if at is None:
+            if at is None or at.monotonic_ns <= self._now.monotonic_ns:
                 self._alarms.cancel((kind, call.call_id))
             else:
                 self._alarms.set((kind, call.call_id), at)
-
-    def _next_announcement(self, call: Call) -> Instant | None:
-        """The next multiple of its interval since the caller joined."""
-        wanted = announcements_for(call, self.policy.queues, self.policy.classes)
-        if wanted is None:
-            return None
-        passed = max(0.0, self._now.since(call.queued_at)) // wanted.every_seconds
-        return call.queued_at.plus((passed + 1) * wanted.every_seconds)
 
     def _is_waiting(self, call: Call) -> bool:
         """Whether it takes part in matching. What a new configuration dropped serves nobody (see `_serve`)."""

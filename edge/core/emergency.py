@@ -179,7 +179,7 @@ class Emergencies(Offering):
             rung, at = climb
             if at.monotonic_ns > self._now.monotonic_ns:
                 return
-            waited_seconds = self._now.since(call.emergency_since)
+            waited_seconds = self._now.since(call.unanswered_since)
             self._escalate(call, rung, f"unanswered after {waited_seconds:.1f} s")
 
     def _climb_at_once(self, call: Call, is_anybody_signed_in: bool) -> None:

@@ -5,8 +5,8 @@ Rule 2: what an input means in each state stands in `transitions.py`; here is on
 Rule 3: time comes in with each step, and `next_deadline()` says when to come back. There is no other timer.
 Rule 4: after each step every call is in exactly one place (`_check`), and every step says why it did what it did.
 
-A step has three movements: react to the input, do what deadlines have come due, then match waiting calls with free agents.
-The input goes first, so an answer that arrives together with its deadline is an answer.
+A step has four movements: react to the input, do what deadlines have come due, match waiting calls with free agents, then
+attend to those who go on waiting. The input goes first, so an answer that arrives together with its deadline is an answer.
 """
 
 from __future__ import annotations
@@ -45,10 +45,13 @@ class Engine(Reconciling, Matching):
         """Take one input at `now` and decide. Deadlines due at `now` are dealt with in the same step."""
         self._now, self._switch_utc_us = now, given.switch_utc_us
         self._entries, self._effects, self._reasons, self._reason = [], [], [], ""
+        self._due_calls = []
         self._react(given)
         self._switch_utc_us = None
         self._expire()
         self._match()
+        while self._attend():  # nobody is sent on twice, so this ends
+            self._match()
         self._check()
         return Step(tuple(self._entries), tuple(self._effects), "; ".join(dict.fromkeys(self._reasons)))
 
@@ -169,5 +172,5 @@ class Engine(Reconciling, Matching):
                 elif kind == "call" and self.state.sight:
                     call = self.state.calls[name]
                     getattr(self, f"_{CALL_DEADLINES[call.state].then}")(call)
-                elif kind in (PATIENCE, ANNOUNCEMENT, RELAXATION) and self.state.sight:
-                    self._ring_alarm(kind, self.state.calls[name])
+                elif kind in (PATIENCE, ANNOUNCEMENT, RELAXATION):
+                    self._due_calls.append(name)

@@ -1,7 +1,7 @@
 """The ladder of an unanswered 999: which rung is next for a call, and when. Pure functions over one call.
 
-Seconds count from when the call joined the emergency tier. Where nobody is at work the supervisors are rung at once, and the
-buddy force at its distance from them.
+Seconds count from when the call joined the emergency tier, or was given back by somebody who talked with it. Where nobody is at
+work the supervisors are rung at once, and the buddy force at its distance from them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def next_rung(call: Call, policy: Policy) -> tuple[Rung, Instant] | None:
 
 
 def _reached_at(call: Call, policy: Policy, seconds: float) -> Instant:
-    on_time = call.emergency_since.plus(seconds)
+    on_time = call.unanswered_since.plus(seconds)
     supervisors_seconds = _after_seconds(Rung.SUPERVISORS, policy)
     if call.rung is not Rung.SUPERVISORS or call.rung_at is None or supervisors_seconds is None:
         return on_time

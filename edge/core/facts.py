@@ -227,11 +227,12 @@ class AnnouncementStarted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnnouncementEnded:
-    """The prompt ended; not `completed` when it was cut short."""
+    """The prompt ended; not `completed` when it was cut short or could not be played. `cut`: for something better, on purpose."""
 
     call_id: str
     prompt: str
     completed: bool
+    cut: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

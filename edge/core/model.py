@@ -451,7 +451,9 @@ class Policy:
     """A phone that does not ring within this time is unreachable (ASTERISK.md, design rule 11)."""
     withdrawal_seconds: float = 5.0
     """A withdrawn leg that has not ended by then is taken for lost, so that its agent is not stuck."""
-    leaving_seconds: float = 30.0
+    announcement_seconds: float = 120.0
+    """An announcement of whose end nobody has told by then is over."""
+    leaving_seconds: float = 60.0
     """A turned-away caller who is still there by then is let go, whatever became of the announcement."""
     connect_seconds: float = 2.0
     """An answered pair that is not connected by then goes back: the caller to their place."""

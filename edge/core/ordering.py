@@ -16,7 +16,6 @@ from edge.core.model import (
     NANOSECONDS,
     Activity,
     Announcements,
-    ClassSource,
     Instant,
     OfferOutcome,
     PhoneState,
@@ -39,8 +38,6 @@ class Place(NamedTuple):
 
 TEST_TIER = max(Tier) + 1
 """Synthetic calls stand behind everybody: they have a phone of their own and take nobody's turn."""
-BOOSTS = frozenset({ClassSource.LISTED, ClassSource.REPEAT})
-"""Sources of a class that came by the caller's number, whose head start is capped."""
 
 
 def head_start_seconds(call: Call, policy: Policy) -> float:
@@ -48,7 +45,7 @@ def head_start_seconds(call: Call, policy: Policy) -> float:
     if call.tier == Tier.EMERGENCY or call.priority_class not in policy.classes:
         return 0.0
     seconds = policy.classes[call.priority_class].head_start_seconds
-    return min(seconds, policy.largest_boost_seconds) if call.classified_by in BOOSTS else seconds
+    return min(seconds, policy.largest_boost_seconds) if call.boosted else seconds
 
 
 def place_of(call: Call, policy: Policy) -> Place:
@@ -120,7 +117,7 @@ def untold_relaxation(call: Call, queue: Queue) -> Relaxation | None:
 
 def _is_told(call: Call, relaxation: Relaxation) -> bool:
     """An emergency is told nothing, and waits for nobody to be told."""
-    return relaxation.prompt is None or relaxation.prompt in call.prompts_heard or call.tier == Tier.EMERGENCY
+    return relaxation.prompt is None or call.was_told(relaxation.prompt) or call.tier == Tier.EMERGENCY
 
 
 def announcements_for(
@@ -132,6 +129,25 @@ def announcements_for(
         return known.announcements
     queue = queues.get(call.queue)
     return None if queue is None else queue.announcements
+
+
+def next_announcement(call: Call, every_seconds: float, since: Instant) -> Instant:
+    """The first multiple of the interval, counted from joining, after `since`."""
+    every_ns = round(every_seconds * NANOSECONDS)
+    passed = max(0, since.monotonic_ns - call.queued_at.monotonic_ns) // every_ns
+    later_ns = (passed + 1) * every_ns
+    return Instant(call.queued_at.monotonic_ns + later_ns, call.queued_at.utc_us + later_ns // 1000)
+
+
+def patience_ends(call: Call, policy: Policy) -> Instant | None:
+    """When this 101 will have waited as long as its queue lets it. Never for who has talked with a human, was sent on once, or
+    came back from a number that did not answer: they wait until they are served."""
+    queue = policy.queues.get(call.queue)
+    if queue is None or queue.maximum_wait_seconds is None:
+        return None
+    if not call.is_routine or call.stays or call.first_connected_at is not None:
+        return None
+    return call.queued_at.plus(queue.maximum_wait_seconds)
 
 
 class Candidates:

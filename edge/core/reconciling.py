@@ -46,6 +46,7 @@ class Reconciling(Routine):
             self._reconcile_call(call, calls[call.call_id])
         for stranger in new:
             self._adopt(stranger)
+        self._due_calls += self.state.calls  # whose time may have come while nothing was seen
         talking = {call.offer_id for call in seen.calls if call.standing is inputs.Standing.CONNECTED}
         for leg in seen.offers:
             if leg.offer_id not in self.state.offers and leg.offer_id not in talking:
@@ -66,7 +67,10 @@ class Reconciling(Routine):
         self._cut_announcement(call)
         self._withdraw_all(call, OfferOutcome.WITHDRAWN)
         offer = self.state.offers.get(call.claimed_by or "")
-        self._end(call, CallOutcome.ENDED_UNKNOWN, stage, Side.UNKNOWN, "not seen", unseen_since=since)
+        outcome, cause = CallOutcome.ENDED_UNKNOWN, "not seen"
+        if call.state is CallState.LEAVING:
+            outcome, cause = self._outcome_of_leaving(call), call.leaving_for or cause
+        self._end(call, outcome, stage, Side.UNKNOWN, cause, unseen_since=since)
         if offer is not None and call.connected_at is not None:
             self._leave_conversation(offer, offer.call_id, "not seen")
         elif offer is not None:
@@ -79,10 +83,15 @@ class Reconciling(Routine):
         if leg is None:
             self._because(f"the leg of offer {offer.offer_id} is gone from the switch")
             held = self.state.calls.get(offer.call_id)
-            if held is not None and held.state is CallState.TALKING and held.claimed_by == offer.offer_id:
+            talked = (
+                held is not None and held.state is CallState.TALKING and held.claimed_by == offer.offer_id
+            )
+            if talked or offer.released_at is not None or offer.outcome is OfferOutcome.ANSWERED:
                 self._leave_conversation(offer, offer.call_id, "not seen")
             else:
                 self._record_end(offer, offer.outcome or OfferOutcome.LOST, "not seen")
+        elif offer.state is OfferState.ANSWERED and offer.released_at is not None:
+            self._alarms.set(("offer", offer.offer_id), self._now.plus(self.policy.withdrawal_seconds))
         elif offer.state is OfferState.ANSWERED and connected:
             return
         elif connected and call is not None and call.offer_id == offer.offer_id:
@@ -110,16 +119,19 @@ class Reconciling(Routine):
             self._withdraw_all(call, OfferOutcome.WITHDRAWN)
 
     def _reconcile_call(self, call: Call, seen: inputs.SeenCall) -> None:
+        """A caller in our hands has the place noted anew: the daemon may have died between deciding and writing it."""
         match seen.standing:
             case inputs.Standing.HELD if call.state in (CallState.CONNECTING, CallState.TALKING):
                 self._returned(call, inputs.PairReturned(call_id=call.call_id))
+                self._note_if_elsewhere(call)
             case inputs.Standing.HELD if call.state is CallState.FALLBACK:
                 self._take_back(call, inputs.PairReturned(call_id=call.call_id))
             case inputs.Standing.HELD if call.state is CallState.LEAVING:
-                self._tell_again(call)
+                self._leaving_again(call, inputs.Woken())
             case inputs.Standing.HELD:
                 self._serve_again(call, inputs.Woken())
                 self._cut_announcement(call)  # nobody will tell of its end any more
+                self._note_if_elsewhere(call)
             case inputs.Standing.CONNECTED if call.state in (CallState.WAITING, CallState.OFFERED):
                 self._served_by_unknown(call)
             case inputs.Standing.CONNECTED if (

@@ -1,19 +1,18 @@
-"""101 in real life: class and language of a caller, menu, hours, limits, overflow, what a caller is told while waiting.
+"""101 in real life: who a caller is, what they chose, whether they may wait, and where they go if not.
 
-Rule 1: nothing here ever touches a 999, an upgraded 101 or a test call (`_is_routine`).
-Rule 2: the caller stands in the queue from the first moment. Menu and announcements play beside it and delay no offer; who
-presses nothing goes on waiting.
+Rule 1: nothing here ever touches a 999, an upgraded 101 or a test call (`Call.is_routine`).
+Rule 2: the caller stands in the queue from the first moment; who presses nothing goes on waiting.
 Rule 3: whatever changes the queue, class or language of a call keeps its time of joining, and is noted on the switch.
+Rule 4: a caller is sent somewhere else at most once, and nobody who has talked with a human is turned away.
 """
 
 from __future__ import annotations
 
-from math import ceil
+from dataclasses import replace
 
 from edge.core import effects, facts, inputs
-from edge.core.desk import ANNOUNCEMENT, PATIENCE, RELAXATION
+from edge.core.handling import Handling
 from edge.core.model import (
-    Announcements,
     CallerKnowledge,
     CallOutcome,
     CallState,
@@ -23,164 +22,122 @@ from edge.core.model import (
     Queue,
     Side,
     Stage,
-    Tier,
 )
-from edge.core.ordering import (
-    Candidates,
-    announcements_for,
-    emergency_skills,
-    head_start_seconds,
-    place_of,
-    skills_needed,
-    untold_relaxation,
-)
-from edge.core.service import Service
-from edge.core.state import AgentRecord, Call, Offer
+from edge.core.ordering import patience_ends
+from edge.core.state import Call
 
-SPOKEN_MAXIMUM = 20
-"""Numbers are said up to here, and "more than twenty" above."""
-SERVICES_NEEDED = 5
-SERVICES_WITHIN_SECONDS = 900.0
-"""An expected wait is only said when so many callers were served within so long: otherwise nobody knows."""
+WAITED_TOO_LONG = "waited too long"
 
 
-class Routine(Service):
+class Routine(Handling):
     """What happens to 101 callers from their arrival until they have somebody."""
 
     # ------------------------------------------------------------------ arrival
 
     def _welcome(self, call: Call, given: inputs.CallPresented | inputs.SeenCall, *, adopted: bool) -> None:
         """Class, admission, greeting, menu. An adopted caller has been through all that, or waited through our absence."""
-        if not _is_routine(call) or not self._is_configured(call):
+        knowledge = given.knowledge if isinstance(given, inputs.CallPresented) else None
+        if knowledge is not None and not call.number_withheld:
+            self._recognise(call, knowledge)
+        if adopted or not call.is_routine or not self._is_configured(call):
             self._serve(call)
             return
         line = self.policy.lines[call.line]
-        knowledge = given.knowledge if isinstance(given, inputs.CallPresented) else None
-        if knowledge is not None and not call.number_withheld:
-            self._recognise(call, line, knowledge)
-        if adopted or self._admit(call):
-            self._serve(call, greeting=None if adopted else self._greeting(line))
-            if call.announcement is None and not adopted:
-                self._offer_menu(call, line)
+        if self._admit(call, arriving=True):
+            self._serve(call, greeting=self._greeting(line))
+            if call.announcement is None:
+                self._offer_menu(call)
+        if not call.diverted:
+            self._note_if_elsewhere(call)
 
     def _greeting(self, line: Line) -> str | None:
         if self.state.incident_since is not None and self.policy.incident.greeting is not None:
             return self.policy.incident.greeting
         return line.greeting
 
-    def _recognise(self, call: Call, line: Line, knowledge: CallerKnowledge) -> None:
-        """The number tells something of the caller; it is a hint, and a capped one."""
+    # ------------------------------------------------------------------ class
+
+    def _recognise(self, call: Call, knowledge: CallerKnowledge) -> None:
+        """The number tells something of the caller; it is a hint, and changes the class of a 101 alone."""
         self._because(f"the number of call {call.call_id} has called before, or is on the force's list")
         self._record(facts.CallerRecognised(call_id=call.call_id, knowledge=knowledge))
         if knowledge.assisted and not call.assisted:
             self._record(facts.CallMarkedAssisted(call_id=call.call_id, by="number list"))
-        language = knowledge.language or call.language
-        best, source, why = line.priority_class, ClassSource.LINE, ""
+        if call.is_routine:
+            self._classify_by_number(call, knowledge)
+
+    def _classify_by_number(self, call: Call, knowledge: CallerKnowledge) -> None:
+        """The language of the list, and the largest head start of what the call has and what its number gives, capped."""
+        best, source, why = call.priority_class, ClassSource.LISTED, f"listed as {knowledge.listing}"
+        most_seconds = self._head_start_seconds(best)
         for name, whence, words in self._hinted_classes(knowledge):
-            if self._boost(name) > self._head_start(best, source):
-                best, source, why = name, whence, words
-        if source is not ClassSource.LINE or language != call.language:
-            source = ClassSource.LISTED if source is ClassSource.LINE else source
-            self._classify(call, call.queue, best, language, source, why or f"language {language}")
+            seconds = min(self._head_start_seconds(name), self.policy.largest_boost_seconds)
+            if seconds > most_seconds:
+                best, source, why, most_seconds = name, whence, words, seconds
+        language = knowledge.language or call.language
+        if (best, language) != (call.priority_class, call.language):
+            self._classify(call, call.queue, best, language, source, why)
 
     def _hinted_classes(self, knowledge: CallerKnowledge) -> list[tuple[str, ClassSource, str]]:
-        found = []
-        if knowledge.listed_class in self.policy.classes:
-            assert knowledge.listed_class is not None
+        repeat, found = self.policy.repeat, []
+        if knowledge.listed_class is not None:
             found.append((knowledge.listed_class, ClassSource.LISTED, f"listed as {knowledge.listing}"))
-        repeat = self.policy.repeat
-        if (
-            repeat is not None
-            and repeat.priority_class in self.policy.classes
-            and knowledge.recent_abandons >= repeat.abandons
-        ):
+        if repeat is not None and knowledge.recent_abandons >= repeat.abandons:
             words = f"gave up {knowledge.recent_abandons} times within {repeat.minutes:g} minutes"
             found.append((repeat.priority_class, ClassSource.REPEAT, words))
-        return found
+        for name, source, _ in found:
+            if name not in self.policy.classes:
+                self._because(f"class {name!r} ({source}) is not configured: ignored")
+        return [hint for hint in found if hint[0] in self.policy.classes]
 
-    def _boost(self, name: str) -> float:
-        return min(self.policy.classes[name].head_start_seconds, self.policy.largest_boost_seconds)
-
-    def _head_start(self, name: str, source: ClassSource) -> float:
+    def _head_start_seconds(self, name: str) -> float:
         known = self.policy.classes.get(name)
-        if known is None:
-            return 0.0
-        return known.head_start_seconds if source is ClassSource.LINE else self._boost(name)
-
-    def _classify(
-        self, call: Call, queue: str, priority_class: str, language: str, source: ClassSource, detail: str
-    ) -> None:
-        self._because(
-            f"call {call.call_id} is now {priority_class} in queue {queue}, language {language} ({source}: {detail}), "
-            "with its time of joining"
-        )
-        self._record(
-            facts.CallClassified(
-                call_id=call.call_id,
-                queue=queue,
-                priority_class=priority_class,
-                language=language,
-                source=source,
-                detail=detail,
-            )
-        )
-        self._note_place(call)
-
-    def _note_place(self, call: Call) -> None:
-        """Have the switch know the place, so that its own queue would serve the caller there and in their language."""
-        since = call.emergency_since if call.tier == Tier.EMERGENCY else call.queued_at
-        earlier_us = round(head_start_seconds(call, self.policy) * 1_000_000)
-        self._ask(
-            effects.NotePlace(
-                call_id=call.call_id,
-                queue=call.queue,
-                tier=Tier(call.tier),
-                place_utc_us=since.utc_us - earlier_us,
-                language=call.language,
-                upgraded=call.upgraded_at is not None,
-            )
-        )
+        return 0.0 if known is None else known.head_start_seconds
 
     # ------------------------------------------------------------------ menu
 
-    def _offer_menu(self, call: Call, line: Line) -> None:
-        menu = line.menu
-        if menu is None or call.assisted or call.classified_by is ClassSource.MENU:
-            return
-        if menu.prompt not in call.prompts_heard and call.state in (CallState.WAITING, CallState.OFFERED):
-            self._announce(call, menu.prompt, (menu.prompt,), "the choices")
-
     def _menu_key(self, call: Call, key: str) -> None:
-        """A key other than the emergency key, while the call waits. A later choice counts instead of an earlier one."""
-        line = self.policy.lines.get(call.line)
-        choice = None if line is None or line.menu is None else line.menu.choices.get(key)
-        if choice is None:
-            self._because(f"caller of {call.call_id} pressed a key that chooses nothing: goes on waiting")
+        """A key other than the emergency key, while the call waits. A later choice counts instead of an earlier one, as if it had
+        been the first; the class that the number gives stays if it is the better one."""
+        menu = self._menu_of(call)
+        choice = None if menu is None else menu.choices.get(key)
+        if choice is None or key == call.menu_key:
+            self._because(f"caller of {call.call_id} pressed a key that chooses nothing new: goes on waiting")
             return
-        queue = choice.queue or call.queue
-        moves = queue != call.queue
+        line, before = self.policy.lines[call.line], call.queue
+        language = call.language
+        if call.menu_key is not None:
+            language = (call.knowledge and call.knowledge.language) or line.language
         self._classify(
             call,
-            queue,
-            choice.priority_class or call.priority_class,
-            choice.language or call.language,
+            choice.queue or (call.queue if call.menu_key is None else line.queue),
+            choice.priority_class or line.priority_class,
+            choice.language or language,
             ClassSource.MENU,
-            f"key {key}",
+            key,
         )
+        if call.knowledge is not None:
+            self._classify_by_number_again(call, call.knowledge)
         self._stop_announcement(call)
-        if moves:
+        if call.queue != before:
             self._withdraw_all(call, OfferOutcome.WITHDRAWN)  # by agents who may not serve this queue
             if not self._admit(call):
                 return
+        self._note_place(call)
         if choice.greeting is not None:
             self._announce(call, choice.greeting, (choice.greeting,), "an answer to the choice")
 
-    # ------------------------------------------------------------------ admission, overflow, turning away
+    def _classify_by_number_again(self, call: Call, knowledge: CallerKnowledge) -> None:
+        """For the class alone: the language was chosen."""
+        language = call.language
+        self._classify_by_number(call, replace(knowledge, language=language))
 
-    def _admit(self, call: Call) -> bool:
-        """Whether the call may wait where it is; if not it has been sent somewhere else or is being told why."""
+    # ------------------------------------------------------------------ admission and overflow
+
+    def _admit(self, call: Call, *, arriving: bool = False) -> bool:
+        """Whether the call may wait where it is, or in another queue; if not it is being sent away or told why."""
         why = self._obstacle(self.policy.queues[call.queue], call)
-        return why is None or self._find_another_way(call, why)
+        return why is None or self._find_another_way(call, why, arriving=arriving)
 
     def _obstacle(self, queue: Queue, call: Call) -> str | None:
         if self.state.incident_since is not None and queue.name in self.policy.incident.closed_queues:
@@ -195,30 +152,39 @@ class Routine(Service):
         return sum(
             call.queue == queue.name
             and call is not but
-            and _is_routine(call)
+            and call.is_routine
             and call.state in (CallState.WAITING, CallState.OFFERED)
             for call in self.state.calls.values()
         )
 
-    def _find_another_way(self, call: Call, why: str) -> bool:
-        """Another queue, else another number, else the caller is told what to do instead. True while it waits with us."""
+    def _find_another_way(self, call: Call, why: str, *, arriving: bool = False) -> bool:
+        """Another queue, else another number, else the caller is told what to do instead. True while it waits with us.
+
+        An incident's closed queue sends nobody anywhere: its callers are to be told, not to fill the other queues.
+        """
         queue = self.policy.queues[call.queue]
-        seen = {queue.name}
-        following = queue
-        while following.overflow_queue is not None and following.overflow_queue not in seen:
-            seen.add(following.overflow_queue)
-            following = self.policy.queues[following.overflow_queue]
-            if self._obstacle(following, call) is None:
+        if why != "incident":
+            other = self._overflow_of(call, queue)
+            if other is not None:
                 detail = f"queue {queue.name}: {why}"
-                self._classify(
-                    call, following.name, call.priority_class, call.language, ClassSource.OVERFLOW, detail
-                )
+                self._classify(call, other, call.priority_class, call.language, ClassSource.OVERFLOW, detail)
                 return True
-        if queue.overflow_phone in self.policy.phones:
-            self._divert(call, queue.overflow_phone or "", why)
-        else:
-            self._turn_away(call, why, self._farewell(queue, why))
+            if queue.overflow_phone in self.policy.phones:
+                self._divert(call, queue.overflow_phone or "", why)
+                return False
+        self._turn_away(call, why, self._farewell(queue, why), arriving=arriving)
         return False
+
+    def _overflow_of(self, call: Call, queue: Queue) -> str | None:
+        """The first queue along the chain that takes callers now; none for a call that was sent on before."""
+        seen = {queue.name}
+        following = self.policy.queues.get(queue.overflow_queue or "")
+        while not call.stays and following is not None and following.name not in seen:
+            if self._obstacle(following, call) is None:
+                return following.name
+            seen.add(following.name)
+            following = self.policy.queues.get(following.overflow_queue or "")
+        return None
 
     def _farewell(self, queue: Queue, why: str) -> str:
         match why:
@@ -229,6 +195,8 @@ class Routine(Service):
             case _:
                 return queue.full_prompt
 
+    # ------------------------------------------------------------------ leaving
+
     def _divert(self, call: Call, phone: str, why: str) -> None:
         self._because(f"call {call.call_id} goes to {phone}: queue {call.queue}: {why}")
         self._cut_announcement(call)
@@ -236,24 +204,36 @@ class Routine(Service):
         self._ask(effects.TakeCharge(call_id=call.call_id, line=call.line, greeting=None))
         self._ask(effects.Divert(call_id=call.call_id, phone=phone))
 
-    def _turn_away(self, call: Call, why: str, prompt: str) -> None:
+    def _turn_away(self, call: Call, why: str, prompt: str, *, arriving: bool) -> None:
+        """Say why, and let go when it was said (`_told`) or when it should have been (`_let_go`)."""
         self._because(f"call {call.call_id} is told why it is not served: queue {call.queue}: {why}")
         self._cut_announcement(call)
         self._record(facts.CallTurnedAway(call_id=call.call_id, why=why, prompt=prompt))
-        self._ask(effects.TakeCharge(call_id=call.call_id, line=call.line, greeting=prompt))
+        if arriving:
+            self._ask(effects.TakeCharge(call_id=call.call_id, line=call.line, greeting=prompt))
+        else:
+            self._ask(effects.Announce(call_id=call.call_id, prompt=prompt, sounds=(prompt,)))
 
-    def _tell_again(self, call: Call, given: inputs.Input | None = None) -> None:  # noqa: ARG002
-        """Say why, and let go when it was said (`_told`) or when it should have been (`_let_go`)."""
-        self._because(f"call {call.call_id} stands before us while it is leaving: {call.leaving_for}")
+    def _leaving_again(self, call: Call, given: inputs.Input) -> None:  # noqa: ARG002
+        """A leaving caller is found in our hands. The other number did not take them: back at their place, whatever the hours. Or
+        they have yet to hear why they are turned away; from the beginning, for nobody knows how far they came."""
         if call.diverted:
-            self._ask(effects.TakeCharge(call_id=call.call_id, line=call.line, greeting=None))
-            return
-        self._ask(effects.TakeCharge(call_id=call.call_id, line=call.line, greeting=call.announcement))
+            self._because(f"the other number did not take call {call.call_id}: back at its place")
+            self._record(facts.CallReturned(call_id=call.call_id, offer_id=""))
+            self._serve(call)
+            self._note_if_elsewhere(call)
+        elif (prompt := call.announcement) is not None:
+            self._because(f"call {call.call_id} is told again why it is not served")
+            self._cut_announcement(call)
+            self._serve(call, greeting=prompt)
+        else:
+            self._let_go(call)
 
     def _told(self, call: Call, given: inputs.AnnouncementFinished) -> None:
         if call.diverted or given.prompt != call.announcement:
             self._ignore(call, given)
             return
+        self._announcement_over(call, given)
         self._let_go(call)
 
     def _let_go(self, call: Call) -> None:
@@ -264,114 +244,42 @@ class Routine(Service):
 
     def _left(self, call: Call, given: inputs.CallerGone) -> None:
         """A 101 that was turned away or diverted has gone."""
-        outcome = CallOutcome.OVERFLOWED if call.diverted else CallOutcome.REFUSED
+        outcome = self._outcome_of_leaving(call)
         self._because(f"call {call.call_id} has gone: {outcome} ({call.leaving_for})")
         self._cut_announcement(call)
         self._end(call, outcome, Stage.LEAVING, given.side, call.leaving_for or given.cause)
 
-    def _not_taken(self, call: Call, given: inputs.PairReturned) -> None:
-        """The other number did not take the call: back at its place here, whatever the hours."""
-        if not call.diverted:
-            self._tell_again(call, given)
-            return
-        self._because(f"the other number did not take call {call.call_id}: back at its place")
-        self._record(facts.CallReturned(call_id=call.call_id, offer_id=""))
-        self._serve(call)
-
-    def _out_of_patience(self, call: Call) -> None:
-        """The longest wait of the queue is over."""
-        self._find_another_way(call, "waited too long")
+    def _outcome_of_leaving(self, call: Call) -> CallOutcome:
+        return CallOutcome.OVERFLOWED if call.diverted else CallOutcome.REFUSED
 
     def _refuse_at_entrance(self, given: inputs.CallRefused) -> None:
         self._because(f"the switch turned call {given.call_id} away: {given.why}")
         self._record_arrival(given, adopted=False)
         self._end(self.state.calls[given.call_id], CallOutcome.REFUSED, Stage.ENTRY, Side.SYSTEM, given.why)
 
-    # ------------------------------------------------------------------ announcements
+    # ------------------------------------------------------------------ who goes on waiting
 
-    def _announce(self, call: Call, prompt: str, sounds: tuple[str, ...], what: str) -> None:
-        self._because(f"call {call.call_id} hears {what}")
-        self._record(facts.AnnouncementStarted(call_id=call.call_id, prompt=prompt))
-        self._ask(effects.Announce(call_id=call.call_id, prompt=prompt, sounds=sounds))
+    def _attend(self) -> bool:
+        """After the match, to each 101 caller of this step who goes on waiting: send them elsewhere if they have waited too long,
+        else tell them what is due. Whether anybody came to another queue, so that it is worth matching again."""
+        if not self.state.sight:
+            return False
+        named = (getattr(entry.fact, "call_id", None) for entry in self._entries)
+        moved = False
+        for call_id in dict.fromkeys((*self._due_calls, *named)):
+            call = self.state.calls.get(call_id or "")
+            if call is None or not call.is_routine or not self._is_waiting(call):
+                continue
+            ends = patience_ends(call, self.policy)
+            if ends is None or ends.monotonic_ns > self._now.monotonic_ns:
+                self._tell(call)
+                self._arm_waiting(call)  # nothing may have been true enough to say
+            elif self._find_another_way(call, WAITED_TOO_LONG):
+                self._note_place(call)
+                moved = True
+        return moved
 
-    def _stop_announcement(self, call: Call) -> None:
-        if call.announcement is not None:
-            self._cut_announcement(call)
-            self._ask(effects.StopAnnouncement(call_id=call.call_id))
-
-    def _after_announcement(self, call: Call) -> None:
-        """The greeting, or the answer to a choice, is over: the menu, where there is one to hear."""
-        line = self.policy.lines.get(call.line)
-        if line is not None and line.menu is not None and _is_routine(call):
-            self._offer_menu(call, line)
-
-    def _announce_while_waiting(self, call: Call) -> None:
-        """It is time to say something to who waits; only what is true, or nothing."""
-        wanted = announcements_for(call, self.policy.queues, self.policy.classes)
-        if wanted is None or call.announcement is not None:
-            return
-        sounds: tuple[str, ...] = () if wanted.prompt is None else (wanted.prompt,)
-        sounds += self._position_sounds(call, wanted) + self._wait_sounds(call, wanted)
-        if sounds:
-            self._announce(call, "waiting", sounds, "how it stands")
-        else:
-            self._arm_waiting(call)
-
-    def _position_sounds(self, call: Call, wanted: Announcements) -> tuple[str, ...]:
-        position = self._true_position(call) if wanted.position else None
-        if position is None:
-            return ()
-        return ("position", f"number:{min(position, SPOKEN_MAXIMUM + 1)}")
-
-    def _wait_sounds(self, call: Call, wanted: Announcements) -> tuple[str, ...]:
-        minutes = self._expected_minutes(call) if wanted.expected_wait else None
-        if minutes is None or minutes > SPOKEN_MAXIMUM:
-            return ()
-        return ("expected-wait", f"number:{minutes}", "minutes")
-
-    def _true_position(self, call: Call) -> int | None:
-        """Which of the callers whom the same agents may take is this; None while nobody is at work for them."""
-        candidates = Candidates(self.state, self.policy, self._now)
-        agents = list(candidates.at_work(self._skills(call)))
-        if not agents:
-            return None
-        place = place_of(call, self.policy)
-        ahead = [
-            other
-            for other in self.state.calls.values()
-            if self._is_waiting(other) and not other.test and place_of(other, self.policy) < place
-        ]
-        rivals = [
-            other
-            for other in ahead
-            if any(candidates.has_skills(record, self._skills(other)) for record in agents)
-        ]
-        return len(rivals) + 1
-
-    def _expected_minutes(self, call: Call) -> int | None:
-        """Position times the mean distance of the queue's last services, in whole minutes; None when that is not known."""
-        position = self._true_position(call)
-        served = [
-            at
-            for at in self.state.services.get(call.queue, ())
-            if self._now.since(at) <= SERVICES_WITHIN_SECONDS
-        ]
-        if position is None or len(served) < SERVICES_NEEDED:
-            return None
-        mean_seconds = self._now.since(served[0]) / len(served)
-        return max(1, ceil(position * mean_seconds / 60.0))
-
-    def _skills(self, call: Call) -> tuple[str, ...]:
-        return skills_needed(call, self.policy.queues[call.queue], self._now)
-
-    def _tell_of_relaxation(self, call: Call) -> None:
-        """Fewer skills will do from here on; the caller is told before it counts."""
-        relaxation = untold_relaxation(call, self.policy.queues[call.queue])
-        if relaxation is not None and call.announcement is None:
-            prompt = relaxation.prompt or ""
-            self._announce(call, prompt, (prompt,), "that fewer skills will have to do")
-
-    # ------------------------------------------------------------------ what agents need and do
+    # ------------------------------------------------------------------ what an offer needs to know
 
     def _offer_seconds(self, call: Call) -> float:
         """How long an agent's phone rings for this call: longer for who comes through a relay."""
@@ -391,148 +299,6 @@ class Routine(Service):
                 notes.append(f"{known.calls_in_day} in 24 h {known.calls_in_month} in 30 d")
             if known.abandons_in_month:
                 notes.append(f"gave up {known.abandons_in_month}")
-        if call.first_connected_at is not None:
+        if call.classified_by is ClassSource.HANDLER:
             notes.append("sent back")
         return tuple(notes)
-
-    def _record_end(self, offer: Offer, outcome: OfferOutcome, cause: str) -> None:
-        super()._record_end(offer, outcome, cause)
-        record = self.state.agents.get(offer.agent)
-        limit = self.policy.missed_offers_maximum
-        if record is not None and limit is not None and record.missed_in_a_row >= limit:
-            self._missed_again(record)
-
-    def _missed_again(self, record: AgentRecord) -> None:
-        """Set not ready whoever lets call after call ring out; but never the last who can take a 999."""
-        if record.phone is None or record.not_ready_reason is not None:
-            return
-        kept, missed = self._is_last_for_999(record), record.missed_in_a_row
-        self._because(
-            f"agent {record.agent} missed {missed} offers in a row: "
-            + ("the last who can take a 999, so kept ready, behind the others" if kept else "set not ready")
-        )
-        self._record(facts.AgentMissedOffers(agent=record.agent, missed=missed, kept_ready=kept))
-        if kept:
-            detail = f"agent {record.agent} misses calls and is the last who can take a 999"
-            self._record(facts.AlarmRaised(kind="last 999 agent", detail=detail))
-        else:
-            self._ask(effects.SetNotReady(agent=record.agent, reason=self.policy.missed_reason))
-
-    def _is_last_for_999(self, record: AgentRecord) -> bool:
-        skills = emergency_skills(self.policy)
-        if skills is None or not set(skills) <= set(self.policy.agents[record.agent].skills):
-            return False
-        candidates = Candidates(self.state, self.policy, self._now)
-        return not any(candidates.at_work(skills, lambda other: other is not record))
-
-    # ------------------------------------------------------------------ handlers and supervisors
-
-    def _sent_back(self, call: Call, given: inputs.CallSentBack) -> None:
-        """A handler gives the caller to a queue again: the time of joining stays."""
-        known = given.queue is not None and given.queue in self.policy.queues
-        queue = (given.queue or call.queue) if known else call.queue
-        self._because(
-            f"agent {call.agent} sent call {call.call_id} back to queue {queue}, with its time of joining"
-        )
-        self._record(facts.CallSentBack(call_id=call.call_id, agent=call.agent, queue=queue))
-        if self._is_of_emergencies(queue) and _is_routine(call):
-            self._record(facts.CallUpgraded(call_id=call.call_id, queue=queue))
-        self._note_place(call)
-        self._serve(call)
-
-    def _is_of_emergencies(self, queue: str) -> bool:
-        lines = self.policy.lines.values()
-        return queue == self.policy.emergency.queue or any(
-            line.queue == queue and line.tier == Tier.EMERGENCY for line in lines
-        )
-
-    def _passed_on(self, call: Call, given: inputs.CallPassedOn) -> None:
-        if given.offer_id is not None and given.offer_id != call.claimed_by:
-            self._ignore(call, given)
-            return
-        whom = "a number outside" if given.agent is None else f"agent {given.agent}"
-        self._because(f"agent {call.agent} passed call {call.call_id} on ({given.kind}) to {whom}")
-        self._record(
-            facts.CallPassedOn(
-                call_id=call.call_id,
-                agent=call.agent,
-                kind=given.kind,
-                target=given.target,
-                to_agent=given.agent,
-            )
-        )
-
-    def _annotate(self, given: inputs.CallAnnotated) -> None:
-        """A reference may be given, and a recording end, after the call."""
-        self._because(f"call {given.call_id}: {given.kind} {given.state}".rstrip())
-        self._record(
-            facts.CallAnnotated(
-                call_id=given.call_id, kind=given.kind, value=given.value, state=given.state, by=given.by
-            )
-        )
-
-    def _mark_assisted(self, given: inputs.CallMarkedAssisted) -> None:
-        call = self.state.calls.get(given.call_id)
-        if call is None or call.assisted:
-            self._because(f"call {given.call_id} is not open, or marked as assisted already: nothing to do")
-            return
-        self._because(f"call {call.call_id} is marked as assisted")
-        self._record(facts.CallMarkedAssisted(call_id=call.call_id, by=given.by))
-
-    def _wrap_up_coded(self, given: inputs.WrapUpCoded) -> None:
-        record = self.state.agents.get(given.agent)
-        if record is None or record.last_call_id is None:
-            self._because(f"agent {given.agent} gave a wrap-up code without a call: ignored")
-            return
-        self._because(f"agent {given.agent} gave call {record.last_call_id} the code {given.code}")
-        self._record(facts.WrapUpCoded(agent=given.agent, call_id=record.last_call_id, code=given.code))
-
-    def _assist_asked(self, given: inputs.AssistAsked) -> None:
-        call_id = self._call_of_agent(given.agent)
-        self._because(f"agent {given.agent} asks for a supervisor's help")
-        self._record(facts.AssistAsked(agent=given.agent, call_id=call_id))
-        detail = f"agent {given.agent} asks for help"
-        self._record(facts.AlarmRaised(kind="assist", detail=detail, call_id=call_id))
-
-    def _supervision_seen(self, given: inputs.SupervisionSeen) -> None:
-        verb = "begins" if given.began else "ends"
-        self._because(f"supervisor {given.supervisor} {verb} to {given.mode} at agent {given.agent}")
-        kind = facts.SupervisionBegan if given.began else facts.SupervisionEnded
-        self._record(
-            kind(
-                supervisor=given.supervisor,
-                agent=given.agent,
-                call_id=self._call_of_agent(given.agent),
-                mode=given.mode,
-            )
-        )
-
-    def _call_of_agent(self, agent: str) -> str | None:
-        record = self.state.agents.get(agent)
-        offer = None if record is None else self.state.offers.get(record.offer_id or "")
-        return None if offer is None else offer.call_id
-
-    def _incident_set(self, given: inputs.IncidentSet) -> None:
-        if given.active == (self.state.incident_since is not None):
-            self._because("the major incident is " + ("declared" if given.active else "over") + " already")
-            return
-        self._because(f"major incident {'declared' if given.active else 'ended'} by {given.by}")
-        kind = facts.IncidentDeclared if given.active else facts.IncidentEnded
-        self._record(kind(by=given.by))
-
-    # ------------------------------------------------------------------ alarms
-
-    def _ring_alarm(self, kind: str, call: Call) -> None:
-        """One of a waiting caller's own alarms has come due."""
-        if not self._is_waiting(call) or not _is_routine(call):
-            return
-        if kind == PATIENCE:
-            self._out_of_patience(call)
-        elif kind == ANNOUNCEMENT:
-            self._announce_while_waiting(call)
-        elif kind == RELAXATION:
-            self._tell_of_relaxation(call)
-
-
-def _is_routine(call: Call) -> bool:
-    return call.tier != Tier.EMERGENCY and not call.test

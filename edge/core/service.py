@@ -20,7 +20,9 @@ from edge.core.model import (
     Refusal,
     Side,
     Stage,
+    Tier,
 )
+from edge.core.ordering import head_start_seconds
 from edge.core.state import AgentRecord, Call, Offer
 
 OUTCOME_OF_REFUSAL = {
@@ -114,6 +116,28 @@ class Service(Desk):
             self._record(facts.AnnouncementStarted(call_id=call.call_id, prompt=greeting))
         self._ask(effects.TakeCharge(call_id=call.call_id, line=call.line, greeting=greeting))
 
+    def _note_place(self, call: Call) -> None:
+        """Have the switch know the place, so that its own queue would serve the caller there and in their language."""
+        since = call.emergency_since if call.tier == Tier.EMERGENCY else call.queued_at
+        earlier_us = round(head_start_seconds(call, self.policy) * 1_000_000)
+        self._ask(
+            effects.NotePlace(
+                call_id=call.call_id,
+                queue=call.queue,
+                tier=Tier(call.tier),
+                place_utc_us=since.utc_us - earlier_us,
+                language=call.language,
+                upgraded=call.upgraded_at is not None,
+            )
+        )
+
+    def _note_if_elsewhere(self, call: Call) -> None:
+        """Note the place of a call that the switch, if it knew the line alone, would serve in another place or language."""
+        line = self.policy.lines.get(call.line)
+        place = (call.queue, call.priority_class, call.language, call.upgraded_at)
+        if line is not None and place != (line.queue, line.priority_class, line.language, None):
+            self._note_place(call)
+
     def _serve_again(self, call: Call, given: inputs.Input) -> None:  # noqa: ARG002
         self._because(f"call {call.call_id} was presented again: still served at its place")
         self._serve(call)
@@ -130,6 +154,7 @@ class Service(Desk):
             )
         )
         self._serve(call)
+        self._note_if_elsewhere(call)
 
     def _announcement_over(self, call: Call, given: inputs.AnnouncementFinished) -> None:
         if call.announcement == given.prompt:
@@ -137,15 +162,24 @@ class Service(Desk):
             self._record(
                 facts.AnnouncementEnded(call_id=call.call_id, prompt=given.prompt, completed=given.completed)
             )
-            self._after_announcement(call)
+            self._after_announcement(call, given.prompt)
 
-    def _after_announcement(self, call: Call) -> None:
-        """What is said next."""
+    def _after_announcement(self, call: Call, prompt: str) -> None:
+        """What is said next, after `prompt`."""
+
+    def _announcement_lost(self, call: Call) -> None:
+        prompt = call.announcement or ""
+        self._because(f"nobody told of the end of announcement {prompt} for call {call.call_id}: it is over")
+        self._record(facts.AnnouncementEnded(call_id=call.call_id, prompt=prompt, completed=False))
+        self._after_announcement(call, prompt)
 
     def _cut_announcement(self, call: Call) -> None:
+        """On purpose, for something better: this says nothing about whether the prompt can be played."""
         if call.announcement is not None:
             self._record(
-                facts.AnnouncementEnded(call_id=call.call_id, prompt=call.announcement, completed=False)
+                facts.AnnouncementEnded(
+                    call_id=call.call_id, prompt=call.announcement, completed=False, cut=True
+                )
             )
 
     def _abandon(self, call: Call, given: inputs.CallerGone) -> None:
@@ -332,12 +366,12 @@ class Service(Desk):
 
     def _agent_left(self, offer: Offer, given: inputs.PhoneGone) -> None:
         call = self.state.calls.get(offer.call_id)
-        if call is not None and call.state is CallState.TALKING and call.claimed_by == offer.offer_id:
-            self._because(f"agent {offer.agent} left the conversation of {call.call_id}: its caller goes too")
+        if offer.released_at is not None:
+            self._because(f"agent {offer.agent} has left call {offer.call_id}, which went on without them")
             self._leave_conversation(offer, offer.call_id, given.cause)
             return
-        if offer.connected_at is not None:
-            self._because(f"agent {offer.agent} has left call {offer.call_id}, which went on without them")
+        if call is not None and call.state is CallState.TALKING and call.claimed_by == offer.offer_id:
+            self._because(f"agent {offer.agent} left the conversation of {call.call_id}: its caller goes too")
             self._leave_conversation(offer, offer.call_id, given.cause)
             return
         self._because(f"the leg of agent {offer.agent} ended before call {offer.call_id} was connected to it")
@@ -354,6 +388,9 @@ class Service(Desk):
     def _hold(self, offer: Offer, given: inputs.HoldChanged) -> None:
         call = self.state.calls.get(offer.call_id)
         if call is None or call.state is not CallState.TALKING or call.held == given.held:
+            return
+        if call.claimed_by != offer.offer_id:
+            self._ignore(offer, given)
             return
         verb = "put on hold" if given.held else "taken off hold"
         self._because(f"call {call.call_id} was {verb} by agent {offer.agent}")
@@ -482,8 +519,17 @@ class Service(Desk):
         self._because(
             f"the leg of offer {offer.offer_id} was not reported as ended: agent {offer.agent} is freed"
         )
-        self._record_end(offer, offer.outcome or OfferOutcome.WITHDRAWN, "end not reported")
+        if offer.outcome is OfferOutcome.ANSWERED:
+            self._leave_conversation(offer, offer.call_id, "end not reported")
+        else:
+            self._record_end(offer, offer.outcome or OfferOutcome.WITHDRAWN, "end not reported")
         self._ask(effects.HangUpOffer(offer_id=offer.offer_id))
+
+    def _left_behind(self, offer: Offer) -> None:
+        self._because(
+            f"call {offer.call_id} went on without agent {offer.agent}, whose leg was not reported as ended: wrap-up"
+        )
+        self._leave_conversation(offer, offer.call_id, "end not reported")
 
     def _inspect(self, call: Call) -> None:
         self._because(f"call {call.call_id} is neither seen connected nor seen ended: looking where it is")

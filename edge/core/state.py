@@ -33,6 +33,10 @@ REFUSALS = frozenset({OfferOutcome.MISSED, OfferOutcome.REJECTED, OfferOutcome.U
 
 
 SERVICES_REMEMBERED = 20
+TRIES_OF_A_PROMPT = 2
+"""A prompt that could not be played so often counts as heard: nobody waits for ever because a file is missing."""
+BOOSTS = frozenset({ClassSource.LISTED, ClassSource.REPEAT})
+"""Sources of a class that came by the caller's number, whose head start is capped."""
 ENDED_MEMORY_SECONDS = 60.0
 """How long an ended call is remembered, so that a late or doubled input does not open it a second time."""
 
@@ -62,16 +66,24 @@ class Call:
     test: bool = False
     knowledge: CallerKnowledge | None = None
     classified_by: ClassSource = ClassSource.LINE
+    boosted: bool = False
+    """The class came by the caller's number, whatever has been classified since: its head start is capped."""
+    menu_key: str | None = None
+    """What the caller chose last."""
+    stays: bool = False
+    """Was sent on once, or came back from a number that did not take it: waits until served, however long."""
     upgraded_at: Instant | None = None
     """When the caller pressed the emergency key; the place among the 999 counts from then."""
     rung: Rung = Rung.NEXT_AGENT
     rung_at: Instant | None = None
+    waits_again_since: Instant | None = None
+    """When somebody who talked with this caller gave them back to us: an unanswered 999 climbs from there."""
     announced_at: Instant | None = None
     """When the last announcement began."""
     prompts_heard: list[str] = field(default_factory=list)
     """Announcements that this caller has heard to their end, each once."""
     prompts_failed: list[str] = field(default_factory=list)
-    """Announcements that were cut short or could not be played, each once; a second failure counts as heard."""
+    """Announcements that could not be played, or of whose end nobody told, each as often as that happened."""
     leaving_for: str | None = None
     """Why a call in state `leaving` was turned away or diverted."""
     diverted: bool = False
@@ -98,9 +110,23 @@ class Call:
     """Those of `refused_by` who did not merely miss it: rejected, unreachable or lost."""
 
     @property
+    def is_routine(self) -> bool:
+        """Whether this is a 101, neither upgraded nor synthetic: only such a call is told, sent or turned anywhere."""
+        return self.tier != Tier.EMERGENCY and not self.test
+
+    @property
+    def announcing_since(self) -> Instant | None:
+        """Since when something is said to the caller."""
+        return None if self.announcement is None else self.announced_at
+
+    @property
     def told_at(self) -> Instant | None:
         """Since when a turned-away caller hears why."""
         return None if self.diverted or self.leaving_for is None else self.announced_at
+
+    def was_told(self, prompt: str) -> bool:
+        """Whether the caller has heard this to its end, or it turned out that it cannot be said."""
+        return prompt in self.prompts_heard or self.prompts_failed.count(prompt) >= TRIES_OF_A_PROMPT
 
     @property
     def lost_agent_at(self) -> Instant | None:
@@ -111,6 +137,12 @@ class Call:
     def emergency_since(self) -> Instant:
         """Since when this call counts as a 999."""
         return self.upgraded_at or self.queued_at
+
+    @property
+    def unanswered_since(self) -> Instant:
+        """Since when this 999 has had nobody."""
+        times = (self.emergency_since, self.waits_again_since or self.emergency_since)
+        return max(times, key=lambda at: at.monotonic_ns)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -127,6 +159,8 @@ class Offer:
     """The queue that the call waited in: its wrap-up is due after the talk, wherever the caller goes."""
     emergency: bool = False
     connected_at: Instant | None = None
+    released_at: Instant | None = None
+    """When the caller of this talking agent went on without them."""
     state: OfferState = OfferState.CALLING
     rang_at: Instant | None = None
     withdrawn_at: Instant | None = None
@@ -327,8 +361,13 @@ def _caller_recognised(state: State, fact: facts.CallerRecognised, at: Instant) 
 
 def _call_classified(state: State, fact: facts.CallClassified, at: Instant) -> None:  # noqa: ARG001
     call = _call(state, fact)
+    if fact.priority_class != call.priority_class:
+        call.boosted = fact.source in BOOSTS
+    if fact.source is ClassSource.MENU:
+        call.menu_key, call.boosted = fact.detail, False
     call.queue, call.priority_class, call.language = fact.queue, fact.priority_class, fact.language
     call.classified_by = fact.source
+    call.stays = call.stays or fact.source is ClassSource.OVERFLOW
 
 
 def _call_upgraded(state: State, fact: facts.CallUpgraded, at: Instant) -> None:
@@ -360,19 +399,37 @@ def _call_diverted(state: State, fact: facts.CallDiverted, at: Instant) -> None:
     call.leaving_for, call.diverted, call.announcement = fact.why, True, None
 
 
-def _call_passed_on(state: State, fact: facts.CallPassedOn, at: Instant) -> None:  # noqa: ARG001
+def _call_passed_on(state: State, fact: facts.CallPassedOn, at: Instant) -> None:
     call = _call(state, fact)
     _move_call(call, fact)
+    _release(state, call, at)
     call.passed_on, call.held = True, False
 
 
-def _call_sent_back(state: State, fact: facts.CallSentBack, at: Instant) -> None:  # noqa: ARG001
+def _release(state: State, call: Call, at: Instant) -> None:
+    """The caller went on without the agent, whose leg ends by itself."""
+    offer = state.offers.get(call.claimed_by or "")
+    if offer is not None and offer.released_at is None:
+        offer.released_at = at
+
+
+def _call_sent_back(state: State, fact: facts.CallSentBack, at: Instant) -> None:
     call = _call(state, fact)
     _move_call(call, fact)
+    _release(state, call, at)
+    _waits_again(call, at)
     _nobody_has(call)
     call.queue, call.classified_by = fact.queue, ClassSource.HANDLER
     call.refused_by.clear()
     call.rejected_by.clear()
+    if fact.agent is not None:
+        call.refused_by[fact.agent] = at  # not back to who sent it while another may take it
+
+
+def _waits_again(call: Call, at: Instant) -> None:
+    """After a conversation an unanswered 999 begins at the foot of the ladder again; its place is that of its joining."""
+    if call.connected_at is not None:
+        call.waits_again_since, call.rung, call.rung_at = at, Rung.NEXT_AGENT, None
 
 
 def _nothing_held(state: State, fact: facts.Fact, at: Instant) -> None:
@@ -383,12 +440,13 @@ def _call_answered(state: State, fact: facts.CallAnswered, at: Instant) -> None:
     _call(state, fact).answered_at = at
 
 
-def _call_queued(state: State, fact: facts.CallQueued, at: Instant) -> None:  # noqa: ARG001
+def _call_queued(state: State, fact: facts.CallQueued, at: Instant) -> None:
     call = _call(state, fact)
     _move_call(call, fact)
     call.queue, call.priority_class, call.tier = fact.queue, fact.priority_class, fact.tier
     call.queued_at = fact.queued_at
-    call.connected_at = call.agent = None
+    _waits_again(call, at)
+    _nobody_has(call)
 
 
 def _announcement_started(state: State, fact: facts.AnnouncementStarted, at: Instant) -> None:
@@ -399,10 +457,10 @@ def _announcement_started(state: State, fact: facts.AnnouncementStarted, at: Ins
 def _announcement_ended(state: State, fact: facts.AnnouncementEnded, at: Instant) -> None:  # noqa: ARG001
     call = _call(state, fact)
     call.announcement = None
-    heard = fact.completed or fact.prompt in call.prompts_failed
-    known = call.prompts_heard if heard else call.prompts_failed
-    if fact.prompt not in known:
-        known.append(fact.prompt)
+    if not fact.completed and not fact.cut:
+        call.prompts_failed.append(fact.prompt)
+    elif fact.completed and fact.prompt not in call.prompts_heard:
+        call.prompts_heard.append(fact.prompt)
 
 
 def _offer_made(state: State, fact: facts.OfferMade, at: Instant) -> None:
@@ -513,9 +571,14 @@ def _call_connected(state: State, fact: facts.CallConnected, at: Instant) -> Non
     del services[:-SERVICES_REMEMBERED]
 
 
-def _call_returned(state: State, fact: facts.CallReturned, at: Instant) -> None:  # noqa: ARG001
+def _call_returned(state: State, fact: facts.CallReturned, at: Instant) -> None:
     call = _call(state, fact)
+    was_leaving = call.state is CallState.LEAVING
     _move_call(call, fact)
+    call.stays = call.stays or was_leaving
+    if call.passed_on:
+        _release(state, call, at)
+    _waits_again(call, at)
     _nobody_has(call)
 
 
@@ -537,10 +600,11 @@ def _call_resumed(state: State, fact: facts.CallResumed, at: Instant) -> None:  
     call.held = False
 
 
-def _fallback_entered(state: State, fact: facts.FallbackEntered, at: Instant) -> None:  # noqa: ARG001
+def _fallback_entered(state: State, fact: facts.FallbackEntered, at: Instant) -> None:
     call = _call(state, fact)
     _move_call(call, fact)
     call.live_offers.clear()
+    _waits_again(call, at)
     _nobody_has(call)
 
 
@@ -548,6 +612,9 @@ def _fallback_connected(state: State, fact: facts.FallbackConnected, at: Instant
     call = _call(state, fact)
     _move_call(call, fact)
     call.connected_at, call.agent = at, fact.agent
+    call.first_connected_at = call.first_connected_at or at
+    if (record := state.agents.get(fact.agent or "")) is not None:
+        record.last_call_id = fact.call_id
 
 
 def _call_ended(state: State, fact: facts.CallEnded, at: Instant) -> None:

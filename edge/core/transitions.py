@@ -99,7 +99,7 @@ CALL_REACTIONS: dict[type[inputs.Input], dict[CallState, str]] = {
         CallState.CONNECTING: "ignore",  # the hand-over decides; a return says so itself
         CallState.TALKING: "ignore",
         CallState.FALLBACK: "take_back",
-        CallState.LEAVING: "tell_again",
+        CallState.LEAVING: "leaving_again",
     },
     inputs.CallerGone: {
         CallState.WAITING: "abandon",
@@ -112,18 +112,18 @@ CALL_REACTIONS: dict[type[inputs.Input], dict[CallState, str]] = {
     inputs.CallPassedOn: {
         CallState.WAITING: "ignore",
         CallState.OFFERED: "ignore",
-        CallState.CONNECTING: "ignore",
+        CallState.CONNECTING: "passed_on",  # who passes a caller on was connected: that word is late
         CallState.TALKING: "passed_on",
         CallState.FALLBACK: "ignore",
         CallState.LEAVING: "ignore",
     },
     inputs.CallSentBack: {
-        CallState.WAITING: "serve_again",
-        CallState.OFFERED: "serve_again",
-        CallState.CONNECTING: "sent_back",
+        CallState.WAITING: "sent_back_again",
+        CallState.OFFERED: "sent_back_again",
+        CallState.CONNECTING: "sent_back",  # likewise
         CallState.TALKING: "sent_back",
         CallState.FALLBACK: "sent_back",
-        CallState.LEAVING: "tell_again",
+        CallState.LEAVING: "leaving_again",
     },
     inputs.KeyPressed: {
         CallState.WAITING: "key_pressed",
@@ -147,7 +147,7 @@ CALL_REACTIONS: dict[type[inputs.Input], dict[CallState, str]] = {
         CallState.CONNECTING: "returned",
         CallState.TALKING: "returned",  # the bridge failed after it was seen: the caller is alive, so back to the queue
         CallState.FALLBACK: "take_back",
-        CallState.LEAVING: "not_taken",
+        CallState.LEAVING: "leaving_again",
     },
     inputs.AnnouncementFinished: {
         CallState.WAITING: "announcement_over",
@@ -219,8 +219,11 @@ OFFER_DEADLINES: dict[OfferState, Deadline] = {
     OfferState.CALLING: Deadline("made_at", "unreachable_seconds", "unreachable"),
     OfferState.RINGING: Deadline("made_at", "ring_seconds", "missed"),
     OfferState.WITHDRAWN: Deadline("withdrawn_at", "withdrawal_seconds", "never_ended"),
+    OfferState.ANSWERED: Deadline("released_at", "withdrawal_seconds", "left_behind"),  # None while they talk
 }
 CALL_DEADLINES: dict[CallState, Deadline] = {
+    CallState.WAITING: Deadline("announcing_since", "announcement_seconds", "announcement_lost"),
+    CallState.OFFERED: Deadline("announcing_since", "announcement_seconds", "announcement_lost"),
     CallState.CONNECTING: Deadline("claimed_at", "connect_seconds", "inspect"),
     CallState.TALKING: Deadline("lost_agent_at", "connect_seconds", "inspect"),  # None while both are there
     CallState.LEAVING: Deadline("told_at", "leaving_seconds", "let_go"),  # None while it is being diverted

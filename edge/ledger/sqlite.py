@@ -145,6 +145,11 @@ class SqliteFile:
         name = getattr(cause, "sqlite_errorname", type(error).__name__)
         return self._meant(code, name, str(cause or type(error).__name__))
 
+    def damaged(self, what: str) -> LedgerError:
+        """Bytes that nobody wrote: the error that says so."""
+        _, mend = MEANING[sqlite3.SQLITE_CORRUPT]
+        return LedgerError(f"{self}: {what}; {mend}")
+
     def _meant(self, code: int, name: str, otherwise: str = "") -> LedgerError:
         what, mend = MEANING.get(code, (otherwise, "run `edge ledger verify`"))
         return LedgerError(f"{self}: {what} ({name}); {mend}")

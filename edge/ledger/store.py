@@ -93,6 +93,8 @@ def _explained(place: SqliteFile) -> Iterator[None]:
         yield
     except SQLAlchemyError as error:
         raise place.explain(error) from error
+    except UnicodeDecodeError as error:
+        raise place.damaged("a text in it is no UTF-8") from error
 
 
 class SqlReader:

@@ -225,7 +225,7 @@ def _returned(call: CallRecord, fact: facts.CallReturned, at: Instant) -> None: 
 
 def _sent_back(call: CallRecord, fact: facts.CallSentBack, at: Instant) -> None:
     _disconnect(call, at)
-    call.queue = fact.queue
+    call.queue, call.in_fallback = fact.queue, False
     call.sent_back.append(SentBackRecord(at=at, agent=fact.agent, queue=fact.queue))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 
 from edge.core import effects, facts
 from edge.core.emergency import FREEING_SECONDS
@@ -19,7 +20,14 @@ from edge.core.model import (
     Rung,
     Tier,
 )
-from edge.core.ordering import Candidates, place_of, skills_needed
+from edge.core.ordering import (
+    Candidates,
+    head_start_seconds,
+    patience_ends,
+    place_of,
+    skills_needed,
+    untold_relaxation,
+)
 from edge.core.state import AgentRecord, Call, Offer
 
 LIVE = (OfferState.CALLING, OfferState.RINGING)
@@ -33,6 +41,8 @@ def check_all(engine: Engine, step: Step, now: Instant) -> None:
     check_emergency_first(engine, step, now)
     check_emergency_preempts(engine, now)
     check_emergency_untouched(engine, step)
+    check_routine(engine, now)
+    check_told(engine, now)
     check_order(engine, step, now)
     check_rejections(engine, step, now)
     check_step(engine, step, now)
@@ -133,6 +143,32 @@ def check_emergency_untouched(engine: Engine, step: Step) -> None:
             assert engine.state.calls[effect.call_id].tier != Tier.EMERGENCY, effect
 
 
+def check_routine(engine: Engine, now: Instant) -> None:
+    """Only a 101 leaves; a class that came by the number counts up to the cap; an agent is freed of who went on without them."""
+    for call in engine.state.calls.values():
+        assert call.is_routine or call.state is not CallState.LEAVING, call
+        assert (call.state is CallState.LEAVING) == (call.leaving_for is not None), call
+        if call.boosted:
+            assert head_start_seconds(call, engine.policy) <= engine.policy.largest_boost_seconds, call
+    for offer in engine.state.offers.values():
+        if offer.released_at is not None and engine.state.sight:
+            assert now.since(offer.released_at) < 60.0, offer
+
+
+def check_told(engine: Engine, now: Instant) -> None:
+    """Nothing is said to who talks; nothing that a waiting 101 is due is left undone, whatever else happened at its time."""
+    for call in engine.state.calls.values():
+        hears = (CallState.WAITING, CallState.OFFERED, CallState.LEAVING)
+        assert call.announcement is None or call.state in hears, call
+        if not engine.state.sight or not call.is_routine or engine.position(call.call_id) is None:
+            continue
+        ends = patience_ends(call, engine.policy)
+        assert ends is None or ends.monotonic_ns > now.monotonic_ns, call
+        relaxation = untold_relaxation(call, engine.policy.queues[call.queue])
+        if relaxation is not None and call.announcement is None:
+            assert now.since(call.queued_at) < relaxation.after_seconds, call
+
+
 def check_order(engine: Engine, step: Step, now: Instant) -> None:
     """Nobody is offered to an agent who could and would have taken somebody with an earlier place."""
     for entry in step.entries:
@@ -157,16 +193,19 @@ def check_rejections(engine: Engine, step: Step, now: Instant) -> None:
         call = engine.state.calls.get(getattr(fact, "call_id", ""))
         if not isinstance(fact, facts.OfferMade) or call is None or call.rung >= Rung.SUPERVISORS:
             continue
-        if fact.agent in NOT_PEOPLE or not _remembers(engine, call, fact.agent, now):
+        if fact.agent in NOT_PEOPLE or not _remembers(engine, call.rejected_by, fact.agent, now):
             continue
         skills = skills_needed(call, engine.policy.queues[call.queue], now)
-        others = candidates.able(skills) if _is_emergency(call) else candidates.at_work(skills)
-        assert all(_remembers(engine, call, other.agent, now) for other in others), (fact, call.rejected_by)
+        if _is_emergency(call):
+            refused, others = call.rejected_by, candidates.able(skills)
+        else:  # who let it ring out, or sent it back, is no better choice either
+            refused, others = call.refused_by, list(candidates.at_work(skills))
+        assert all(_remembers(engine, refused, other.agent, now) for other in others), (fact, refused)
 
 
-def _remembers(engine: Engine, call: Call, agent: str, now: Instant) -> bool:
-    rejected_at = call.rejected_by.get(agent)
-    return rejected_at is not None and now.since(rejected_at) < engine.policy.refusal_memory_seconds
+def _remembers(engine: Engine, refused: Mapping[str, Instant], agent: str, now: Instant) -> bool:
+    refused_at = refused.get(agent)
+    return refused_at is not None and now.since(refused_at) < engine.policy.refusal_memory_seconds
 
 
 def has_skills(engine: Engine, agent: str, call: Call, now: Instant) -> bool:

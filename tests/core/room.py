@@ -246,6 +246,8 @@ def _happen(room: Room, words: list[str]) -> None:
             room.wait(float(seconds))
         case ["rig-phone", state]:
             room.tell(inputs.PhoneSeen(phone="rig", state=PhoneState(state)))
+        case ["incident", state]:
+            room.tell(inputs.IncidentSet(active=state == "declared", by="sue"))
         case ["link", "lost"]:
             room.tell(inputs.LinkLost(link="ari", error="reset"))
         case ["seen", *legs]:
@@ -270,8 +272,9 @@ def _happen(room: Room, words: list[str]) -> None:
             room.tell(inputs.PairJoined(call_id=call_id, offer_id=claimed))
         case [call_id, "returned"]:
             room.tell(inputs.PairReturned(call_id=call_id))
-        case [call_id, "hears-out", prompt]:
-            room.tell(inputs.AnnouncementFinished(call_id=call_id, prompt=prompt, completed=True))
+        case [call_id, "hears-out" | "cannot-hear" as how, prompt]:
+            heard = how == "hears-out"
+            room.tell(inputs.AnnouncementFinished(call_id=call_id, prompt=prompt, completed=heard))
         case [name, *rest] if name in room.policy.agents:
             _agent_does(room, name, rest)
         case [name, *rest] if "." in name:

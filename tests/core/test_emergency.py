@@ -525,7 +525,7 @@ def test_the_switch_upgraded_it_in_its_own_queue() -> None:
     room.tell(inputs.KeyPressed(call_id="c1", key="9", upgraded=True))
     call = room.engine.state.calls["c1"]
     assert (call.state, call.tier) == (CallState.FALLBACK, Tier.EMERGENCY)
-    play(room, "c1 calls 101 -> serve c1, ring ann for c1")
+    play(room, "c1 calls 101 -> serve c1, note c1 in 999, ring ann for c1")
     assert next(e for e in room.asked if isinstance(e, effects.MakeOffer)).upgraded
 
 

@@ -107,7 +107,7 @@ TABLES: dict[str, Scenario] = {
         """
         c1 calls bare -> serve c1, announce menu to c1, ring ann for c1
         c2 calls 101 -> serve c2
-        c1 presses 1 -> note c1 in second, quiet for c1, withdraw c1.1
+        c1 presses 1 -> quiet for c1, withdraw c1.1, note c1 in second
         ann ends -> ring ann for c1
         """,
     ),
@@ -117,7 +117,7 @@ TABLES: dict[str, Scenario] = {
         """
         c1 calls bare -> serve c1, announce menu to c1
         c1 presses 8
-        c1 presses 2 -> note c1 in 101, quiet for c1, announce thanks to c1
+        c1 presses 2 -> quiet for c1, note c1 in 101, announce thanks to c1
         c1 hears-out thanks
         """,
     ),
@@ -137,9 +137,9 @@ TABLES: dict[str, Scenario] = {
         {"queue": {"hours": CLOSED}},
         """
         c1 calls 101 -> greet c1
-        wait 29.9
+        wait 59.9
         wait 0.1 -> let c1 go
-        wait 29.9
+        wait 59.9
         wait 0.1 -> let c1 go
         c1 hangs up
         """,
@@ -164,7 +164,7 @@ TABLES: dict[str, Scenario] = {
         {"queue": {"limit": 1, "overflow_queue": "second"}, "more": (replace(SECOND, limit=1),)},
         """
         c1 calls 101 -> serve c1
-        c2 calls 101 -> note c2 in second, serve c2
+        c2 calls 101 -> serve c2, note c2 in second
         c3 calls 101 -> greet c3
         = c3 leaving
         """,
@@ -194,7 +194,7 @@ TABLES: dict[str, Scenario] = {
         """
         c1 calls 101 -> serve c1
         wait 59.9
-        wait 0.1 -> greet c1
+        wait 0.1 -> announce full to c1
         = c1 leaving
         """,
     ),
@@ -426,7 +426,7 @@ def _said(room: Room) -> dict[str, tuple[str, ...]]:
 
 
 def test_the_expected_wait_is_said_only_when_it_is_known() -> None:
-    """Five services within 15 minutes, one every 20 s: the third in the queue expects a minute."""
+    """Five services in 15 minutes, one every 18 s, none for the last 19 s: the first expects one minute, the third two."""
     wanted = Announcements(every_seconds=10.0, expected_wait=True)
     room = room_with(ONE, queue={"announcements": wanted, "wrap_up_seconds": 0.0})
     for index in range(5):
@@ -447,7 +447,7 @@ def test_the_expected_wait_is_said_only_when_it_is_known() -> None:
     room.wait(10.0)
     said = _said(room)
     assert said["c1"] == ("expected-wait", "number:1", "minutes")
-    assert said["c3"] == ("expected-wait", "number:1", "minutes")
+    assert said["c3"] == ("expected-wait", "number:2", "minutes")
 
 
 def test_first_human_and_right_desk_are_both_kept() -> None:

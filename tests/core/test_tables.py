@@ -77,8 +77,8 @@ def test_every_deadline_names_things_that_exist() -> None:
     """A deadline's reaction is a method; no state in which we wait for the switch is without one."""
     rows = [*CALL_DEADLINES.values(), *OFFER_DEADLINES.values()]
     assert [row.then for row in rows if not hasattr(Engine, f"_{row.then}")] == []
-    assert set(CALL_DEADLINES) == {CallState.CONNECTING, CallState.TALKING, CallState.LEAVING}
-    assert set(OFFER_DEADLINES) == OPEN_OFFER - {OfferState.ANSWERED}
+    assert set(CALL_DEADLINES) == OPEN_CALL - {CallState.FALLBACK}
+    assert set(OFFER_DEADLINES) == OPEN_OFFER
 
 
 def test_every_refusal_has_an_outcome() -> None:

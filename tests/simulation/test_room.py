@@ -11,11 +11,24 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from edge.core.inputs import Standing
 from edge.core.model import Refusal
-from tests.simulation.world import AGENTS, LINES, World
+from tests.simulation.world import AGENTS, DESTINATIONS, KEYS, KNOWN, LINES, World
 
 NAMES = [text.split()[0] for text in AGENTS]
 REFUSALS = [Refusal.REJECTED, Refusal.BUSY, Refusal.NO_ANSWER, Refusal.FAILED, Refusal.CLEARED]
 PICK = st.integers(0, 30)
+CALLER_ACTIONS = [
+    "hang up",
+    "agent hangs up",
+    "break",
+    "dead-man",
+    "fallback",
+    "key",
+    "hear",
+    "fail to hear",
+    "send back",
+    "pass on",
+    "come back",
+]
 
 
 class Trouble(RuleBasedStateMachine):
@@ -25,10 +38,15 @@ class Trouble(RuleBasedStateMachine):
         super().__init__()
         self.world = World()
 
-    @rule(line=st.sampled_from(LINES))
-    def arrive(self, line: str) -> None:
+    @rule(line=st.sampled_from(LINES), known=st.sampled_from(range(len(KNOWN))))
+    def arrive(self, line: str, known: int) -> None:
         """A caller calls."""
-        self.world.arrive(line)
+        self.world.arrive(line, KNOWN[known])
+
+    @rule(active=st.booleans())
+    def incident(self, active: bool) -> None:
+        """A major incident is declared, or is over."""
+        self.world.declare(active)
 
     @precondition(lambda self: self.world.said)
     @rule(count=st.integers(1, 8))
@@ -53,18 +71,7 @@ class Trouble(RuleBasedStateMachine):
 
     @rule(
         index=PICK,
-        action=st.sampled_from(
-            [
-                "hang up",
-                "agent hangs up",
-                "break",
-                "dead-man",
-                "fallback",
-                "emergency key",
-                "send back",
-                "pass on",
-            ]
-        ),
+        action=st.sampled_from(CALLER_ACTIONS),
     )
     def caller(self, index: int, action: str) -> None:
         """Something happens to a caller."""
@@ -109,9 +116,16 @@ def act_on_phone(world: World, index: int, action: str, refusal: Refusal) -> Non
 
 def act_on_caller(world: World, index: int, action: str) -> None:
     """The chosen caller, if there is any to whom this can happen."""
-    connected = action in ("agent hangs up", "break", "send back", "pass on")
-    callers = [call for call in world.standing if not connected or call in world.pair_of]
-    if action == "fallback":
+    callers = list(world.standing)
+    if action in ("agent hangs up", "break", "send back", "pass on"):
+        callers = list(world.pair_of)
+    elif action in ("hear", "fail to hear"):
+        callers = list(world.playing)
+    elif action == "come back":
+        callers = sorted(world.away)
+    elif action == "key":
+        callers = [call for call in callers if call not in world.away]
+    elif action == "fallback":
         callers = [call for call in callers if world.standing[call] is Standing.FALLBACK]
     if not callers:
         return
@@ -119,14 +133,18 @@ def act_on_caller(world: World, index: int, action: str) -> None:
     match action:
         case "hang up":
             world.hang_up(call_id)
-        case "emergency key":
-            world.press(call_id, "9")
+        case "key":
+            world.press(call_id, KEYS[index % len(KEYS)])
+        case "hear" | "fail to hear":
+            world.hear(call_id, completed=action == "hear")
+        case "come back":
+            world.come_back(call_id)
         case "agent hangs up":
             world.end_leg(world.pair_of[call_id], Refusal.CLEARED)
         case "break":
             world.break_pair(call_id)
         case "send back":
-            world.send_back(call_id)
+            world.send_back(call_id, DESTINATIONS[index % len(DESTINATIONS)])
         case "pass on":
             world.pass_on(call_id)
         case "dead-man":
@@ -189,22 +207,14 @@ def live_an_instant(world: World, dice: random.Random) -> None:
     """One thing happens; most things are soon heard."""
     match dice.choices(range(6), weights=[8, 34, 10, 3, 16, 1])[0]:
         case 0:
-            world.arrive(dice.choice(LINES))
+            world.arrive(dice.choice(LINES), dice.choice(KNOWN))
+            if dice.random() < 0.05:
+                world.declare(dice.random() < 0.5)
         case 1:
             action = dice.choice(["ring", "ring", "ring", "answer", "answer", "refuse"])
             act_on_phone(world, dice.randrange(30), action, dice.choice(REFUSALS))
         case 2:
-            action = dice.choice(
-                [
-                    "hang up",
-                    "agent hangs up",
-                    "agent hangs up",
-                    "break",
-                    "dead-man",
-                    "fallback",
-                    "emergency key",
-                ]
-            )
+            action = dice.choice([*CALLER_ACTIONS, "agent hangs up", "hear", "hear", "hear"])
             act_on_caller(world, dice.randrange(30), action)
         case 3:
             action = dice.choice(["in", "in", "in", "out", "not ready", "press", "phone", "at another phone"])

@@ -4,20 +4,115 @@ that is killed. The engine under test sees only what is delivered; the world kee
 from __future__ import annotations
 
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from edge.core import effects, facts, inputs
 from edge.core.engine import Engine, Step
 from edge.core.inputs import Standing
-from edge.core.model import Emergency, Instant, PhoneState, Refusal, Side, TransferKind
+from edge.core.model import (
+    Announcements,
+    CallerKnowledge,
+    CallState,
+    Choice,
+    Emergency,
+    Instant,
+    MajorIncident,
+    Menu,
+    OpeningHours,
+    PhoneState,
+    Policy,
+    Queue,
+    Refusal,
+    Relaxation,
+    Repeat,
+    Side,
+    Tier,
+    TransferKind,
+)
 from edge.core.state import State, replay
 from tests.core.invariants import check_all
-from tests.core.room import NOON, arrival, policy_of
+from tests.core.room import NOON, arrival, line, policy_of
 
 AGENTS = ("ann 101 999", "bob 101=2 welsh", "cat 101 999=2", "dai 101=2 999 welsh", "sue supervisor")
 EMERGENCY = Emergency(queue="999", buddy_phone="elsewhere", break_wrap_up=True)
-LINES = ("101", "greeted", "vulnerable", "welsh", "brief", "shut", "999", "trial")
+LINES = (
+    "101",
+    "greeted",
+    "vulnerable",
+    "welsh",
+    "brief",
+    "shut",
+    "desk",
+    "office",
+    "told",
+    "999",
+    "trial",
+)
+KEYS = "12379"
+DESTINATIONS = ("brief", "desk", "told", "office", "999", "nowhere", None)
+OFFICE = OpeningHours(
+    name="office",
+    changes=((0, True), (NOON.utc_us + 30_000_000, False), (NOON.utc_us + 200_000_000, True)),
+)
+NEWS = Announcements(every_seconds=7.0, prompt="patience", position=True, expected_wait=True)
+MENU = Menu(
+    prompt="menu",
+    choices={
+        "1": Choice(queue="told", greeting="thanks"),
+        "2": Choice(priority_class="vulnerable"),
+        "3": Choice(queue="office", language="cy"),
+    },
+)
+KNOWN = (
+    None,
+    CallerKnowledge(listing="vulnerable", listed_class="vulnerable"),
+    CallerKnowledge(recent_abandons=3, calls_in_day=4, assisted=True, language="cy"),
+)
 STARTED = inputs.Started(version="1", policy_digest="", boot_id="boot-1")
+
+
+def policy_of_the_world() -> Policy:
+    """Everything that a site can decide, all at once and with short times."""
+    policy = policy_of(
+        *AGENTS,
+        emergency=EMERGENCY,
+        repeat=Repeat(abandons=3, minutes=30, priority_class="vulnerable"),
+        incident=MajorIncident(greeting="incident", closed_queues=("brief",)),
+        largest_boost_seconds=20.0,
+        missed_offers_maximum=2,
+        assisted_offer_seconds=20.0,
+    )
+    queues = (
+        Queue(
+            name="desk",
+            skills=("101",),
+            limit=3,
+            maximum_wait_seconds=40.0,
+            overflow_queue="told",
+            announcements=NEWS,
+        ),
+        Queue(
+            name="told",
+            skills=("101", "welsh"),
+            maximum_wait_seconds=60.0,
+            overflow_phone="elsewhere",
+            relaxations=(
+                Relaxation(after_seconds=15.0, skills=("101",), prompt="no-welsh"),
+                Relaxation(after_seconds=90.0, skills=()),
+            ),
+        ),
+        Queue(name="office", skills=("101",), hours=OFFICE, overflow_queue="desk", maximum_wait_seconds=25.0),
+    )
+    lines = (
+        line("desk", "desk", greeting="welcome", menu=MENU),
+        line("office", "office", menu=MENU),
+        line("told", "told", language="cy"),
+    )
+    return replace(
+        policy,
+        queues=dict(policy.queues) | {queue.name: queue for queue in queues},
+        lines=dict(policy.lines) | {item.name: item for item in lines},
+    )
 
 
 @dataclass
@@ -41,6 +136,13 @@ class World:
     pair_of: dict[str, str] = field(default_factory=dict)
     legs: dict[str, Leg] = field(default_factory=dict)
     known_offers: set[str] = field(default_factory=set)
+    playing: dict[str, str] = field(default_factory=dict)
+    """Call -> what is said to its caller."""
+    away: set[str] = field(default_factory=set)
+    """Calls that were sent to another number, or passed on."""
+    noted: dict[str, tuple[str, str, bool]] = field(default_factory=dict)
+    """Call -> queue, language and whether upgraded, as written on its leg."""
+    joined: dict[str, Instant] = field(default_factory=dict)
     signed: dict[str, tuple[str | None, str | None]] = field(default_factory=dict)
     gone_phones: set[str] = field(default_factory=set)
     linked: bool = False
@@ -50,7 +152,7 @@ class World:
     arrivals: int = 0
 
     def __post_init__(self) -> None:
-        self.policy = policy_of(*AGENTS, emergency=EMERGENCY)
+        self.policy = policy_of_the_world()
         self.engine = Engine(self.policy)
         self.checkpoint = State()
         self.signed = {agent: (agent, None) for agent in self.policy.agents}
@@ -64,10 +166,26 @@ class World:
         self.entries += step.entries
         self.heard.append((given, self.now, step))
         check_all(self.engine, step, self.now)
+        self._check_joining()
         if self.linked or isinstance(given, inputs.Reconciled):
             for effect, _ in step.effects:
                 self._perform(effect)
+            self._check_noted()
         return step
+
+    def _check_joining(self) -> None:
+        """A call's time of joining is that of its first place, whatever has been decided about it since."""
+        for call in self.engine.state.calls.values():
+            if call.queue:
+                assert self.joined.setdefault(call.call_id, call.queued_at) == call.queued_at, call
+
+    def _check_noted(self) -> None:
+        """Should the switch have to serve a caller by itself, it does so where and in the language that we would."""
+        for call in self.engine.state.calls.values():
+            if call.state in (CallState.WAITING, CallState.OFFERED) and call.call_id in self.standing:
+                known = self.policy.lines[call.line]
+                noted = self.noted.get(call.call_id, (known.queue, known.language, False))
+                assert noted == (call.queue, call.language, call.upgraded_at is not None), call
 
     def _say(self, given: inputs.Input) -> None:
         if self.linked:
@@ -86,15 +204,50 @@ class World:
                 self.end_leg(effect.offer_id, Refusal.CLEARED)
             case effects.ConnectPair() | effects.Inspect():
                 self._connect(effect.call_id, effect.offer_id, join=isinstance(effect, effects.ConnectPair))
-            case effects.TakeCharge():
-                if effect.call_id not in self.standing:
-                    self._say(gone(effect.call_id))
             case effects.SendToFallback():
                 self.fall_back(effect.call_id)
+            case effects.SetNotReady():
+                self.sign(effect.agent, self.signed[effect.agent][0], effect.reason)
+            case effects.NotePlace():
+                self.noted[effect.call_id] = (effect.queue, effect.language, effect.upgraded)
+            case _:
+                self._perform_for_caller(effect)
+
+    def _perform_for_caller(self, effect: effects.Effect) -> None:
+        """What is said to a caller, and where a caller is sent."""
+        call_id = getattr(effect, "call_id", "")
+        if call_id not in self.standing:
+            self._say(gone(call_id))
+            return
+        if self.standing[call_id] is not Standing.HELD:
+            return
+        match effect:
+            case effects.TakeCharge():
+                self._play(call_id, effect.greeting)
+            case effects.Announce():
+                self._play(call_id, effect.prompt)
+            case effects.StopAnnouncement():
+                self.hear(call_id, completed=False)
             case effects.HangUpCaller():
-                assert self.line_of[effect.call_id] == "shut", "somebody was let go who is served"
-                if self.standing.get(effect.call_id) is Standing.HELD:
-                    self.hang_up(effect.call_id, Side.SYSTEM)
+                self._check_may_go(call_id)
+                self.hang_up(call_id, Side.SYSTEM)
+            case effects.Divert():
+                self._check_may_go(call_id)
+                self.playing.pop(call_id, None)
+                self.standing[call_id] = Standing.CONNECTED
+                self.away.add(call_id)
+
+    def _check_may_go(self, call_id: str) -> None:
+        """Nobody is let go or sent away but by the hours, limits and longest waits of their queue; never an emergency."""
+        known = self.policy.lines[self.line_of[call_id]]
+        assert known.tier != Tier.EMERGENCY, "a 999 was let go"
+        assert known.queue not in ("101", "welsh"), "somebody was let go who is served"
+        assert not self.noted.get(call_id, ("", "", False))[2], "an upgraded 101 was let go"
+
+    def _play(self, call_id: str, prompt: str | None) -> None:
+        if prompt is not None:
+            self.hear(call_id, completed=False)
+            self.playing[call_id] = prompt
 
     def _dial(self, effect: effects.MakeOffer) -> None:
         assert effect.offer_id not in self.known_offers, "an offer id was used twice"
@@ -111,10 +264,11 @@ class World:
         leg = self.legs.get(offer_id)
         if call_id not in self.standing:
             self._say(gone(call_id))
-        elif self.standing[call_id] is Standing.FALLBACK:
+        elif self.standing[call_id] is Standing.FALLBACK or call_id in self.away:
             return
         elif self.standing[call_id] is Standing.CONNECTED or (join and leg is not None and leg.answered):
             if self.standing[call_id] is Standing.HELD:
+                self.playing.pop(call_id, None)
                 self.standing[call_id], self.pair_of[call_id] = Standing.CONNECTED, offer_id
             self._say(inputs.PairJoined(call_id=call_id, offer_id=self.pair_of.get(call_id, offer_id)))
         else:
@@ -128,16 +282,27 @@ class World:
 
     # what happens in the world
 
-    def arrive(self, line: str) -> None:
-        """A caller calls."""
+    def arrive(self, line: str, knowledge: CallerKnowledge | None = None) -> None:
+        """A caller calls, of whom maybe something is known."""
         self.arrivals += 1
         call_id = f"c{self.arrivals:03}"
         self.standing[call_id], self.line_of[call_id] = Standing.HELD, line
-        self._say(arrival(call_id, line))
+        self._say(replace(arrival(call_id, line, knowledge=knowledge), number_withheld=knowledge is None))
+
+    def hear(self, call_id: str, completed: bool = True) -> None:
+        """What is said to a caller ends, if anything is."""
+        if (prompt := self.playing.pop(call_id, None)) is not None:
+            self._say(inputs.AnnouncementFinished(call_id=call_id, prompt=prompt, completed=completed))
+
+    def declare(self, active: bool) -> None:
+        """A major incident begins or ends."""
+        self._say(inputs.IncidentSet(active=active, by="sue"))
 
     def hang_up(self, call_id: str, side: Side = Side.CALLER) -> None:
         """The caller's leg ends, and that of the agent they talked to."""
         del self.standing[call_id]
+        self.playing.pop(call_id, None)
+        self.away.discard(call_id)
         self._say(gone(call_id, side))
         if (offer_id := self.pair_of.pop(call_id, None)) is not None:
             self.end_leg(offer_id, Refusal.CLEARED)
@@ -166,24 +331,33 @@ class World:
 
     def press(self, call_id: str, key: str) -> None:
         """The caller presses a key."""
-        self._say(inputs.KeyPressed(call_id=call_id, key=key))
+        known = self.policy.lines[self.line_of[call_id]]
+        upgraded = self.standing[call_id] is Standing.FALLBACK and key == "9" and known.tier != Tier.EMERGENCY
+        self._say(inputs.KeyPressed(call_id=call_id, key=key, upgraded=upgraded))
 
-    def send_back(self, call_id: str) -> None:
+    def send_back(self, call_id: str, queue: str | None) -> None:
         """The agent sends the caller back to a queue and hangs up."""
         offer_id = self.pair_of.pop(call_id)
         self.standing[call_id] = Standing.HELD
-        self._say(inputs.CallSentBack(call_id=call_id, queue="brief", offer_id=offer_id))
+        self._say(inputs.CallSentBack(call_id=call_id, queue=queue, offer_id=offer_id))
         self.end_leg(offer_id, Refusal.CLEARED)
 
     def pass_on(self, call_id: str) -> None:
         """The agent passes the caller on to somebody outside and hangs up."""
         offer_id = self.pair_of.pop(call_id)
+        self.away.add(call_id)
         self._say(
             inputs.CallPassedOn(
                 call_id=call_id, offer_id=offer_id, kind=TransferKind.BLIND, target="01632960777"
             )
         )
         self.end_leg(offer_id, Refusal.CLEARED)
+
+    def come_back(self, call_id: str) -> None:
+        """The other number, or whoever the caller was passed on to, does not take them."""
+        self.away.discard(call_id)
+        self.standing[call_id] = Standing.HELD
+        self._say(inputs.PairReturned(call_id=call_id))
 
     def break_pair(self, call_id: str) -> None:
         """The bridge fails: the caller is back in our hands, the agent's leg is gone."""
@@ -195,6 +369,7 @@ class World:
     def fall_back(self, call_id: str) -> None:
         """The dead-man (or we) gave the caller to the switch's own queue."""
         if self.standing.get(call_id) is Standing.HELD:
+            self.playing.pop(call_id, None)
             self.standing[call_id] = Standing.FALLBACK
             line = self.line_of[call_id]
             self._say(inputs.FallbackTook(call_id=call_id, line=line, leg_id=call_id, why="dead-man"))
