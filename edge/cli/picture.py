@@ -46,6 +46,8 @@ BUSY_CALLS_SHOWN = 20
 ALARM_SECONDS = 3600.0
 """How long an alarm is shown."""
 ALARMS_SHOWN = 8
+NO_QUEUE = "at the entrance"
+"""In place of a queue, for calls that were refused before they had one."""
 
 
 def midnight_utc_us(at: Instant) -> int:
@@ -271,7 +273,7 @@ def _queue_table(picture: Picture, at: Instant) -> Any:
         columns,
         [
             (
-                queue.queue,
+                queue.queue or NO_QUEUE,
                 tier_name(queue.tier),
                 queue.waiting,
                 _age(queue.oldest_at, at),
@@ -319,7 +321,7 @@ def state_words(view: AgentView) -> str:
     more += ["on hold"] if view.held else []
     more += view.supervised_by
     more += [f"{view.wrap_up_owed_seconds:.0f} s of wrap-up owed"] if view.wrap_up_owed_seconds else []
-    more += [f"{view.missed_in_a_row} offers missed"] if view.missed_in_a_row else []
+    more += [f"{view.missed_in_a_row} missed in a row"] if view.missed_in_a_row else []
     return f"{view.state.value} ({', '.join(more)})" if more else view.state.value
 
 

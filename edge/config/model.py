@@ -205,6 +205,7 @@ class Configuration(Section):
             overflow_phone=section.overflow_phone,
             closed_prompt=section.closed_prompt,
             full_prompt=section.full_prompt,
+            waited_prompt=section.waited_prompt,
         )
 
     def _class(self, name: str) -> PriorityClass:
@@ -240,7 +241,7 @@ class Configuration(Section):
             yield line.menu.prompt if line.menu else ""
             yield from (choice.greeting or "" for choice in line.choices.values())
         for queue in self.queues.values():
-            yield from (queue.closed_prompt, queue.full_prompt)
+            yield from (queue.closed_prompt, queue.full_prompt, queue.waited_prompt)
             yield from (relaxation.prompt or "" for relaxation in queue.relax)
             yield queue.announcements.prompt if queue.announcements else ""
         for section in self.classes.values():

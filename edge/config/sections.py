@@ -314,6 +314,7 @@ class QueueSection(Section):
     overflow_phone: Name | None = None
     closed_prompt: Prompt = "closed"
     full_prompt: Prompt = "full"
+    waited_prompt: Prompt = "waited-too-long"
 
 
 class ChoiceSection(Section):

@@ -17,6 +17,7 @@ from edge.core.model import (
     BUDDY,
     TEST,
     Activity,
+    Agent,
     CallState,
     OfferOutcome,
     OfferState,
@@ -30,7 +31,10 @@ from edge.core.state import AgentRecord, Call, Offer
 FREEING_SECONDS = 1.0
 """A withdrawn leg that has not ended by then is not waited for: another agent is freed."""
 UNTIL_ANSWERED_SECONDS = 120.0
-"""How long a phone rings for a 999 that rings everybody: until somebody answers."""
+"""How long another force's number or a test phone rings: until somebody answers."""
+RUNG_ANEW_SECONDS = 12.0
+"""A phone of ours that rings for a 999 which rings everybody is rung anew after so long, until somebody answers. Not longer:
+should we die and not return, the leg rings on to its limit on the switch, and so long the switch's own queue cannot ring it."""
 UNANSWERED_AGAIN_SECONDS = 10.0
 """How long a supervisor, another force or a test phone that did not take a 999 is left alone before it is rung again for it."""
 LIVE = frozenset({OfferState.CALLING, OfferState.RINGING})
@@ -47,15 +51,16 @@ class Emergencies(Offering):
         calls = self._unanswered_emergencies()
         for call in calls:
             self._climb(call)
-        recorded = -1
+        supervisors, recorded = self._supervisors(), -1
         while recorded != len(self._entries):
             recorded = len(self._entries)
-            coming: set[str] = set()
+            coming: dict[str, Call] = {}
+            hopeless: set[tuple[str, ...]] = set()
             for call in calls:
                 if call.state is CallState.WAITING:
-                    self._find_agent(call, candidates, coming)
+                    self._find_agent(call, candidates, coming, hopeless)
             for call in calls:
-                self._ring_more(call, candidates)
+                self._ring_more(call, candidates, supervisors)
         for call in calls:
             if call.state is CallState.WAITING:
                 candidates.withhold(self._skills_for(call))
@@ -68,28 +73,61 @@ class Emergencies(Offering):
         ]
         return sorted(found, key=lambda call: place_of(call, self.policy))
 
-    def _find_agent(self, call: Call, candidates: Candidates, coming: set[str]) -> None:
-        """Offer it to the best free agent, or see to it that one becomes free. `coming`: agents promised to earlier calls."""
+    def _find_agent(
+        self, call: Call, candidates: Candidates, coming: dict[str, Call], hopeless: set[tuple[str, ...]]
+    ) -> None:
+        """Offer it to the best free agent, or see to it that one becomes free. `coming`: agents promised, and to which call.
+        `hopeless`: skills for which an earlier call that nobody had refused found no agent."""
         skills = self._skills_for(call)
-        chosen = candidates.best(call, skills)
-        if chosen is None and not self._is_agent_coming(call, skills, candidates, coming):
-            chosen = self._break_wrap_up(call, skills, candidates)
+        chosen = None
+        if skills not in hopeless:
+            chosen = candidates.best(call, skills)
+            if chosen is not None and self._is_better_coming(chosen, call, skills, candidates):
+                return
+            if chosen is None and not self._is_agent_coming(call, skills, candidates, coming):
+                chosen = self._break_wrap_up(call, skills, candidates)
+                if chosen is not None:
+                    call = self._who_waited_longer(chosen, call, candidates, coming)
+                if chosen is None and not call.refused_by:
+                    hopeless.add(skills)
         if chosen is not None:
             self._offer_to_agent(call, chosen, candidates)
         elif call.rung < Rung.SUPERVISORS and not any(candidates.at_work(skills)):
             self._climb_at_once(call, any(candidates.signed_in(skills)))
 
+    def _is_better_coming(
+        self, chosen: AgentRecord, call: Call, skills: tuple[str, ...], candidates: Candidates
+    ) -> bool:
+        """Whether the only one to ask has just rejected it, while somebody who has not is being rung anew."""
+        if candidates.has_not_rejected(chosen, call, skills):
+            return False
+        return any(candidates.has_not_rejected(record, call, skills) for record in self._being_freed())
+
+    def _who_waited_longer(
+        self, freed: AgentRecord, call: Call, candidates: Candidates, coming: dict[str, Call]
+    ) -> Call:
+        """An agent is free at once. An older 999 that was promised one who is only about to be takes them, and leaves the
+        promised one to `call`."""
+        for agent, elder in coming.items():
+            promised = self.state.agents[agent]
+            if candidates.would_take(freed, elder, self._skills_for(elder)) and candidates.would_take(
+                promised, call, self._skills_for(call)
+            ):
+                coming[agent] = call
+                return elder
+        return call
+
     def _is_agent_coming(
-        self, call: Call, skills: tuple[str, ...], candidates: Candidates, coming: set[str]
+        self, call: Call, skills: tuple[str, ...], candidates: Candidates, coming: dict[str, Call]
     ) -> bool:
         """Whether an agent who could take it is about to be free, if need be because a ringing offer is withdrawn now."""
         for record in self._being_freed():
             if record.agent not in coming and candidates.would_take(record, call, skills):
-                coming.add(record.agent)
+                coming[record.agent] = call
                 return True
         for offer in (*self._ringing_routine(), *self._ringing_beside_others()):
             if offer.agent not in coming and self._frees(offer, call, skills, candidates):
-                coming.add(offer.agent)
+                coming[offer.agent] = call
                 self._because(
                     f"999 call {call.call_id} needs agent {offer.agent}: the ringing offer of call {offer.call_id} is "
                     "withdrawn, its caller keeps the place"
@@ -200,19 +238,19 @@ class Emergencies(Offering):
             Rung.SUPERVISORS: "the supervisors too",
             Rung.BUDDY: "the buddy force too",
         }[rung]
-        self._because(f"999 call {call.call_id} is {why}: rings {whom}")
+        self._because(f"999 call {call.call_id} rings {whom}: {why}")
         self._record(facts.CallEscalated(call_id=call.call_id, rung=rung))
         if rung >= Rung.SUPERVISORS:
             self._record(
                 facts.AlarmRaised(kind="999 unanswered", detail=f"rings {whom}", call_id=call.call_id)
             )
 
-    def _ring_more(self, call: Call, candidates: Candidates) -> None:
+    def _ring_more(self, call: Call, candidates: Candidates, supervisors: list[tuple[str, Agent]]) -> None:
         """All the phones that this call's rung rings beside the one it has."""
         if call.rung >= Rung.ALL_AGENTS:
             self._ring_all_agents(call, candidates)
         if call.rung >= Rung.SUPERVISORS:
-            self._ring_supervisors(call, candidates)
+            self._ring_supervisors(call, candidates, supervisors)
         if call.rung >= Rung.BUDDY:
             self._ring_buddy(call)
 
@@ -221,6 +259,10 @@ class Emergencies(Offering):
         for record in candidates.ringable(call, skills):
             if record.phone is not None and candidates.phone_is_free(record.phone):
                 self._offer_to_agent(call, record, candidates)
+        if self.policy.emergency.break_wrap_up and not self._does_an_agent_ring(call, skills, candidates):
+            wrapping = self._break_wrap_up(call, skills, candidates)
+            if wrapping is not None:
+                self._offer_to_agent(call, wrapping, candidates)
         for offer in self._ringing_routine():
             if candidates.has_not_rejected(self.state.agents.get(offer.agent), call, skills):
                 self._because(
@@ -229,19 +271,40 @@ class Emergencies(Offering):
                 )
                 self._withdraw(offer, OfferOutcome.WITHDRAWN)
 
-    def _ring_supervisors(self, call: Call, candidates: Candidates) -> None:
+    def _does_an_agent_ring(self, call: Call, skills: tuple[str, ...], candidates: Candidates) -> bool:
+        """Whether anybody rings, or is about to, who is there for such calls: not merely a supervisor or another force."""
+        ringing = (self.state.agents.get(self.state.offers[offer_id].agent) for offer_id in call.live_offers)
+        return any(candidates.would_take(record, call, skills) for record in (*ringing, *self._being_freed()))
+
+    def _ring_supervisors(
+        self, call: Call, candidates: Candidates, supervisors: list[tuple[str, Agent]]
+    ) -> None:
         """Each where signed in, ready or not, else at the usual phone; never in the middle of a call."""
-        for number, agent in self.policy.agents.items():
+        for number, agent in supervisors:
             record = self.state.agents.get(number)
             phone = agent.phone if record is None or record.phone is None else record.phone
-            is_free = record is None or record.activity is Activity.IDLE
-            if not (agent.supervisor and is_free and phone) or self._was_asked_lately(call, number):
+            if not phone or self._was_asked_lately(call, number):
+                continue
+            if record is not None and record.activity is not Activity.IDLE:
+                self._free_of_routine(call, record)
                 continue
             if candidates.phone_is_free(phone):
-                self._make(
-                    call, number, phone, UNTIL_ANSWERED_SECONDS, f"supervisor {number}", "nobody answered"
-                )
+                self._make(call, number, phone, RUNG_ANEW_SECONDS, f"supervisor {number}", "nobody answered")
                 candidates.take(phone)
+
+    def _supervisors(self) -> list[tuple[str, Agent]]:
+        return [(number, agent) for number, agent in self.policy.agents.items() if agent.supervisor]
+
+    def _free_of_routine(self, call: Call, supervisor: AgentRecord) -> None:
+        """A supervisor's phone that rings for a 101 is needed for the 999 too, whatever the supervisor's own skills."""
+        offer = self.state.offers.get(supervisor.offer_id or "")
+        if offer is None or offer.state not in LIVE or self._call_of(offer).tier == Tier.EMERGENCY:
+            return
+        self._because(
+            f"999 call {call.call_id} rings the supervisors: the ringing offer of call {offer.call_id} at supervisor "
+            f"{offer.agent} is withdrawn, its caller keeps the place"
+        )
+        self._withdraw(offer, OfferOutcome.WITHDRAWN)
 
     def _ring_buddy(self, call: Call) -> None:
         phone = self.policy.emergency.buddy_phone
@@ -283,7 +346,7 @@ class Emergencies(Offering):
 
     def _offer_to_agent(self, call: Call, record: AgentRecord, candidates: Candidates) -> None:
         rings_all = call.rung >= Rung.ALL_AGENTS
-        seconds = UNTIL_ANSWERED_SECONDS if rings_all else self.policy.queues[call.queue].offer_seconds
+        seconds = RUNG_ANEW_SECONDS if rings_all else self.policy.queues[call.queue].offer_seconds
         how = "rings everybody" if rings_all else "next in order of service"
         idle_seconds = self._now.since(record.idle_since)
         self._make(

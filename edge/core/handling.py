@@ -13,6 +13,10 @@ from edge.core.state import AgentRecord, Call, Offer
 from edge.core.telling import Telling
 
 
+def _named(agent: str | None) -> str:
+    return "somebody outside the queues" if agent is None else f"agent {agent}"
+
+
 class Handling(Telling):
     """The handlers' side of 101."""
 
@@ -25,11 +29,12 @@ class Handling(Telling):
             return
         self._were_connected(call)
         queue = self._queue_or(given.queue, call.queue)
+        sender = self._holder(call)
         self._because(
-            f"agent {call.agent} sent call {call.call_id} back to queue {queue}, with its time of joining"
+            f"{_named(sender)} sent call {call.call_id} back to queue {queue}, with its time of joining"
         )
         offer = self.state.offers.get(call.claimed_by or "")
-        self._record(facts.CallSentBack(call_id=call.call_id, agent=call.agent, queue=queue))
+        self._record(facts.CallSentBack(call_id=call.call_id, agent=sender, queue=queue))
         self._expect_end(offer)
         if call.is_routine and self._is_for_emergencies(queue):
             self._record(facts.CallUpgraded(call_id=call.call_id, queue=queue))
@@ -68,6 +73,8 @@ class Handling(Telling):
         """Who sends a caller back or passes them on was connected: the word of it was overtaken."""
         if call.state is CallState.CONNECTING:
             self._joined(call, inputs.PairJoined(call_id=call.call_id, offer_id=call.claimed_by or ""))
+        elif call.state is CallState.FALLBACK:
+            self._fallback_answered(call, inputs.FallbackAnswered(call_id=call.call_id, agent=None))
 
     def _passed_on(self, call: Call, given: inputs.CallPassedOn) -> None:
         if given.offer_id not in (None, call.claimed_by):
@@ -75,17 +82,22 @@ class Handling(Telling):
             return
         self._were_connected(call)
         whom = "a number outside" if given.agent is None else f"agent {given.agent}"
-        self._because(f"agent {call.agent} passed call {call.call_id} on ({given.kind}) to {whom}")
+        sender = self._holder(call)
+        self._because(f"{_named(sender)} passed call {call.call_id} on ({given.kind}) to {whom}")
         self._record(
             facts.CallPassedOn(
                 call_id=call.call_id,
-                agent=call.agent,
+                agent=sender,
                 kind=given.kind,
                 target=given.target,
                 to_agent=given.agent,
             )
         )
         self._expect_end(self.state.offers.get(call.claimed_by or ""))
+
+    def _holder(self, call: Call) -> str | None:
+        """The agent who talks with the caller: whoever they were passed on to, once they were."""
+        return call.passed_to if call.passed_on else call.agent
 
     def _expect_end(self, offer: Offer | None) -> None:
         """The leg of a handler whose caller went on without them ends by itself: soon, or nobody tells of it."""
@@ -159,7 +171,10 @@ class Handling(Telling):
             )
             return
         verb = "begins" if given.began else "ends"
-        self._because(f"supervisor {given.supervisor} {verb} to {given.mode} at agent {given.agent}")
+        what = {"listen": "listening to", "whisper": "whispering to", "barge": "speaking in calls of"}[
+            given.mode
+        ]
+        self._because(f"supervisor {given.supervisor} {verb} {what} agent {given.agent}")
         kind = facts.SupervisionBegan if given.began else facts.SupervisionEnded
         self._record(
             kind(

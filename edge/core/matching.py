@@ -22,7 +22,7 @@ class Matching(Emergencies):
         was_free = candidates.free > 0
         self._serve_emergencies(candidates)
         self._serve_routine(candidates)
-        if was_free or candidates.withheld:
+        if was_free or candidates.withheld or self._unanswered_emergencies():
             self._again += self._times_of_change()
         self._arm_next_match()
 
@@ -41,13 +41,13 @@ class Matching(Emergencies):
                 passed_over += 1
                 continue
             skills = skills_needed(call, self.policy.queues[call.queue], self._now)
-            if skills in hopeless and not call.refused_by:
+            if skills in hopeless:
                 passed_over += 1
                 continue
             chosen = candidates.best(call, skills)
             if chosen is None:
                 passed_over += 1
-                if not candidates.able(skills, call):
+                if not candidates.rested(skills, call):
                     hopeless.add(skills)
                 continue
             why = self._why(call, chosen, skills, candidates, passed_over)
@@ -98,13 +98,15 @@ class Matching(Emergencies):
 
     def _changes_of(self, call: Call) -> list[Instant]:
         queue: Queue = self.policy.queues[call.queue]
-        times = []
-        for refused_at in (*call.refused_by.values(), *call.rejected_by.values()):
-            times += [
-                refused_at.plus(self.policy.refusal_rest_seconds),
-                refused_at.plus(self.policy.unreachable_rest_seconds),
-                refused_at.plus(self.policy.refusal_memory_seconds),
-            ]
+        policy, times = self.policy, []
+        spans = (
+            policy.refusal_rest_seconds,
+            policy.unreachable_rest_seconds,
+            policy.refusal_memory_seconds,
+        )
+        for refused_at in {*call.refused_by.values(), *call.rejected_by.values()}:
+            passed_seconds = self._now.since(refused_at)  # a long wait collects many that matter no more
+            times += [refused_at.plus(seconds) for seconds in spans if seconds >= passed_seconds]
         if (relaxes_at := next_relaxation(call, queue, self._now)) is not None:
             times.append(relaxes_at)
         return times

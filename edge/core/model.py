@@ -300,7 +300,8 @@ class Queue:
     """An ordered waiting place with a service target.
 
     `hours`, `limit` (waiting callers) and `maximum_wait_seconds` are for 101 alone: whom they turn away goes to
-    `overflow_queue`, else to `overflow_phone`, else hears `closed_prompt` or `full_prompt`, which say what to do instead.
+    `overflow_queue`, else to `overflow_phone`, else hears `closed_prompt`, `full_prompt` or `waited_prompt`,
+    which say what to do instead.
     No 999 and no upgraded 101 is ever turned away, whatever queue it waits in. Callers in it when it closes are served.
     """
 
@@ -319,6 +320,7 @@ class Queue:
     overflow_phone: str | None = None
     closed_prompt: str = "closed"
     full_prompt: str = "full"
+    waited_prompt: str = "waited-too-long"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,6 +36,8 @@ class Place(NamedTuple):
     call_id: str
 
 
+MUSIC_SECONDS = 3.0
+"""Music between two announcements, at least, however long they are."""
 TEST_TIER = max(Tier) + 1
 """Synthetic calls stand behind everybody: they have a phone of their own and take nobody's turn."""
 
@@ -132,7 +134,9 @@ def announcements_for(
 
 
 def next_announcement(call: Call, every_seconds: float, since: Instant) -> Instant:
-    """The first multiple of the interval, counted from joining, after `since`."""
+    """The first multiple of the interval, counted from joining, after `since`, with some music after what was said last."""
+    if call.quiet_at is not None:
+        since = max(since, call.quiet_at.plus(MUSIC_SECONDS), key=lambda at: at.monotonic_ns)
     every_ns = round(every_seconds * NANOSECONDS)
     passed = max(0, since.monotonic_ns - call.queued_at.monotonic_ns) // every_ns
     later_ns = (passed + 1) * every_ns
@@ -200,11 +204,15 @@ class Candidates:
     def askable(self, call: Call, skills: Collection[str]) -> list[AgentRecord]:
         """Free agents who may be asked now: who refused this call only when nobody else could take it, those who merely missed it
         before those who rejected it."""
-        able = [record for record in self.able(skills, call) if not self._rests(record, call)]
+        able = self.rested(skills, call)
         willing = [record for record in able if not self._remembers_refusal(record, call)]
         if not willing and able and self._another_may(call, skills):
             return []
         return willing or [record for record in able if not self._rejected_lately(record, call)] or able
+
+    def rested(self, skills: Collection[str], call: Call) -> list[AgentRecord]:
+        """Those who are able and may be rung again. For a 101 the call itself makes no difference."""
+        return [record for record in self.able(skills, call) if not self._rests(record, call)]
 
     def able(self, skills: Collection[str], call: Call | None = None) -> list[AgentRecord]:
         """Free agents with these skills; for a 101 without those who are kept free for the next 999."""
@@ -218,6 +226,8 @@ class Candidates:
         """Free agents to be rung for a 999 that rings everybody: who merely missed it too, who rejected it only when nobody
         else at work could take it, and then not at once."""
         able = self.able(skills)
+        if not able:
+            return able
         willing = [record for record in able if not self._rejected_lately(record, call)]
         if willing or any(self.at_work(skills, lambda record: not self._rejected_lately(record, call))):
             return willing

@@ -192,6 +192,8 @@ class Routine(Handling):
                 return self.policy.incident.closed_prompt
             case "closed":
                 return queue.closed_prompt
+            case "waited too long":
+                return queue.waited_prompt
             case _:
                 return queue.full_prompt
 

@@ -8,6 +8,9 @@ from __future__ import annotations
 from edge.core import effects, facts, inputs
 from edge.core.desk import Desk
 from edge.core.model import (
+    BUDDY,
+    NOT_PEOPLE,
+    TEST,
     Activity,
     Answer,
     CallOutcome,
@@ -18,6 +21,7 @@ from edge.core.model import (
     OfferState,
     PhoneState,
     Refusal,
+    Rung,
     Side,
     Stage,
     Tier,
@@ -33,6 +37,11 @@ OUTCOME_OF_REFUSAL = {
     Refusal.FAILED: OfferOutcome.UNREACHABLE,
     Refusal.CLEARED: OfferOutcome.REJECTED,  # ended normally by the other side, unanswered
 }
+
+
+def whom(agent: str | None) -> str:
+    """Who was rung or answered, for a reason: an agent, or what stands in the place of one."""
+    return {BUDDY: "the buddy force", TEST: "the test phone"}.get(agent or "", f"agent {agent}")
 
 
 class Service(Desk):
@@ -237,7 +246,7 @@ class Service(Desk):
 
     def _conversation_over(self, call: Call, given: inputs.CallerGone) -> None:
         offer = self.state.offers.get(call.claimed_by or "")
-        self._because(f"conversation of {call.call_id} with agent {call.agent} ended by the {given.side}")
+        self._because(f"conversation of {call.call_id} with {whom(call.agent)} ended by the {given.side}")
         self._end(call, CallOutcome.ANSWERED, Stage.TALKING, given.side, given.cause)
         if offer is not None:
             self._leave_conversation(offer, offer.call_id, given.cause)
@@ -266,7 +275,7 @@ class Service(Desk):
             return
         waited_seconds = self._now.since(call.queued_at)
         self._because(
-            f"call {call.call_id} connected to agent {call.agent} after {waited_seconds:.1f} s in the queue"
+            f"call {call.call_id} connected to {whom(call.agent)} after {waited_seconds:.1f} s in the queue"
         )
         if call.answered_at is None:
             self._record(facts.CallAnswered(call_id=call.call_id, by=Side.AGENT))
@@ -283,19 +292,21 @@ class Service(Desk):
         if given.offer_id not in (None, call.claimed_by):
             self._ignore(call, given)
             return
-        self._because(
-            f"call {call.call_id} could not be connected to agent {call.agent}: back at its place in the queue"
-        )
+        if call.connected_at is None:
+            what = f"could not be connected to {whom(call.agent)}"
+        else:
+            what = "went on to somebody who did not take it"
+        self._because(f"call {call.call_id} {what}: back at its place in the queue")
         self._release_claim(call)
         self._record(facts.CallReturned(call_id=call.call_id, offer_id=call.claimed_by or ""))
         self._serve(call)
 
     def _release_claim(self, call: Call) -> None:
-        """The agent who answered is not to have this call after all: their leg is hung up, without wrap-up; but who had passed
-        the caller on, in vain, has had their talk."""
+        """The agent who answered is not to have this call after all: their leg is hung up, without wrap-up; but who had
+        talked with the caller, and passed them on in vain, has had their talk."""
         offer = self.state.offers.get(call.claimed_by or "")
         if offer is not None and offer.state is OfferState.ANSWERED:
-            outcome = OfferOutcome.ANSWERED if call.passed_on else OfferOutcome.LOST
+            outcome = OfferOutcome.LOST if call.connected_at is None else OfferOutcome.ANSWERED
             self._record_withdrawal(offer, outcome)
             self._ask(effects.HangUpOffer(offer_id=offer.offer_id))
 
@@ -332,17 +343,17 @@ class Service(Desk):
     # ------------------------------------------------------------------ offers
 
     def _rang(self, offer: Offer, given: inputs.PhoneRang) -> None:  # noqa: ARG002
-        self._because(f"phone {offer.phone} of agent {offer.agent} rings for call {offer.call_id}")
+        self._because(f"phone {offer.phone} of {whom(offer.agent)} rings for call {offer.call_id}")
         self._record(facts.OfferRang(offer_id=offer.offer_id, call_id=offer.call_id, agent=offer.agent))
 
     def _claim(self, offer: Offer, given: inputs.PhoneAnswered) -> None:  # noqa: ARG002
         call = self.state.calls.get(offer.call_id)
         if call is None or call.state not in (CallState.WAITING, CallState.OFFERED):
-            self._because(f"agent {offer.agent} answered for a call that is no longer to be had: hung up")
+            self._because(f"{whom(offer.agent)} answered for a call that is no longer to be had: hung up")
             self._record_withdrawal(offer, OfferOutcome.WITHDRAWN)
             self._ask(effects.HangUpOffer(offer_id=offer.offer_id, answered_elsewhere=call is not None))
             return
-        self._because(f"agent {offer.agent} answered call {call.call_id}")
+        self._because(f"{whom(offer.agent)} answered call {call.call_id}")
         self._record(facts.OfferAnswered(offer_id=offer.offer_id, call_id=call.call_id, agent=offer.agent))
         self._cut_announcement(call)
         self._withdraw_all(call, OfferOutcome.WITHDRAWN, answered_elsewhere=True)
@@ -354,35 +365,35 @@ class Service(Desk):
         if call is not None and call.state in (CallState.WAITING, CallState.OFFERED):
             self._claim(offer, given)
             return
-        self._because(f"agent {offer.agent} answered a withdrawn offer too late: hung up, no wrap-up")
+        self._because(f"{whom(offer.agent)} answered a withdrawn offer too late: hung up, no wrap-up")
         self._ask(effects.HangUpOffer(offer_id=offer.offer_id, answered_elsewhere=call is not None))
 
     def _refused(self, offer: Offer, given: inputs.PhoneGone) -> None:
         outcome = OUTCOME_OF_REFUSAL[given.refusal]
         if outcome is OfferOutcome.MISSED and offer.rang_at is None:
             outcome = OfferOutcome.UNREACHABLE  # it never rang: the agent missed nothing (ASTERISK.md 2.7)
-        self._because(f"agent {offer.agent} did not take call {offer.call_id}: {outcome} ({given.cause})")
+        self._because(f"{whom(offer.agent)} did not take call {offer.call_id}: {outcome} ({given.cause})")
         self._record_end(offer, outcome, given.cause)
 
     def _agent_left(self, offer: Offer, given: inputs.PhoneGone) -> None:
         call = self.state.calls.get(offer.call_id)
         if offer.released_at is not None:
-            self._because(f"agent {offer.agent} has left call {offer.call_id}, which went on without them")
+            self._because(f"{whom(offer.agent)} has left call {offer.call_id}, which went on without them")
             self._leave_conversation(offer, offer.call_id, given.cause)
             return
         if call is not None and call.state is CallState.TALKING and call.claimed_by == offer.offer_id:
-            self._because(f"agent {offer.agent} left the conversation of {call.call_id}: its caller goes too")
+            self._because(f"{whom(offer.agent)} left the conversation of {call.call_id}: its caller goes too")
             self._leave_conversation(offer, offer.call_id, given.cause)
             return
-        self._because(f"the leg of agent {offer.agent} ended before call {offer.call_id} was connected to it")
+        self._because(f"the leg of {whom(offer.agent)} ended before call {offer.call_id} was connected to it")
         self._record_end(offer, OfferOutcome.LOST, given.cause)
 
     def _offer_over(self, offer: Offer, given: inputs.PhoneGone) -> None:
         if offer.outcome is OfferOutcome.ANSWERED:
-            self._because(f"agent {offer.agent} has left call {offer.call_id}, which went on without them")
+            self._because(f"{whom(offer.agent)} has left call {offer.call_id}, which went on without them")
             self._leave_conversation(offer, offer.call_id, given.cause)
             return
-        self._because(f"offer {offer.offer_id} to agent {offer.agent} is over: {offer.outcome}")
+        self._because(f"offer {offer.offer_id} to {whom(offer.agent)} is over: {offer.outcome}")
         self._record_end(offer, offer.outcome or OfferOutcome.WITHDRAWN, given.cause)
 
     def _hold(self, offer: Offer, given: inputs.HoldChanged) -> None:
@@ -393,7 +404,7 @@ class Service(Desk):
             self._ignore(offer, given)
             return
         verb = "put on hold" if given.held else "taken off hold"
-        self._because(f"call {call.call_id} was {verb} by agent {offer.agent}")
+        self._because(f"call {call.call_id} was {verb} by {whom(offer.agent)}")
         kind = facts.CallHeld if given.held else facts.CallResumed
         self._record(kind(call_id=call.call_id, agent=offer.agent))
 
@@ -509,15 +520,21 @@ class Service(Desk):
         self._withdraw(offer, OfferOutcome.UNREACHABLE)
 
     def _missed(self, offer: Offer) -> None:
+        if self.state.calls[offer.call_id].rung >= Rung.ALL_AGENTS and offer.agent not in NOT_PEOPLE:
+            self._because(
+                f"{whom(offer.agent)} is rung anew for 999 call {offer.call_id}, which rings everybody"
+            )
+            self._withdraw(offer, OfferOutcome.WITHDRAWN)
+            return
         self._because(
-            f"agent {offer.agent} did not answer call {offer.call_id} within {offer.ring_seconds:g} s: "
+            f"{whom(offer.agent)} did not answer call {offer.call_id} within {offer.ring_seconds:g} s: "
             "it goes to the next agent"
         )
         self._withdraw(offer, OfferOutcome.MISSED)
 
     def _never_ended(self, offer: Offer) -> None:
         self._because(
-            f"the leg of offer {offer.offer_id} was not reported as ended: agent {offer.agent} is freed"
+            f"the leg of offer {offer.offer_id} was not reported as ended: {whom(offer.agent)} is freed"
         )
         if offer.outcome is OfferOutcome.ANSWERED:
             self._leave_conversation(offer, offer.call_id, "end not reported")
@@ -527,7 +544,7 @@ class Service(Desk):
 
     def _left_behind(self, offer: Offer) -> None:
         self._because(
-            f"call {offer.call_id} went on without agent {offer.agent}, whose leg was not reported as ended: wrap-up"
+            f"call {offer.call_id} went on without {whom(offer.agent)}, whose leg was not reported as ended: wrap-up"
         )
         self._leave_conversation(offer, offer.call_id, "end not reported")
 

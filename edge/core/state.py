@@ -79,6 +79,8 @@ class Call:
     waits_again_since: Instant | None = None
     """When somebody who talked with this caller gave them back to us: an unanswered 999 climbs from there."""
     announced_at: Instant | None = None
+    quiet_at: Instant | None = None
+    """When the last announcement ended."""
     """When the last announcement began."""
     prompts_heard: list[str] = field(default_factory=list)
     """Announcements that this caller has heard to their end, each once."""
@@ -89,6 +91,8 @@ class Call:
     diverted: bool = False
     passed_on: bool = False
     """The caller talks to somebody outside our queues: no leg of ours tells of it."""
+    passed_to: str | None = None
+    """The agent who has a caller that was passed on, where it is one."""
     first_connected_at: Instant | None = None
     """When the first human was there, however often the call was sent back since."""
     answered_at: Instant | None = None
@@ -403,7 +407,7 @@ def _call_passed_on(state: State, fact: facts.CallPassedOn, at: Instant) -> None
     call = _call(state, fact)
     _move_call(call, fact)
     _release(state, call, at)
-    call.passed_on, call.held = True, False
+    call.passed_on, call.passed_to, call.held = True, fact.to_agent, False
 
 
 def _release(state: State, call: Call, at: Instant) -> None:
@@ -454,9 +458,9 @@ def _announcement_started(state: State, fact: facts.AnnouncementStarted, at: Ins
     call.announcement, call.announced_at = fact.prompt, at
 
 
-def _announcement_ended(state: State, fact: facts.AnnouncementEnded, at: Instant) -> None:  # noqa: ARG001
+def _announcement_ended(state: State, fact: facts.AnnouncementEnded, at: Instant) -> None:
     call = _call(state, fact)
-    call.announcement = None
+    call.announcement, call.quiet_at = None, at
     if not fact.completed and not fact.cut:
         call.prompts_failed.append(fact.prompt)
     elif fact.completed and fact.prompt not in call.prompts_heard:
@@ -576,14 +580,15 @@ def _call_returned(state: State, fact: facts.CallReturned, at: Instant) -> None:
     was_leaving = call.state is CallState.LEAVING
     _move_call(call, fact)
     call.stays = call.stays or was_leaving
-    if call.passed_on:
+    if call.connected_at is not None:
         _release(state, call, at)
     _waits_again(call, at)
     _nobody_has(call)
 
 
 def _nobody_has(call: Call) -> None:
-    call.claimed_by = call.claimed_at = call.agent = call.connected_at = call.agent_left_at = None
+    call.claimed_by = call.claimed_at = call.agent = call.passed_to = None
+    call.connected_at = call.agent_left_at = None
     call.held = call.passed_on = call.diverted = False
     call.leaving_for = None
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from edge.core import facts
-from edge.core.model import CallOutcome, CallState, Instant, OfferOutcome, Side, Stage
+from edge.core.model import NOT_PEOPLE, CallOutcome, CallState, Instant, OfferOutcome, Side, Stage
 from edge.views import words
 from edge.views.calls import CallRecord, OfferRecord
 
@@ -155,7 +155,7 @@ def _path(call: CallRecord) -> str:
         )
     parts += [f"{words.RUNGS[rung.rung]} at {_after(call, rung.at)}" for rung in call.rungs]
     if refused := [offer for offer in call.offers if _refused(offer)]:
-        parts.append("offered in vain to " + ", ".join(f"{o.agent} ({o.outcome})" for o in refused))
+        parts.append("offered in vain to " + ", ".join(f"{_offered_to(o)} ({o.outcome})" for o in refused))
     if call.returned_at:
         times = "once" if len(call.returned_at) == 1 else f"{len(call.returned_at)} times"
         parts.append(f"returned to its place {times}")
@@ -170,6 +170,10 @@ def _path(call: CallRecord) -> str:
 def _after(call: CallRecord, at: Instant) -> str:
     """Since joining the queue."""
     return _seconds(max(0.0, at.since(call.queued_at)))
+
+
+def _offered_to(offer: OfferRecord) -> str:
+    return words.who(offer.agent) if offer.agent in NOT_PEOPLE else offer.agent
 
 
 def _refused(offer: OfferRecord) -> bool:

@@ -202,6 +202,23 @@ def test_talking_pair_is_not_handed_over_again(book: Book) -> None:
     assert talking(book).hand_over(CALL, OFFER) is None
 
 
+def test_caller_in_the_switch_s_own_queue_is_not_handed_over(book: Book) -> None:
+    """The daemon was held up, the dead-man took the caller, and only then does it see that an agent had answered: that leg is
+    about to be ended, and Bridge() would answer a 999 for nobody."""
+    entry = FallbackEntered(
+        call_id=CALL,
+        leg_id=LEG,
+        line="routine",
+        why="dead-man",
+        caller=Caller(),
+        joined_utc_us=1,
+        switch_utc_us=5,
+    )
+    assert [type(each) for each in book.see(entry)] == [FallbackTook]
+    assert book.hand_over(CALL, OFFER) is None
+    assert book.calls[CALL].place is Place.FALLBACK
+
+
 def test_hold_is_told_of_the_agent_only(book: Book) -> None:
     """A caller who holds is no agent's hold."""
     talking(book)

@@ -77,6 +77,19 @@ def test_what_must_not_be_overlooked_stands_on_top(
     assert (status["incident"]["declared"], status["alarms"][0]["call_id"]) == (True, "emergency")
 
 
+def test_calls_refused_at_the_entrance_stand_in_a_row_that_says_so(edge: Run, directory: Path) -> None:
+    """They never had a queue: the row is not left without a name."""
+    made = Tape()
+    made.say(facts.CallArrived(call_id="c1", leg_id="c1", line="main", number_withheld=True, adopted=False))
+    made.end("c1", CallOutcome.REFUSED, Stage.ENTRY, "no channel to spare")
+    ledger = open_sql_ledger(f"sqlite:///{directory}/ledger.sqlite")
+    ledger.append(made.entries)
+    ledger.close()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(output, "now", lambda: made.now)
+        assert re.search(r"^at the entrance +101 ", edge("status").stdout, re.MULTILINE)
+
+
 def test_many_alarms_do_not_push_the_picture_away(
     edge: Run, edge_json: Callable[..., Any], tape: Tape, directory: Path
 ) -> None:

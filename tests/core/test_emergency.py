@@ -217,6 +217,20 @@ WRAP_UP: Scenarios = {
         = ann wrap-up
         """,
     ),
+    "an agent freed at once goes to the older 999, who waits for one who is about to be free": (
+        TWO,
+        {"emergency": Emergency(queue="999", break_wrap_up=True)},
+        """
+        c1 calls 101 -> serve c1, ring ann for c1
+        ann answers -> connect c1.1
+        c1 joined
+        c1 hangs up
+        c2 calls 101 -> serve c2, ring bob for c2
+        e1 calls 999 -> serve e1, withdraw c2.1
+        e2 calls 999 -> serve e2, ring ann for e1
+        bob ends -> ring bob for e2
+        """,
+    ),
     "a ringing 101 goes before a wrap-up": (
         TWO,
         {"emergency": Emergency(queue="999", break_wrap_up=True)},
@@ -279,8 +293,15 @@ LADDER: Scenarios = {
         wait 6.9
         wait 0.1 -> ring sue for e1
         sue rings
-        wait 15 -> ring elsewhere for e1
-        e1.5 answers -> withdraw e1.3, withdraw e1.4, connect e1.5
+        wait 5 -> withdraw e1.3
+        ann ends -> ring ann for e1
+        ann rings
+        wait 7 -> withdraw e1.4
+        sue ends -> ring sue for e1
+        sue rings
+        wait 2.9
+        wait 0.1 -> ring elsewhere for e1
+        e1.7 answers -> withdraw e1.5, withdraw e1.6, connect e1.7
         e1 joined
         ann ends
         sue ends
@@ -296,9 +317,12 @@ LADDER: Scenarios = {
         sue signs out
         e1 calls 999 -> serve e1, ring sue for e1
         sue rings
-        wait 14.9
+        wait 12 -> withdraw e1.1
+        sue ends -> ring sue for e1
+        sue rings
+        wait 2.9
         wait 0.1 -> ring elsewhere for e1
-        sue answers -> withdraw e1.2, connect e1.1
+        sue answers -> withdraw e1.3, connect e1.2
         """,
     ),
     "nobody and no supervisor: the buddy force at once": (
@@ -351,6 +375,51 @@ LADDER: Scenarios = {
         bob ends -> ring bob for e2
         wait 1
         = e1 offered; e2 offered
+        """,
+    ),
+    "a supervisor's phone that rings for a 101 is freed for the 999, whatever the supervisor's skills": (
+        ("sue 101 supervisor",),
+        {"emergency": Emergency(queue="999", supervisors_after_seconds=15.0)},
+        """
+        c1 calls 101 -> serve c1, ring sue for c1
+        sue rings
+        e1 calls 999 -> serve e1, withdraw c1.1
+        sue ends -> ring sue for e1
+        = c1 waiting; e1 offered
+        """,
+    ),
+    "while only a supervisor rings, a wrap-up that begins is broken as it would be for a 999 at no phone": (
+        ("ann 101 999", "sue supervisor"),
+        {"emergency": Emergency(queue="999", break_wrap_up=True)},
+        """
+        c1 calls 101 -> serve c1, ring ann for c1
+        ann answers -> connect c1.1
+        c1 joined
+        e1 calls 999 -> serve e1
+        wait 15 -> ring sue for e1
+        c1 hangs up -> ring ann for e1
+        = ann offered; sue offered
+        """,
+    ),
+    "a refusal is forgotten at its time, though everybody is occupied then": (
+        TWO,
+        {"emergency": Emergency(queue="999", all_agents_after_seconds=1.0)},
+        """
+        e1 calls 999 -> serve e1, ring ann for e1
+        wait 1 -> ring bob for e1
+        bob rings
+        ann rejects
+        wait 12 -> withdraw e1.2
+        bob ends -> ring bob for e1
+        bob rings
+        wait 12 -> withdraw e1.3
+        bob ends -> ring bob for e1
+        bob rings
+        wait 1
+        c1 calls 101 -> serve c1, ring ann for c1
+        ann rings
+        wait 4.9
+        wait 0.1 -> withdraw c1.1
         """,
     ),
     "a rung that is switched off is left out": (
@@ -423,7 +492,7 @@ UPGRADED: Scenarios = {
         c1 returned -> hang up c1.1, serve c1
         c2 calls 101 -> serve c2
         ann ends
-        wait 2 -> ring ann for c1
+        wait 30 -> ring ann for c1
         """,
     ),
     "another key means nothing here, and a second press nothing more": (
@@ -527,6 +596,27 @@ def test_the_switch_upgraded_it_in_its_own_queue() -> None:
     assert (call.state, call.tier) == (CallState.FALLBACK, Tier.EMERGENCY)
     play(room, "c1 calls 101 -> serve c1, note c1 in 999, ring ann for c1")
     assert next(e for e in room.asked if isinstance(e, effects.MakeOffer)).upgraded
+
+
+def test_reasons_name_the_buddy_force_and_say_why_more_phones_ring() -> None:
+    """What `edge why` prints is read by people: another force is no agent of ours."""
+    room = Room("ann 999", "sue supervisor", emergency=FULL)
+    play(
+        room,
+        """
+        ann signs out
+        sue signs out
+        e1 calls 999 -> serve e1, ring sue for e1
+        wait 3 -> withdraw e1.1
+        sue ends
+        wait 12 -> ring sue for e1, ring elsewhere for e1
+        """,
+    )
+    room.tell(inputs.PhoneRang(offer_id=room.recorded(facts.OfferMade)[-1].offer_id))
+    reasons = [entry.reason for entry in room.entries]
+    assert "999 call e1 rings the supervisors too: nobody who could take it is at work" in reasons
+    assert "999 call e1 rings the buddy force too: unanswered after 15.0 s" in reasons
+    assert reasons[-1] == "phone elsewhere of the buddy force rings for call e1"
 
 
 def test_losers_are_told_that_it_was_answered_elsewhere() -> None:

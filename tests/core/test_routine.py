@@ -194,7 +194,7 @@ TABLES: dict[str, Scenario] = {
         """
         c1 calls 101 -> serve c1
         wait 59.9
-        wait 0.1 -> announce full to c1
+        wait 0.1 -> announce waited-too-long to c1
         = c1 leaving
         """,
     ),

@@ -16,6 +16,7 @@ from edge.core.model import (
     Emergency,
     MajorIncident,
     Menu,
+    OfferOutcome,
     OpeningHours,
     PriorityClass,
     Queue,
@@ -25,6 +26,7 @@ from edge.core.model import (
     Side,
     Supervision,
     Tier,
+    TransferKind,
 )
 from edge.core.ordering import place_of
 from edge.core.state import replay
@@ -181,7 +183,7 @@ TABLES: dict[str, Scenario] = {
         c1 calls 101 -> serve c1, ring ann for c1
         ann rings
         wait 12
-        e1 calls 999 -> serve e1, withdraw c1.1, announce full to c1
+        e1 calls 999 -> serve e1, withdraw c1.1, announce waited-too-long to c1
         = c1 leaving; e1 waiting
         """,
     ),
@@ -191,7 +193,7 @@ TABLES: dict[str, Scenario] = {
         """
         c1 calls 101 -> serve c1
         wait 30 -> announce waiting to c1
-        wait 1 -> announce full to c1
+        wait 1 -> announce waited-too-long to c1
         """,
     ),
     "patience: it ran out while nothing was seen": (
@@ -201,7 +203,7 @@ TABLES: dict[str, Scenario] = {
         c1 calls 101 -> serve c1
         link lost
         wait 100
-        seen c1:held -> serve c1, announce full to c1
+        seen c1:held -> serve c1, announce waited-too-long to c1
         """,
     ),
     "patience: not for who has talked with a human": (
@@ -740,3 +742,40 @@ def test_who_was_sent_back_twice_by_doubled_words_is_sent_back_once() -> None:
     room.tell(word)
     assert room.state_of("c1") == "talking"
     assert len(room.recorded(facts.CallSentBack)) == 1
+
+
+def test_who_was_sent_back_by_an_agent_of_the_switch_s_own_queue_has_talked_with_a_human() -> None:
+    """Though the word of the answer was lost: nobody turns that caller away any more."""
+    room = Room("ann 101")
+    play(
+        room,
+        """
+        ann not ready
+        c1 in-fallback
+        c1 sent-back-to shut -> note c1 in shut, serve c1
+        """,
+    )
+    assert room.engine.state.calls["c1"].first_connected_at is not None
+
+
+def test_a_transfer_that_fails_at_once_comes_after_a_talk() -> None:
+    """The switch may tell of the return before it tells of the transfer: the handler has talked with the caller all the same."""
+    room = room_with(TWO)
+    play(room, TALK)
+    room.tell(inputs.PairReturned(call_id="c1"))
+    [withdrawn] = room.recorded(facts.OfferWithdrawn)
+    assert withdrawn.outcome is OfferOutcome.ANSWERED
+    assert room.recorded(facts.CallReturned)
+
+
+def test_who_was_given_the_caller_sends_them_back() -> None:
+    """Not the agent who had passed them on."""
+    room = room_with(TWO, more=(SECOND,))
+    play(room, TALK)
+    room.tell(
+        inputs.CallPassedOn(
+            call_id="c1", kind=TransferKind.ATTENDED, target="bob", agent="bob", offer_id="c1.1"
+        )
+    )
+    room.tell(inputs.CallSentBack(call_id="c1", queue="second"))
+    assert [fact.agent for fact in room.recorded(facts.CallSentBack)] == ["bob"]

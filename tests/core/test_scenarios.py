@@ -404,7 +404,8 @@ RETURNED: Scenarios = {
         ann answers -> connect c1.1
         c1 joined
         c1 returned -> hang up c1.1, serve c1
-        c1.1 ends -> ring ann for c1
+        c1.1 ends
+        wait 30 -> ring ann for c1
         """,
     ),
 }

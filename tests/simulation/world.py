@@ -33,7 +33,7 @@ from edge.core.state import State, replay
 from tests.core.invariants import check_all
 from tests.core.room import NOON, arrival, line, policy_of
 
-AGENTS = ("ann 101 999", "bob 101=2 welsh", "cat 101 999=2", "dai 101=2 999 welsh", "sue supervisor")
+AGENTS = ("ann 101 999", "bob 101=2 welsh", "cat 101 999=2", "dai 101=2 999 welsh", "sue 101=3 supervisor")
 EMERGENCY = Emergency(queue="999", buddy_phone="elsewhere", break_wrap_up=True)
 LINES = (
     "101",

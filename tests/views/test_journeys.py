@@ -13,6 +13,7 @@ from edge.core.model import (
     CallOutcome,
     CallState,
     ClassSource,
+    OfferOutcome,
     Rung,
     Side,
     Stage,
@@ -100,6 +101,20 @@ def test_every_fact_with_a_call_is_folded_and_read() -> None:
     assert about_calls - {facts.CallArrived} <= set(calls._FOLDS)
     assert about_calls <= set(STORY_FACTS)
     assert set(get_args(facts.CallFact)) <= about_calls
+
+
+def test_a_refusing_buddy_force_is_called_by_its_name() -> None:
+    """Agents go by number in the list of who did not take a call; another force has none."""
+    tape = Tape()
+    tape.arrive("e1", line="999", tier=0)
+    offer_id = tape.offer("e1", "buddy")
+    tape.say(
+        facts.OfferEnded(
+            offer_id=offer_id, call_id="e1", agent="buddy", outcome=OfferOutcome.REJECTED, cause="busy"
+        )
+    )
+    tape.end("e1", CallOutcome.ABANDONED, Stage.QUEUE, "hung up")
+    assert "(offered in vain to the buddy force (rejected))" in story.outcome_sentence(tape.fold.calls["e1"])
 
 
 def test_both_waits_of_a_triaged_call_are_known() -> None:

@@ -246,9 +246,10 @@ class Book:
         return identity.leg_of_offer(offer_id) in self._ended
 
     def hand_over(self, call_id: str, offer_id: str) -> CallerLeg | None:
-        """We are about to join this pair. None: the caller is gone, or talks already."""
+        """We are about to join this pair. None: the caller is gone, talks already, or is the switch's own queue's (which the
+        engine is about to hear): the agent's leg would be ended before a Bridge() that answers a 999 for nobody."""
         call = self.calls.get(call_id)
-        if call is None or call.place is Place.CONNECTED:
+        if call is None or call.place in (Place.CONNECTED, Place.FALLBACK):
             return None
         call.place = Place.CONNECTING
         call.offer_id = offer_id

@@ -40,6 +40,8 @@ AMI tells those of callers who talk."""
 
 EXTRA_RING_SECONDS = 5
 """The switch's own limit lies behind the engine's, so that only the engine ends an offer while it lives."""
+EXTRA_URGENT_SECONDS = 2
+"""The same for a 999: should we die, its agents' phones must soon be free for the switch's own queue."""
 ENTRIES = ("arrived", "returned", "sent-back")
 """How a caller comes into our application: the first argument of Stasis() in the generated dialplan."""
 LARGEST_NUMBER = 20
@@ -65,8 +67,12 @@ def display(offer: MakeOffer) -> str:
     minutes, seconds = divmod(max(0, int(offer.waited_seconds)), 60)
     words = [_urgency(offer)] if is_urgent(offer) else []
     words += [offer.line, offer.priority_class]
-    words = [*dict.fromkeys(words), f"{minutes}:{seconds:02d}", _notes(offer)]
-    return identity.printable(" ".join(words))
+    shown = identity.printable(" ".join([*dict.fromkeys(words), f"{minutes}:{seconds:02d}"]))
+    mark = " "
+    for note in map(identity.printable, offer.notes):  # as many as fit, each whole
+        if len(shown) + len(mark) + len(note) <= identity.LONGEST_NAME:
+            shown, mark = shown + mark + note, " - "
+    return shown
 
 
 def is_urgent(offer: MakeOffer) -> bool:
@@ -97,7 +103,8 @@ def originate(
     public numbers included, and show us nothing of that leg. `agent`: who sits there; supervisors find the leg by it.
     `alert_info`: the header of an emergency's ring, from the configuration, "" for none.
     """
-    limit = round(offer.ring_seconds) + EXTRA_RING_SECONDS
+    extra = EXTRA_URGENT_SECONDS if is_urgent(offer) else EXTRA_RING_SECONDS
+    limit = round(offer.ring_seconds) + extra
     headers = {
         "X-Edge-Call": offer.call_id,
         "X-Edge-Line": offer.line,

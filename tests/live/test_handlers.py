@@ -1,0 +1,102 @@
+"""What handlers and supervisors do with a caller, on the wire: hold, transfers that fail or succeed, whisper and barge."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from edge.core import facts
+from edge.core.model import AgentState, CallState, OfferOutcome
+from hwtest.lab.configuration import merged
+from hwtest.useragent import Call, Media
+from tests.live.conftest import POLICY, finish
+from tests.live.room import LiveLab, Room, until
+
+LINE = "101_no_greeting"
+HANDLER_HZ, COLLEAGUE_HZ, CALLER_HZ, SUPERVISOR_HZ = 600, 900, 1000, 1700
+pytestmark = pytest.mark.usefixtures("daemon_runs")
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveLab]:
+    """A lab of its own, whose handlers may send callers back to a second queue."""
+    own = {
+        "queue": {"second": {"skills": ["101"], "wrap_up_seconds": 0.0}},
+        "triage": {"queues": ["101", "second"]},
+    }
+    lab = LiveLab.up(tmp_path_factory.mktemp("handlers"), merged(POLICY, own))
+    yield lab
+    finish(lab)
+
+
+async def hears(call: Call, frequency_hz: int) -> None:
+    """Return when this leg hears the tone, and no other as loud, for a second."""
+    call.leg.forget_heard()
+    await until(lambda: call.leg.hears(frequency_hz), what=f"{frequency_hz} Hz")
+
+
+async def test_a_transfer_to_nobody_gives_the_caller_back_after_a_talk(room: Room) -> None:
+    """Agent 4003 is not signed in: the caller is at their place again, and the handler has answered them and had their talk."""
+    ann = await room.agent(1)
+    jo = room.caller(LINE)
+    call = await ann.answers()
+    await room.reaches(jo, CallState.TALKING)
+    assert [await call.hold(), await call.resume()] == [200, 200]
+    await room.until(lambda: room.facts(facts.CallHeld) and room.facts(facts.CallResumed))
+    assert await call.refer(room.uri("4003")) == 202
+    await room.until(lambda: room.facts(facts.CallReturned))
+    await call.hang_up()
+    await room.until(lambda: room.facts(facts.OfferEnded))
+    assert room.facts(facts.OfferEnded)[0].outcome is OfferOutcome.ANSWERED
+    assert "could not be connected" not in room.reasons(jo)
+    await jo.hang_up()
+    await room.ended(jo)
+
+
+async def test_the_colleague_who_was_given_a_caller_sends_them_back(room: Room) -> None:
+    """After an attended transfer the record names the colleague, not the agent who had answered."""
+    ann, bob = await room.agent(1, tone_hz=HANDLER_HZ), await room.agent(2, tone_hz=COLLEAGUE_HZ)
+    await bob.dial("*251")
+    await room.becomes(bob, AgentState.NOT_READY)
+    jo = room.caller(LINE, tone_hz=CALLER_HZ)
+    call = await ann.answers()
+    await room.reaches(jo, CallState.TALKING)
+    consultation = ann.phone.agent.invite(room.uri(bob.number))
+    far = await bob.answers()
+    await consultation.answered(5)
+    assert await call.refer(consultation) == 202
+    await room.until(lambda: room.facts(facts.CallPassedOn))
+    await asyncio.gather(hears(jo, COLLEAGUE_HZ), hears(far, CALLER_HZ))
+    await asyncio.gather(call.hang_up(), consultation.hang_up())
+    await ann.dial("*251")
+    assert await far.refer(room.uri("*302")) == 202
+    await room.until(lambda: room.facts(facts.CallSentBack))
+    assert [(fact.agent, fact.queue) for fact in room.facts(facts.CallSentBack)] == [(bob.number, "second")]
+    await far.hang_up()
+    await jo.hang_up()
+    await room.ended(jo)
+
+
+async def test_a_whisper_reaches_the_handler_alone_and_a_barge_both(room: Room) -> None:
+    """Each by its own tone; and both modes stand in the record of the call."""
+    ann = await room.agent(1)
+    supervisor = await room.supervisor()
+    await supervisor.dial("*22")
+    jo = room.caller(LINE, hears=True)
+    call = await ann.answers()
+    await room.reaches(jo, CallState.TALKING)
+    for code, reaches_caller in (("*32", False), ("*33", True)):
+        talking = supervisor.phone.agent.invite(
+            room.uri(f"{code}{ann.number}"), media=Media("tone", SUPERVISOR_HZ)
+        )
+        await talking.answered(5)
+        jo.leg.forget_heard()
+        await hears(call, SUPERVISOR_HZ)
+        assert await talking.lasts(1.0)
+        assert jo.leg.hears(SUPERVISOR_HZ) is reaches_caller
+        await talking.hang_up()
+    await room.until(lambda: len(room.facts(facts.SupervisionEnded)) == 2)
+    await jo.hang_up()
+    assert [seen.mode for seen in (await room.ended(jo)).supervisions] == ["whisper", "barge"]
