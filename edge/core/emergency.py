@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from edge.core import effects, facts, inputs
-from edge.core.escalation import is_unanswered_emergency, next_rung
+from edge.core.escalation import RUNG_ANEW_SECONDS, is_unanswered_emergency, next_rung
 from edge.core.model import (
     BUDDY,
     TEST,
@@ -32,9 +32,6 @@ FREEING_SECONDS = 1.0
 """A withdrawn leg that has not ended by then is not waited for: another agent is freed."""
 UNTIL_ANSWERED_SECONDS = 120.0
 """How long another force's number or a test phone rings: until somebody answers."""
-RUNG_ANEW_SECONDS = 12.0
-"""A phone of ours that rings for a 999 which rings everybody is rung anew after so long, until somebody answers. Not longer:
-should we die and not return, the leg rings on to its limit on the switch, and so long the switch's own queue cannot ring it."""
 UNANSWERED_AGAIN_SECONDS = 10.0
 """How long a supervisor, another force or a test phone that did not take a 999 is left alone before it is rung again for it."""
 LIVE = frozenset({OfferState.CALLING, OfferState.RINGING})

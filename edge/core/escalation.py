@@ -9,6 +9,9 @@ from __future__ import annotations
 from edge.core.model import CallState, Emergency, Instant, Policy, Rung, Tier
 from edge.core.state import Call
 
+RUNG_ANEW_SECONDS = 12.0
+"""A phone of ours that rings for a 999 which rings everybody is rung anew after so long, until somebody answers. Not longer:
+should we die and not return, the leg rings on to its limit on the switch, and so long the switch's own queue cannot ring it."""
 UNANSWERED = frozenset({CallState.WAITING, CallState.OFFERED})
 
 

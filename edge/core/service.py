@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from edge.core import effects, facts, inputs
 from edge.core.desk import Desk
+from edge.core.escalation import RUNG_ANEW_SECONDS
 from edge.core.model import (
     BUDDY,
-    NOT_PEOPLE,
     TEST,
     Activity,
     Answer,
@@ -520,7 +520,8 @@ class Service(Desk):
         self._withdraw(offer, OfferOutcome.UNREACHABLE)
 
     def _missed(self, offer: Offer) -> None:
-        if self.state.calls[offer.call_id].rung >= Rung.ALL_AGENTS and offer.agent not in NOT_PEOPLE:
+        rings_all = self.state.calls[offer.call_id].rung >= Rung.ALL_AGENTS
+        if rings_all and offer.ring_seconds == RUNG_ANEW_SECONDS:
             self._because(
                 f"{whom(offer.agent)} is rung anew for 999 call {offer.call_id}, which rings everybody"
             )

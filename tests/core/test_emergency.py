@@ -261,6 +261,24 @@ LADDER: Scenarios = {
         cat answers -> withdraw e1.4, withdraw e1.5, connect e1.3
         """,
     ),
+    "a phone that rang alone keeps its own deadline, and then rings with the others": (
+        TWO,
+        {"emergency": Emergency(queue="999", all_agents_after_seconds=5.0)},
+        """
+        e1 calls 999 -> serve e1, ring ann for e1
+        ann rings
+        wait 4 -> withdraw e1.1, ring bob for e1
+        ann ends
+        bob rings
+        wait 1 -> ring ann for e1
+        ann rings
+        wait 3 -> withdraw e1.2
+        bob ends -> ring bob for e1
+        bob rings
+        wait 9 -> withdraw e1.3
+        ann ends -> ring ann for e1
+        """,
+    ),
     "everybody who rings for a 101 at 8 s is needed": (
         ("ann 999", "bob 101 999", "cat 101 999"),
         {},
