@@ -1,4 +1,4 @@
-"""The desk: what every part of the engine writes on. It records facts, asks for effects, and keeps the two derived indexes.
+"""The desk: what every part of the engine writes on. It records facts, asks for effects, and keeps the derived indexes.
 
 Rule 1: everything that the engine knows is in `State`, and only facts change it (`_record`).
 The order of service and the alarms are derived from the state: each fact brings them up to date with what it touched.
@@ -10,7 +10,7 @@ from typing import Any
 
 from edge.core import effects, facts
 from edge.core.alarms import AlarmClock
-from edge.core.escalation import next_rung
+from edge.core.escalation import is_unanswered_emergency, next_rung
 from edge.core.model import CallState, Instant, Policy
 from edge.core.ordering import (
     WaitingOrder,
@@ -41,6 +41,8 @@ class Desk:
         self.policy = policy
         self.state = State() if state is None else state
         self._order = WaitingOrder()
+        self._unanswered = WaitingOrder()
+        """The 999 that nobody has taken yet, waiting or ringing; all others wait in `_order` alone. Asked for in each match."""
         self._alarms = AlarmClock()
         self._entries: list[facts.Entry] = []
         self._effects: list[tuple[effects.Effect, int]] = []
@@ -55,7 +57,7 @@ class Desk:
         self._build_indexes()
 
     def _build_indexes(self) -> None:
-        self._order, self._alarms = WaitingOrder(), AlarmClock()
+        self._order, self._unanswered, self._alarms = WaitingOrder(), WaitingOrder(), AlarmClock()
         for call in self.state.calls.values():
             self._index_call(call)
         for offer in self.state.offers.values():
@@ -91,6 +93,7 @@ class Desk:
             call = self.state.calls.get(call_id)
             if call is None:
                 self._order.discard(call_id)
+                self._unanswered.discard(call_id)
                 for kind in ("call", ESCALATION, PATIENCE, ANNOUNCEMENT, RELAXATION):
                     self._alarms.cancel((kind, call_id))
             else:
@@ -111,6 +114,10 @@ class Desk:
             self._order.add(place_of(call, self.policy))
         else:
             self._order.discard(call.call_id)
+        if self._is_unanswered(call):
+            self._unanswered.add(place_of(call, self.policy))
+        else:
+            self._unanswered.discard(call.call_id)
         self._arm(("call", call.call_id), call, CALL_DEADLINES.get(call.state))
         self._arm_escalation(call)
         self._arm_waiting(call)
@@ -144,6 +151,10 @@ class Desk:
         """Whether it takes part in matching. What a new configuration dropped serves nobody (see `_serve`)."""
         return call.state is CallState.WAITING and self._is_configured(call)
 
+    def _is_unanswered(self, call: Call) -> bool:
+        """Whether it is a 999 that nobody has taken yet, and takes part in matching."""
+        return is_unanswered_emergency(call) and self._is_configured(call)
+
     def _is_configured(self, call: Call) -> bool:
         return call.line in self.policy.lines and call.queue in self.policy.queues
 
@@ -176,6 +187,7 @@ class Desk:
             assert self._is_waiting(call) == (call.call_id in self._order), (
                 f"{call.call_id} {call.state}: place in the order"
             )
+            assert self._is_unanswered(call) == (call.call_id in self._unanswered), f"{call.call_id}: 999"
             assert (call.state is CallState.OFFERED) == bool(call.live_offers), f"{call.call_id}: offers"
             assert (call.state in (CallState.CONNECTING, CallState.TALKING)) == bool(call.claimed_by), (
                 f"{call.call_id}: claim"

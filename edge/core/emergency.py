@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from edge.core import effects, facts, inputs
-from edge.core.escalation import RUNG_ANEW_SECONDS, is_unanswered_emergency, next_rung
+from edge.core.escalation import RUNG_ANEW_SECONDS, next_rung
 from edge.core.model import (
     BUDDY,
     TEST,
@@ -25,7 +25,7 @@ from edge.core.model import (
     Tier,
 )
 from edge.core.offering import Offering
-from edge.core.ordering import Candidates, place_of, skills_needed
+from edge.core.ordering import Candidates, skills_needed
 from edge.core.state import AgentRecord, Call, Offer
 
 FREEING_SECONDS = 1.0
@@ -46,6 +46,8 @@ class Emergencies(Offering):
         """Everything that this step can do for unanswered 999 calls, oldest first, until nothing is left to do: a phone that
         one rings now may be the second of two, of which another needs one."""
         calls = self._unanswered_emergencies()
+        if not calls:
+            return
         for call in calls:
             self._climb(call)
         supervisors, recorded = self._supervisors(), -1
@@ -63,12 +65,7 @@ class Emergencies(Offering):
                 candidates.withhold(self._skills_for(call))
 
     def _unanswered_emergencies(self) -> list[Call]:
-        found = [
-            call
-            for call in self.state.calls.values()
-            if is_unanswered_emergency(call) and self._is_configured(call)
-        ]
-        return sorted(found, key=lambda call: place_of(call, self.policy))
+        return [self.state.calls[call_id] for call_id in self._unanswered]
 
     def _find_agent(
         self, call: Call, candidates: Candidates, coming: dict[str, Call], hopeless: set[tuple[str, ...]]

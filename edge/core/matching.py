@@ -13,7 +13,7 @@ class Matching(Emergencies):
     """Offers, their reasons, and when to look again."""
 
     def _match(self) -> None:
-        """999 first, then test calls to their phone, then 101 in order of service."""
+        """999 first, then 101 in order of service, then test calls to their phone."""
         self._alarms.cancel(MATCH_AGAIN)
         if not self.state.sight or not self._is_anybody_unserved():
             return
@@ -22,22 +22,23 @@ class Matching(Emergencies):
         was_free = candidates.free > 0
         self._serve_emergencies(candidates)
         self._serve_routine(candidates)
-        if was_free or candidates.withheld or self._unanswered_emergencies():
+        for call_id in self._order.of_tests():
+            self._serve_test(self.state.calls[call_id], candidates)
+        if was_free or candidates.withheld or len(self._unanswered) > 0:
             self._again += self._times_of_change()
         self._arm_next_match()
 
     def _is_anybody_unserved(self) -> bool:
-        return len(self._order) > 0 or bool(self._unanswered_emergencies())
+        return len(self._order) > 0 or len(self._unanswered) > 0
 
     def _serve_routine(self, candidates: Candidates) -> None:
         hopeless: set[tuple[str, ...]] = set()
         passed_over = 0
         for call_id in self._order:
             call = self.state.calls[call_id]
-            if call.test:
-                self._serve_test(call, candidates)
-                continue
-            if call.tier == Tier.EMERGENCY or not candidates.free:
+            if call.test or not candidates.free:
+                return  # most steps free nobody, and hundreds may wait
+            if call.tier == Tier.EMERGENCY:
                 passed_over += 1
                 continue
             skills = skills_needed(call, self.policy.queues[call.queue], self._now)

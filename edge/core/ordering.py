@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Callable, Collection, Iterator, Mapping
+from itertools import takewhile
 from typing import NamedTuple
 
 from edge.core.model import (
@@ -72,6 +73,11 @@ class WaitingOrder:
 
     def __contains__(self, call_id: str) -> bool:
         return call_id in self._of_call
+
+    def of_tests(self) -> list[str]:
+        """The synthetic calls, who stand behind everybody, in their order."""
+        last = takewhile(lambda place: place.tier == TEST_TIER, reversed(self._places))
+        return [place.call_id for place in last][::-1]
 
     def add(self, place: Place) -> None:
         """Take this place, instead of another that the call may have; nothing happens when it has this one."""

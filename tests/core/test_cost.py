@@ -1,0 +1,53 @@
+"""What a step costs: hundreds may wait, and most of what happens concerns one of them."""
+
+from __future__ import annotations
+
+import sys
+from types import FrameType
+
+import pytest
+
+from edge.core import inputs
+from edge.core.model import PhoneState
+from tests.core.room import Room, arrival
+
+FEW, MANY = 20, 220
+
+
+def calls_in_step(waiting: int, given: inputs.Input) -> int:
+    """How many functions a step calls for `given` while ann talks to c0, sue is on the phone and so many wait."""
+    room = Room("ann 101", "sue 101")
+    room.tell(inputs.PhoneSeen(phone="sue", state=PhoneState.BUSY))
+    room.tell(arrival("c0", "101"))
+    room.tell(inputs.PhoneSeen(phone="ann", state=PhoneState.BUSY))
+    room.tell(inputs.PhoneAnswered(offer_id="c0.1"))
+    room.tell(inputs.PairJoined(call_id="c0", offer_id="c0.1"))
+    for number in range(1, waiting + 1):
+        room.engine.step(arrival(f"c{number}", "101"), room.now)
+    count = 0
+
+    def note(frame: FrameType, event: str, argument: object) -> None:
+        nonlocal count
+        count += event == "call"
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        room.engine.step(given, room.now)
+    finally:
+        sys.setprofile(before)
+    return count
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        inputs.HoldChanged(offer_id="c0.1", held=True),
+        inputs.PhoneSeen(phone="sue", state=PhoneState.UNAVAILABLE),
+        inputs.AgentSeen(agent="sue", phone=None),
+    ],
+    ids=lambda given: type(given).__name__,
+)
+def test_a_step_that_frees_nobody_does_not_walk_those_who_wait(given: inputs.Input) -> None:
+    """Nobody can be offered anything, so the queue is not looked at, nor any call asked whether it is a 999."""
+    assert calls_in_step(MANY, given) == calls_in_step(FEW, given)
