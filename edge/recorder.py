@@ -8,7 +8,6 @@ in memory up to `BACKLOG_MAXIMUM`, and what happened becomes a fact itself once 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from typing import Any
@@ -129,9 +128,11 @@ class Recorder:
         self._write_log()
 
     async def _gather(self) -> None:
-        """Wait for company, unless an effect waits for these facts."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._urgent.wait(), GATHER_SECONDS)
+        """Wait for company, unless an effect waits for these facts: then not even for the loop's next turn."""
+        if not self._urgent.is_set():
+            handle = asyncio.get_running_loop().call_later(GATHER_SECONDS, self._urgent.set)
+            await self._urgent.wait()
+            handle.cancel()
         self._urgent.clear()
 
     async def _commit_group(self) -> None:
