@@ -18,8 +18,8 @@ setup: ## prepare .venv; implied by the others, takes no time when all is there
 run: setup ## a shift on a real Asterisk with real SIP callers, until Ctrl-C; FOR=60 ends it after a minute
 	@.venv/bin/hwtest shift $(if $(FOR),--for $(FOR)) $(if $(AGENTS),--agents $(AGENTS)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-test: setup ## all tests, the live ones included
-	@.venv/bin/python -m pytest $(ARGS)
+test: setup ## all tests, the live ones included, those that measure last and alone
+	@.venv/bin/python -m tests $(ARGS)
 
 endure: setup ## the tests that take minutes, such as three of silence on a call
 	@.venv/bin/python -m pytest -m endurance $(ARGS)

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from hwtest.lab.packages import LabError
 
@@ -14,6 +15,7 @@ HOST = "127.0.0.1"
 BASES = (26000, 28000, 30000, 24000, 22000, 20000, 18000, 16000, 14000, 12000)
 """Bases that are tried where none was given. All are below the ports that Linux gives to clients (32768)."""
 SPAN = 2000
+_SIP = 60
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,11 @@ class Ports:
         if not 1024 <= self.base <= 65536 - SPAN:
             raise LabError(f"--port-base {self.base}: it must be from 1024 to {65536 - SPAN}.")
 
+    @classmethod
+    def of_sip(cls, port: int) -> Self:
+        """The ports of the lab that takes SIP at this one."""
+        return cls(port - _SIP)
+
     @property
     def ami(self) -> int:
         """Asterisk's manager interface."""
@@ -35,7 +42,7 @@ class Ports:
     @property
     def sip(self) -> int:
         """Where Asterisk takes SIP: phones register here and callers call here."""
-        return self.base + 60
+        return self.base + _SIP
 
     @property
     def callee(self) -> int:
@@ -91,7 +98,7 @@ def claim(base: int | None, locks: Path) -> Iterator[Ports]:
         ports = Ports(candidate)
         with (locks / str(candidate)).open("w") as handle:
             if not _locked(handle.fileno()):
-                busy: str | None = "its ports are being taken by another lab that starts"
+                busy: str | None = "its ports are kept for another lab that starts or is up"
             elif (busy := ports.busy()) is None:
                 yield ports
                 return
@@ -101,6 +108,18 @@ def claim(base: int | None, locks: Path) -> Iterator[Ports]:
             f"a lab needs {SPAN} ports from its base."
         )
     raise LabError("Every port base that is tried is in use. End a lab, or choose one with --port-base.")
+
+
+@contextlib.contextmanager
+def kept(ports: Ports, locks: Path) -> Iterator[None]:
+    """The ports of a lab that is up stay its own while nothing is bound to them, until the block or its process ends.
+
+    Whoever kills a lab's Asterisk and starts another might find them taken by a lab that started in between.
+    """
+    locks.mkdir(parents=True, exist_ok=True)
+    with (locks / str(ports.base)).open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_SH)  # waits for no more than another's look at whether they are free
+        yield
 
 
 def _locked(descriptor: int) -> bool:

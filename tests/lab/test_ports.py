@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hwtest.lab.packages import LabError
-from hwtest.lab.ports import BASES, HOST, SPAN, Ports, claim
+from hwtest.lab.ports import BASES, HOST, SPAN, Ports, claim, kept
 
 
 def hold(port: int) -> socket.socket:
@@ -24,6 +24,7 @@ def test_offsets_are_those_of_the_contract() -> None:
     """Tools and people rely on the offsets from the base."""
     ports = Ports(26000)
     assert (ports.sip, ports.callee, ports.ami, ports.http) == (26060, 26070, 26038, 26088)
+    assert Ports.of_sip(26060) == ports
 
 
 def test_labs_of_the_default_bases_never_share_a_port() -> None:
@@ -54,10 +55,21 @@ def test_a_base_being_claimed_is_refused_when_asked_for(tmp_path: Path) -> None:
     base = free_base()
     with (
         claim(base, tmp_path),
-        pytest.raises(LabError, match="another lab that starts"),
+        pytest.raises(LabError, match="kept for another lab"),
         claim(base, tmp_path),
     ):
         pass
+
+
+def test_the_ports_of_a_lab_that_is_up_are_kept_while_nothing_is_bound_to_them(tmp_path: Path) -> None:
+    """Between the death of its Asterisk and the start of the next no other lab takes them; afterwards one may."""
+    base = free_base()
+    with claim(base, tmp_path) as ports:
+        pass
+    with kept(ports, tmp_path), pytest.raises(LabError, match="kept for another lab"), claim(base, tmp_path):
+        pass
+    with claim(base, tmp_path) as again:
+        assert again == ports
 
 
 @pytest.mark.parametrize("base", [0, 80, 64000, 70000])

@@ -39,6 +39,7 @@ from hwtest.lab import daemon, packages, processes, stack
 from hwtest.lab.asterisk import AsteriskProcess
 from hwtest.lab.configuration import to_toml
 from hwtest.lab.contract import Lab, LabAgent, LabPhone
+from hwtest.lab.ports import Ports, kept
 from hwtest.lab.processes import ProcessIdentity
 from hwtest.useragent import (
     AgentPhone,
@@ -98,6 +99,8 @@ class LiveLab:
         self.state = State()
         self.calls = CallFold()
         self.entries: list[facts.Entry] = []
+        self._kept = contextlib.ExitStack()
+        self._kept.enter_context(kept(Ports.of_sip(started.sip.port), packages.cache_directory() / "ports"))
 
     @classmethod
     def up(
@@ -117,6 +120,7 @@ class LiveLab:
     def down(self) -> None:
         """End it."""
         stack.down(self.directory)
+        self._kept.close()
 
     # --- the record ---
 

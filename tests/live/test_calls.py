@@ -77,6 +77,7 @@ async def test_the_side_that_hangs_up_is_recorded(room: Room, side: Side) -> Non
     await room.becomes(ann, AgentState.READY)
 
 
+@pytest.mark.quiet
 async def test_an_announcement_never_delays_an_offer(room: Room) -> None:
     """An agent who frees while the next caller's greeting plays is rung within 100 ms, and connected before its end."""
     ann = await room.agent(1, tone_hz=600)
@@ -245,6 +246,7 @@ async def test_edge_call_tells_the_story(room: Room) -> None:
         assert re.search(rf"\b{ann.number}\b", told.stdout)
 
 
+@pytest.mark.quiet
 async def test_a_fact_time_is_close_to_the_wire(room: Room) -> None:
     """Offer, answer and end stand in the record within 100 ms of the wire."""
     ann = await room.agent(1)

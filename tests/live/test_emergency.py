@@ -69,6 +69,7 @@ async def all_ring(room: Room, desks: list[Desk], callers: list[OutgoingCall]) -
 # ---------------------------------------------------------------------- pre-emption
 
 
+@pytest.mark.quiet
 async def test_a_999_takes_the_newest_ringing_101_within_50_ms(room: Room) -> None:
     """All phones ring on 101 and more wait: each of 100 calls of 999 has an agent's phone within 50 ms (p99), one 101 at a
     time is withdrawn for it, and no 101 is lost or loses its place."""
@@ -96,6 +97,7 @@ async def test_a_999_takes_the_newest_ringing_101_within_50_ms(room: Room) -> No
         assert (await room.ended(caller, 15)).outcome is CallOutcome.ANSWERED
 
 
+@pytest.mark.quiet
 async def test_wrap_up_is_broken_for_a_999_within_50_ms_and_given_back(room: Room) -> None:
     """All in wrap-up, policy on: the 999 rings at once; unanswered, the rest of the wrap-up is given back each time."""
     ann = await room.agent(1)
@@ -291,6 +293,7 @@ async def test_a_test_999_rings_the_test_phone_only(room: Room) -> None:
 # ---------------------------------------------------------------------- many
 
 
+@pytest.mark.quiet
 async def test_a_burst_of_30_is_served_in_order_and_nobody_is_forgotten(room: Room) -> None:
     """30 calls of 999 at once, four agents: those who wait are offered in the order of joining, no agent has two, and all are
     answered."""
@@ -312,6 +315,7 @@ async def test_a_burst_of_30_is_served_in_order_and_nobody_is_forgotten(room: Ro
         assert all(earlier[1] <= later[0] for earlier, later in itertools.pairwise(talks))
 
 
+@pytest.mark.quiet
 @pytest.mark.parametrize("count", [25, pytest.param(100, marks=pytest.mark.endurance)])
 async def test_a_flood_of_101_does_not_keep_a_999_from_its_agent(room: Room, count: int) -> None:
     """101 at ten times what the room can serve, for half a second a 999: each one of 25, of 100 with `make endure`, reaches

@@ -614,6 +614,7 @@ async def test_a_caller_who_sends_bye_twice(room: Room) -> None:
     jo.abandon()
 
 
+@pytest.mark.quiet
 async def test_an_options_flood_while_calls_are_served(room: Room) -> None:
     """500 OPTIONS as fast as they go: all are answered, and meanwhile callers are served."""
     desks = [await room.agent(index, answering(talk_seconds=0.1)) for index in (1, 2)]
@@ -640,6 +641,7 @@ async def options(room: Room, number: int) -> int:
     return (await agent.exchange(Request(headers, method="OPTIONS", uri=uri), uri, [])).status
 
 
+@pytest.mark.quiet
 async def test_a_hundred_callers_in_one_second(room: Room) -> None:
     """All are accepted, all are offered in the order in which they joined, and all are served."""
     callers = []

@@ -29,6 +29,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveLab]:
     finish(lab)
 
 
+@pytest.mark.quiet
 async def test_a_killed_daemon_loses_nobody_and_no_place(room: Room) -> None:
     """kill -9 with 20 waiting and one talking: music and the talk go on, and after the restart all 20 are adopted at
     their places within 2 s and served in order."""
