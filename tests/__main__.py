@@ -21,6 +21,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import FOLDERS_OF_LIVE_TESTS as FOLDERS
 from tests.tally import COUNTED, NAMED
 
 
@@ -32,12 +33,14 @@ class Pass:
     marks: str
     """Which tests, as pytest's -m says it."""
     options: tuple[str, ...]
+    folders: tuple[str, ...] = ()
+    """Where they are, if not anywhere: reading the others takes each worker seconds."""
 
 
 PASSES = (
     Pass("without a switch", "not live and not quiet", ("-n", "2", "--dist", "worksteal")),
-    Pass("live, several labs side by side", "live and not quiet", ("-n", "4", "--dist", "loadfile")),
-    Pass("what is measured, alone", "quiet", ()),
+    Pass("live, several labs side by side", "live and not quiet", ("-n", "4", "--dist", "loadfile"), FOLDERS),
+    Pass("what is measured, alone", "quiet", (), FOLDERS),
 )
 ALWAYS = "not endurance"
 """What `make test` leaves out, unless -m is given."""
@@ -80,7 +83,9 @@ def command(one: Pass, arguments: Sequence[str], marks: str, tally: Path) -> lis
     """How a pass is run; the caller's options stand last, so that they win."""
     expression = f"({one.marks}) and ({marks})"
     own = ("-p", "tests.tally", "--tally", str(tally), *one.options)
-    return [sys.executable, "-m", "pytest", *own, *arguments, "-m", expression]
+    asked = any(Path(argument.partition("::")[0]).exists() for argument in arguments)
+    where = () if asked else one.folders
+    return [sys.executable, "-m", "pytest", *own, *arguments, "-m", expression, *where]
 
 
 def say(text: str) -> None:

@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example takes is the machine's doing, which the tests share; none promises a time.
+settings.register_profile("edge101", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("edge101")
+
+FOLDERS_OF_LIVE_TESTS = ("tests/live", "tests/contract", "tests/lab", "tests/shift")
+"""Where the live passes of `make test` look; live tests elsewhere are refused, lest they are never run."""
 
 
 @pytest.hookimpl(trylast=True)
@@ -12,5 +20,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     Tests of everything that is ours alone have none.
     """
     for item in items:
+        _check_place(item)
         if item.get_closest_marker("live") or "trouble" in item.path.parts:
             item.add_marker(pytest.mark.flaky(reruns=1))
+
+
+def _check_place(item: pytest.Item) -> None:
+    if not any(item.get_closest_marker(mark) for mark in ("live", "quiet")):
+        return
+    root = item.config.rootpath
+    if not any(root / folder in item.path.parents for folder in FOLDERS_OF_LIVE_TESTS):
+        raise pytest.UsageError(
+            f"{item.nodeid}: a live test in a folder that `make test` does not search for them. "
+            "Move it, or add the folder to FOLDERS_OF_LIVE_TESTS in tests/conftest.py."
+        )

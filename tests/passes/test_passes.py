@@ -26,13 +26,13 @@ def test_quiet():
 """
 
 
-def run(directory: Path, *arguments: str, **true: bool) -> subprocess.CompletedProcess[str]:
-    """The three passes on three tests of their own, each in this process's way: without workers."""
+def run(directory: Path, **true: bool) -> subprocess.CompletedProcess[str]:
+    """The three passes on three tests of their own, without workers."""
     (directory / "pytest.ini").write_text("[pytest]\nmarkers =\n  live: x\n  quiet: x\n  endurance: x\n")
     outcome = dict.fromkeys(("plain", "live", "quiet"), True) | true
     (directory / "test_three.py").write_text(TESTS.format(**outcome))
     return subprocess.run(
-        (sys.executable, "-m", "tests", str(directory), "-n", "0", "-p", "no:cacheprovider", *arguments),
+        (sys.executable, "-m", "tests", str(directory), "-n", "0", "-p", "no:cacheprovider"),
         capture_output=True,
         text=True,
         check=False,
@@ -48,12 +48,6 @@ def test_a_failure_in_one_pass_is_a_failure_of_all(tmp_path: Path) -> None:
     done = run(tmp_path, live=False)
     assert (done.returncode, last_line(done)) == (1, "all passes: 1 failed, 2 passed")
     assert "test_three.py::test_live - assert False" in done.stdout.splitlines()[-2]
-
-
-def test_the_first_failure_ends_all_when_that_is_asked_for(tmp_path: Path) -> None:
-    """-x holds for all passes together."""
-    done = run(tmp_path, "-x", plain=False)
-    assert (done.returncode, last_line(done)) == (1, "all passes: 1 failed")
 
 
 @pytest.mark.parametrize(
@@ -86,5 +80,17 @@ def test_a_pass_that_broke_off_fails_all(tmp_path: Path) -> None:
 def test_marks_of_the_caller_choose_among_those_of_a_pass() -> None:
     """And without any, what takes minutes is left to `make endure`."""
     for one in PASSES:
-        assert command(one, (), ALWAYS, Path("t"))[-1] == f"({one.marks}) and (not endurance)"
-        assert command(one, (), "not live", Path("t"))[-1] == f"({one.marks}) and (not live)"
+        assert f"({one.marks}) and (not endurance)" in command(one, (), ALWAYS, Path("t"))
+        assert f"({one.marks}) and (not live)" in command(one, (), "not live", Path("t"))
+
+
+def test_folders_of_the_caller_are_all_that_is_read() -> None:
+    """Else a live pass reads the folders that have live tests."""
+    for one in PASSES:
+        assert (
+            command(one, ("tests/core", "-q"), ALWAYS, Path("t"))[-1] == f"({one.marks}) and (not endurance)"
+        )
+        assert (
+            command(one, ("-k", "menu"), ALWAYS, Path("t"))[-len(one.folders) :] == [*one.folders]
+            or not one.folders
+        )
