@@ -9,6 +9,7 @@ import pytest
 
 from edge.core import facts
 from edge.core.model import AgentState, CallState, OfferOutcome, PhoneState
+from edge.pbx.asterisk.control import AgentControl, connected
 from hwtest.useragent import Media, OutgoingCall, UserAgent
 from tests.live.conftest import POLICY
 from tests.live.room import WITHIN_SECONDS, Desk, Room, until
@@ -119,7 +120,10 @@ async def test_not_ready_while_the_phone_rings(room: Room) -> None:
     ann = await room.agent(1)
     jo = room.caller(LINE)
     call = await ann.offered()
-    await edge(room, "agent", "not-ready", ann.number)
+    async with connected(
+        room.live.configuration
+    ) as link:  # as `edge agent not-ready`, which may start slower than it rings
+        await AgentControl(link, room.live.configuration).not_ready(ann.number)
     await call.ended(WITHIN_SECONDS)
     assert call.cancelled
     flo = room.caller(LINE)

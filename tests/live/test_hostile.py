@@ -21,11 +21,13 @@ from edge.views.calls import CallRecord
 from hwtest.useragent import CallEnded, IncomingCall, OutgoingCall, UserAgent, answering
 from hwtest.useragent import CallState as Wire
 from hwtest.useragent.wire import Request, decode
-from tests.live.room import Desk, LiveLab, Room, until
+from tests.live.room import WITHIN_SECONDS, Desk, LiveLab, Room, until
 
 LINE = "101_no_greeting"
 ACCEPTED_SECONDS = 0.3
-"""Asterisk answers in 5 ms; what it has not answered by then its parser has dropped."""
+"""Asterisk says 100 in 5 ms; of what may be no SIP, what has none by then its parser has dropped."""
+VALID = {"user", "asserted user", "our own headers"}
+"""Places whose message is valid SIP: Asterisk accepts these whatever they hold."""
 FORGED = b"\r\nAction: Setvar\r\nVariable: EDGE_CANARY\r\nValue: 1\r\n\r\n"
 FORGED_EVENT = (
     b"\r\n\r\nEvent: QueueMemberRemoved\r\nPrivilege: agent,all\r\nQueue: edge-101\r\nMemberName: 4001\r\n"
@@ -101,7 +103,9 @@ def stranger(room: Room, **invite: Any) -> OutgoingCall:
     return room.callers.invite(room.uri(LINE), **{"from_user": next(_numbers), **invite})
 
 
-async def served(room: Room, desk: Desk, caller: OutgoingCall) -> CallRecord | None:
+async def served(
+    room: Room, desk: Desk, caller: OutgoingCall, accepted_seconds: float = WITHIN_SECONDS
+) -> CallRecord | None:
     """Serve the caller and return the record; None for a message that Asterisk's own parser did not accept.
 
     A text with line breaks in a header may also cut the message short: without a session description the switch
@@ -109,7 +113,8 @@ async def served(room: Room, desk: Desk, caller: OutgoingCall) -> CallRecord | N
     """
     served_before = len(desk.calls)
     try:
-        await caller.answered(ACCEPTED_SECONDS)
+        await caller.until(lambda: caller.stamp_of("100") is not None, accepted_seconds)
+        await caller.answered(WITHIN_SECONDS)
     except (TimeoutError, CallEnded):
         caller.abandon()
         return None
@@ -136,15 +141,13 @@ def _state(room: Room, call_id: str) -> CallState | None:
 async def test_hostile_text_is_served_and_never_evaluated(room: Room, what: str) -> None:
     """Wherever it stands the call is offered, answered, recorded and ended, and the record has no control character."""
     ann = await room.agent(1)
-    outcomes = {place: await served(room, ann, call()) for place, call in ways(room, HOSTILE[what]).items()}
+    outcomes = {
+        place: await served(room, ann, call(), WITHIN_SECONDS if place in VALID else ACCEPTED_SECONDS)
+        for place, call in ways(room, HOSTILE[what]).items()
+    }
     assert evaluated(room.live) == ""
     assert b"020794" not in (room.live.directory / "log/edge.log").read_bytes()
-    must = {
-        "user",
-        "asserted user",
-        "our own headers",
-    }  # valid SIP: Asterisk accepts these whatever they hold
-    assert must <= {place for place, record in outcomes.items() if record}
+    assert {place for place, record in outcomes.items() if record} >= VALID
     for record in filter(None, outcomes.values()):
         assert (record.outcome, record.agent) == (CallOutcome.ANSWERED, ann.number)
         assert [offer.outcome for offer in record.offers] == [OfferOutcome.ANSWERED]
@@ -211,7 +214,7 @@ async def test_the_command_line_prints_hostile_names_safely(room: Room) -> None:
     for raw in HOSTILE.values():
         record = await served(room, ann, stranger(room, from_user=quote(raw, safe="")))
         assert record is not None
-        record = await served(room, ann, stranger(room, from_name=raw))
+        record = await served(room, ann, stranger(room, from_name=raw), ACCEPTED_SECONDS)
         call_id = record.call_id if record else call_id
     looks = (
         ("calls", "--last", "50", "--numbers"),
