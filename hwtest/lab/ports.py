@@ -12,8 +12,8 @@ from typing import Self
 from hwtest.lab.packages import LabError
 
 HOST = "127.0.0.1"
-BASES = (26000, 28000, 30000, 24000, 22000, 20000, 18000, 16000, 14000, 12000)
-"""Bases that are tried where none was given. All are below the ports that Linux gives to clients (32768)."""
+BASES = (26000, 28000, 30000, 24000, 22000, 20000, 18000, 16000, 14000, 12000, 10000, 61000, 63000)
+"""Bases that are tried where none was given. None is among the ports that Linux gives to clients (32768 to 60999)."""
 SPAN = 2000
 _SIP = 60
 
