@@ -41,8 +41,10 @@ OTHERS_RING_SECONDS = 15
 OTHERS_AGAIN_SECONDS = 10
 """After that, how long the agents are rung alone before supervisors and the buddy number are again."""
 DIVERT_RING_SECONDS = 30
-SPY_OPTIONS = {"listen": "qbES", "whisper": "qbESw", "barge": "qbESB"}
+SPY_OPTIONS = {"listen": "qbES", "whisper": "qbESw", "barge": "qbESB", "conference": "qbESB"}
 """ChanSpy's options by how a supervisor takes part."""
+INVITATION_RING_SECONDS = 30
+"""How long the phone rings of a supervisor whom a handler asks into a conversation."""
 PRIORITY_OF_2026 = 2_000_000_000
 DECISECONDS_OF_2026 = 17_672_256_000
 """1 January 2026 UTC. A constant: were it to follow the year of generation, generating anew would reorder the waiting."""
@@ -190,6 +192,8 @@ class AgentView:
     queues: tuple[str, ...]
     pin_digest: str | None
     supervisor: bool
+    phone: str | None
+    """The usual phone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +240,7 @@ def _values(configuration: Configuration, asterisk_version: tuple[int, ...]) -> 
         "agents": [_agent_view(configuration, number) for number in sorted(configuration.agents)],
         "codes": configuration.codes,
         "spy_options": SPY_OPTIONS,
+        "invitation_ring_seconds": INVITATION_RING_SECONDS,
         "reasons": configuration.not_ready.reasons,
         "wrap_up_codes": configuration.wrap_up.codes,
         "music_classes": sorted({line.music for line in configuration.lines.values()}),
@@ -314,6 +319,7 @@ def _agent_view(configuration: Configuration, number: str) -> AgentView:
         tuple(name for name, queue in sorted(configuration.queues.items()) if serves(agent.skills, queue)),
         _pin_digest(number, pin.get_secret_value()) if pin else None,
         agent.supervisor,
+        agent.phone,
     )
 
 

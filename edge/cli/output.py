@@ -275,6 +275,10 @@ def _work_json(call: CallRecord) -> dict[str, Any]:
             }
             for seen in call.supervisions
         ],
+        "invitations": [
+            {"at": instant(asked.at), "agent": asked.agent, "supervisor": asked.supervisor}
+            for asked in call.invitations
+        ],
         "alarms": [alarm_json(alarm) for alarm in call.alarms],
         "annotations": [
             {

@@ -253,6 +253,7 @@ class CodesSection(Section):
     listen: Code = "*31"
     whisper: Code = "*32"
     barge: Code = "*33"
+    conference: Code = "*34"
 
 
 class NotReadySection(Section):

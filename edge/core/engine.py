@@ -103,6 +103,8 @@ class Engine(Reconciling, Matching):
                 self._assist_asked(given)
             case inputs.SupervisionSeen():
                 self._supervision_seen(given)
+            case inputs.SupervisorInvited():
+                self._supervisor_invited(given)
             case inputs.IncidentSet():
                 self._incident_set(given)
             case inputs.PhoneSeen():

@@ -459,6 +459,15 @@ class SupervisionEnded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SupervisorInvited:
+    """The agent asked the supervisor to come into the conversation. If they come, `SupervisionBegan` follows."""
+
+    supervisor: str
+    agent: str
+    call_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IncidentDeclared:
     """A major incident was declared: its messages and policy hold for 101."""
 
@@ -537,6 +546,7 @@ Fact = (
     | AssistAsked
     | SupervisionBegan
     | SupervisionEnded
+    | SupervisorInvited
     | IncidentDeclared
     | IncidentEnded
     | AlarmRaised

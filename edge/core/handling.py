@@ -7,7 +7,7 @@ turns them away any more: they have talked with a human, who decided where they 
 from __future__ import annotations
 
 from edge.core import effects, facts, inputs
-from edge.core.model import CallState, ClassSource, OfferOutcome, Tier
+from edge.core.model import CallState, ClassSource, OfferOutcome, Supervision, Tier
 from edge.core.ordering import Candidates, emergency_skills
 from edge.core.state import AgentRecord, Call, Offer
 from edge.core.telling import Telling
@@ -171,24 +171,38 @@ class Handling(Telling):
             )
             return
         verb = "begins" if given.began else "ends"
-        what = {"listen": "listening to", "whisper": "whispering to", "barge": "speaking in calls of"}[
-            given.mode
-        ]
+        what = {
+            Supervision.LISTEN: "listening to",
+            Supervision.WHISPER: "whispering to",
+            Supervision.BARGE: "speaking in calls of",
+            Supervision.CONFERENCE: "a conference with",
+        }[given.mode]
         self._because(f"supervisor {given.supervisor} {verb} {what} agent {given.agent}")
         kind = facts.SupervisionBegan if given.began else facts.SupervisionEnded
-        self._record(
-            kind(
-                supervisor=given.supervisor,
-                agent=given.agent,
-                call_id=self._call_of_agent(given.agent),
-                mode=given.mode,
+        call_id = self._call_of_agent(given.agent)
+        if not given.began:
+            call_id = self.state.supervised.get(given.supervisor, call_id)
+        self._record(kind(supervisor=given.supervisor, agent=given.agent, call_id=call_id, mode=given.mode))
+
+    def _supervisor_invited(self, given: inputs.SupervisorInvited) -> None:
+        """The switch rings them; whether they come is told by itself."""
+        if not {given.agent, given.supervisor} <= self.policy.agents.keys():
+            self._because(
+                f"agent {given.agent} asks {given.supervisor} into a talk: not both configured, ignored"
             )
-        )
+            return
+        self._because(f"agent {given.agent} asks supervisor {given.supervisor} into the conversation")
+        call_id = self._call_of_agent(given.agent)
+        self._record(facts.SupervisorInvited(supervisor=given.supervisor, agent=given.agent, call_id=call_id))
 
     def _call_of_agent(self, agent: str) -> str | None:
+        """The call that occupies this agent; or that the switch's own queue has connected to them."""
         record = self.state.agents.get(agent)
         offer = None if record is None else self.state.offers.get(record.offer_id or "")
-        return None if offer is None else offer.call_id
+        if offer is not None:
+            return offer.call_id
+        calls = self.state.calls.values()
+        return next((c.call_id for c in calls if c.state is CallState.FALLBACK and c.agent == agent), None)
 
     def _incident_set(self, given: inputs.IncidentSet) -> None:
         if given.active == (self.state.incident_since is not None):

@@ -228,12 +228,21 @@ class AssistAsked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SupervisionSeen:
-    """A supervisor began (`began`) or ended listening, whispering or barging at this agent's phone."""
+    """A supervisor began (`began`) or ended listening, whispering or speaking at this agent's phone."""
 
     supervisor: str
     agent: str
     mode: Supervision
     began: bool
+    switch_utc_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SupervisorInvited:
+    """An agent asks a supervisor to come into the conversation: the supervisor's phone is being rung for it."""
+
+    supervisor: str
+    agent: str
     switch_utc_us: int | None = None
 
 
@@ -387,6 +396,7 @@ Input = (
     | WrapUpCoded
     | AssistAsked
     | SupervisionSeen
+    | SupervisorInvited
     | IncidentSet
     | CallerGone
     | PhoneRang

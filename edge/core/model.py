@@ -242,6 +242,8 @@ class Supervision(StrEnum):
     WHISPER = "whisper"
     """The handler hears the supervisor, the caller does not."""
     BARGE = "barge"
+    CONFERENCE = "conference"
+    """As barge, and because the handler asked them to come."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -234,6 +234,8 @@ class State:
     """Since when a major incident is declared."""
     services: dict[str, list[Instant]] = field(default_factory=dict)
     """Queue -> when its last calls were connected to an agent, oldest first, at most `SERVICES_REMEMBERED`."""
+    supervised: dict[str, str] = field(default_factory=dict)
+    """Supervisor -> the call in which they take part: its conversation is over before they have left."""
     calls: dict[str, Call] = field(default_factory=dict)
     offers: dict[str, Offer] = field(default_factory=dict)
     agents: dict[str, AgentRecord] = field(default_factory=dict)
@@ -704,6 +706,15 @@ def _agent_missed_offers(state: State, fact: facts.AgentMissedOffers, at: Instan
         record.idle_since = at  # behind everybody else who is free now
 
 
+def _supervision_began(state: State, fact: facts.SupervisionBegan, at: Instant) -> None:  # noqa: ARG001
+    if fact.call_id is not None:
+        state.supervised[fact.supervisor] = fact.call_id
+
+
+def _supervision_ended(state: State, fact: facts.SupervisionEnded, at: Instant) -> None:  # noqa: ARG001
+    state.supervised.pop(fact.supervisor, None)
+
+
 def _incident_declared(state: State, fact: facts.IncidentDeclared, at: Instant) -> None:  # noqa: ARG001
     state.incident_since = state.incident_since or at
 
@@ -768,8 +779,9 @@ _FOLDS: dict[type[facts.Fact], Callable[[State, Any, Instant], None]] = {
     facts.WrapUpCoded: _nothing_held,
     facts.AgentMissedOffers: _agent_missed_offers,
     facts.AssistAsked: _nothing_held,
-    facts.SupervisionBegan: _nothing_held,
-    facts.SupervisionEnded: _nothing_held,
+    facts.SupervisionBegan: _supervision_began,
+    facts.SupervisionEnded: _supervision_ended,
+    facts.SupervisorInvited: _nothing_held,
     facts.IncidentDeclared: _incident_declared,
     facts.IncidentEnded: _incident_ended,
     facts.AlarmRaised: _nothing_held,

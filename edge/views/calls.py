@@ -18,6 +18,7 @@ from edge.views.record import (
     ConnectionRecord,
     DepartureRecord,
     HoldRecord,
+    InvitationRecord,
     OfferRecord,
     PassedOnRecord,
     RungRecord,
@@ -302,6 +303,10 @@ def _supervision_ended(call: CallRecord, fact: facts.SupervisionEnded, at: Insta
             return
 
 
+def _supervisor_invited(call: CallRecord, fact: facts.SupervisorInvited, at: Instant) -> None:
+    call.invitations.append(InvitationRecord(at=at, agent=fact.agent, supervisor=fact.supervisor))
+
+
 def _alarm_raised(call: CallRecord, fact: facts.AlarmRaised, at: Instant) -> None:
     call.alarms.append(AlarmRecord(at=at, kind=fact.kind, detail=fact.detail, call_id=fact.call_id))
 
@@ -339,5 +344,6 @@ _FOLDS: dict[type[facts.Fact], Callable[[CallRecord, Any, Instant], None]] = {
     facts.AssistAsked: _assist_asked,
     facts.SupervisionBegan: _supervision_began,
     facts.SupervisionEnded: _supervision_ended,
+    facts.SupervisorInvited: _supervisor_invited,
     facts.AlarmRaised: _alarm_raised,
 }

@@ -15,6 +15,7 @@ from edge.core.facts import (
     Fact,
     SupervisionBegan,
     SupervisionEnded,
+    SupervisorInvited,
     WrapUpCoded,
     WrapUpStarted,
 )
@@ -106,6 +107,7 @@ STORY_FACTS = (
     AssistAsked,
     SupervisionBegan,
     SupervisionEnded,
+    SupervisorInvited,
     AlarmRaised,
 )
 """Kinds of facts that records of calls are folded from."""

@@ -165,6 +165,15 @@ class SupervisionRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class InvitationRecord:
+    """The agent asked the supervisor into the conversation. Who came has a `SupervisionRecord` of mode conference."""
+
+    at: Instant
+    agent: str
+    supervisor: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AssistRecord:
     """The agent asked for a supervisor's help."""
 
@@ -254,6 +263,7 @@ class CallRecord:
     wrap_ups: list[WrapUpRecord] = field(default_factory=list)
     wrap_up_codes: list[CodeRecord] = field(default_factory=list)
     supervisions: list[SupervisionRecord] = field(default_factory=list)
+    invitations: list[InvitationRecord] = field(default_factory=list)
     assists: list[AssistRecord] = field(default_factory=list)
     alarms: list[AlarmRecord] = field(default_factory=list)
     annotations: list[AnnotationRecord] = field(default_factory=list)

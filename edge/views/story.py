@@ -303,6 +303,9 @@ _WORDS: dict[type[facts.Fact], Callable[[Any], str]] = {
     facts.SupervisionEnded: lambda fact: (
         f"supervisor {fact.supervisor} ended {words.SUPERVISIONS[fact.mode]} at agent {fact.agent}"
     ),
+    facts.SupervisorInvited: lambda fact: (
+        f"agent {fact.agent} asked supervisor {fact.supervisor} into the conversation"
+    ),
     facts.IncidentDeclared: lambda fact: f"major incident declared by {fact.by}",
     facts.IncidentEnded: lambda fact: f"major incident ended by {fact.by}",
     facts.AlarmRaised: lambda fact: f"ALARM {fact.kind}: {fact.detail}",

@@ -29,6 +29,7 @@ SUPERVISIONS = {
     Supervision.LISTEN: "listening",
     Supervision.WHISPER: "whispering",
     Supervision.BARGE: "taking part",
+    Supervision.CONFERENCE: "taking part by invitation",
 }
 
 

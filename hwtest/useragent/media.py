@@ -119,6 +119,10 @@ class Leg:
         """Mean level of the last second heard; minus infinity for silence or nothing."""
         return g711.level_dbm0(self.law, b"".join(self._heard))
 
+    def tone_level_dbm0(self, frequency_hz: float) -> float:
+        """Level of a tone of this frequency in the last second heard, whatever else was in it."""
+        return g711.tone_level_dbm0(self.law, b"".join(self._heard), frequency_hz)
+
     def hears(self, frequency_hz: float) -> bool:
         """Whether most of what was heard in the last second is a tone of this frequency."""
         codes = b"".join(self._heard)

@@ -15,6 +15,7 @@ from edge.core.inputs import (
     CallRefused,
     IncidentSet,
     SupervisionSeen,
+    SupervisorInvited,
     WrapUpCoded,
 )
 from edge.core.model import Supervision, Tier
@@ -246,6 +247,10 @@ def test_keys_that_are_pressed(headers: dict[str, str], key: str | None) -> None
             Told(
                 said=SupervisionSeen(supervisor="1002", agent="1001", mode=Supervision.WHISPER, began=False)
             ),
+        ),
+        (
+            {"UserEvent": "EdgeInvite", "Supervisor": "1002", "Agent": "1001"},
+            Told(said=SupervisorInvited(supervisor="1002", agent="1001")),
         ),
         ({"UserEvent": "EdgeSpy", "Supervisor": "1002", "Mode": "shout", "State": "began"}, None),
         (

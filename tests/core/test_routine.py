@@ -524,6 +524,51 @@ def test_notes_and_marks_stand_in_the_record() -> None:
     assert len(room.recorded(facts.CallMarkedAssisted)) == 1
 
 
+def test_who_comes_by_invitation_belongs_to_the_call_to_its_end() -> None:
+    """Asked, came, and gone when the talk was over and the handler had the next: all three are facts about the first call."""
+    room = room_with((*ONE, "sue supervisor"))
+    play(
+        room,
+        """
+        c1 calls 101 -> serve c1, ring ann for c1
+        ann answers -> connect c1.1
+        c1 joined
+        """,
+    )
+    began = inputs.SupervisionSeen(supervisor="sue", agent="ann", mode=Supervision.CONFERENCE, began=True)
+    room.tell(inputs.SupervisorInvited(supervisor="sue", agent="ann"))
+    room.tell(inputs.SupervisorInvited(supervisor="stranger", agent="ann"))
+    room.tell(began)
+    play(
+        room,
+        """
+        c1 hangs up
+        ann presses ready
+        c2 calls 101 -> serve c2, ring ann for c2
+        """,
+    )
+    room.tell(replace(began, began=False))
+    told = (facts.SupervisorInvited, facts.SupervisionBegan, facts.SupervisionEnded)
+    assert [(fact.supervisor, fact.call_id) for kind in told for fact in room.recorded(kind)] == [
+        ("sue", "c1"),
+    ] * 3
+
+
+def test_supervision_in_a_talk_of_the_switch_is_of_that_call() -> None:
+    """The switch's own queue connected it: the agent has no offer of ours."""
+    room = room_with((*ONE, "sue supervisor"))
+    play(
+        room,
+        """
+        c1 in-fallback
+        c1 answered-in-fallback-by ann
+        """,
+    )
+    began = inputs.SupervisionSeen(supervisor="sue", agent="ann", mode=Supervision.LISTEN, began=True)
+    room.tell(began)
+    assert room.recorded(facts.SupervisionBegan)[0].call_id == "c1"
+
+
 def test_a_major_incident_has_its_own_message_and_closes_queues() -> None:
     """Declared once, its greeting replaces the line's, the named queues are closed, and 999 is as ever."""
     policy = MajorIncident(greeting="incident", closed_queues=("brief",))

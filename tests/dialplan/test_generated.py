@@ -364,9 +364,34 @@ def test_only_supervisors_take_part_in_conversations(dialplan: dict[str, Context
     assert ("Set", "EDGE_SPIED_MARK=g(${EDGE_SPIED})") in called(
         extension(dialplan, "edge-spied", "phone-home")
     )
+    assert called(extension(dialplan, "edge-supervisor", "4900")) == [("Return", "desk9")]
     told = [arguments for name, arguments in begin if name == "UserEvent"]
     told += [a for name, a in called(extension(dialplan, "edge-supervise", "h")) if name == "UserEvent"]
     assert [event.rpartition("State: ")[2] for event in told] == ["began", "ended"]
+
+
+def test_a_handler_asks_a_supervisor_into_the_talk(dialplan: dict[str, Context]) -> None:
+    """Only a supervisor, only from a talk; rung where signed in, else at the usual phone; joins as in a barge, and the handler's
+    call to the code is over at once."""
+    assert called(extension(dialplan, "edge-codes", "_*34X!"))[-1] == ("Goto", "edge-invite,invite,1")
+    steps = called(extension(dialplan, "edge-invite", "invite"))
+    names = [name for name, _ in steps]
+    assert steps[0] == ("GotoIf", "${DIALPLAN_EXISTS(edge-supervisor,${EDGE_INVITED},1)}?supervisor")
+    assert steps[1] == ("Goto", "edge-say,not-allowed,1")
+    nobody = ("GotoIf", "$[${FIELDQTY(EDGE_SPIED_CHANNELS,&)} < 2]?edge-say,no-conversation,1")
+    assert steps.index(nobody) < names.index("UserEvent") < names.index("Originate")
+    [originate] = [arguments for name, arguments in steps if name == "Originate"]
+    assert originate == (
+        "${EDGE_INTERFACE},exten,edge-conference,${EDGE_INVITED}*${EDGE_AGENT},1,30,"
+        "ac(${EDGE_AGENT})n(Conference ${EDGE_AGENT})"
+    )
+    assert steps[-1] == ("Goto", "edge-say,noted,1")
+    assert called(extension(dialplan, "edge-conference", "_X!"))[-1] == (
+        "Goto",
+        "edge-supervise,conference,1",
+    )
+    join = called(extension(dialplan, "edge-supervise", "conference"))
+    assert join == [("Set", "EDGE_MODE=conference"), ("Set", "EDGE_SPY=qbESB"), ("Goto", "begin,1")]
 
 
 def test_joining_is_read_from_the_clock_once(dialplan: dict[str, Context]) -> None:
@@ -450,7 +475,7 @@ def test_codes_and_reasons(dialplan: dict[str, Context]) -> None:
     codes = dialplan["edge-codes"].extensions
     assert list(codes) == [
         *("*22", "_*22X!", "*23", "*24", "*25", "*251", "*252"),
-        *("*261", "*262", "*27", "*28", "_*31X!", "_*32X!", "_*33X!"),
+        *("*261", "*262", "*27", "*28", "_*31X!", "_*32X!", "_*33X!", "_*34X!"),
     ]
     assert ("UserEvent", "EdgeWrapUp,Agent: ${EDGE_AGENT},Code: antisocial behaviour") in called(
         codes["*262"]
@@ -482,6 +507,7 @@ def test_nothing_of_the_caller_is_used(configuration: Configuration) -> None:
     assert [line for line in text.splitlines() if "${EXTEN" in line] == [
         " same => n,Set(EDGE_AGENT=${FILTER(0-9,${EXTEN:3})})",
         *[" same => n,Set(EDGE_SPIED=${FILTER(0-9,${EXTEN:3})})"] * 3,
+        " same => n,Set(EDGE_INVITED=${FILTER(0-9,${EXTEN:3})})",
     ]
 
 

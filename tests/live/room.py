@@ -329,21 +329,23 @@ class Room:
         await self.sign_in(desk)
         return desk
 
-    async def supervisor(self, behaviour: Behaviour | None = None) -> Desk:
+    async def supervisor(self, behaviour: Behaviour | None = None, *, tone_hz: int | None = None) -> Desk:
         """The lab's supervisor at the usual phone, registered; nobody is signed in there."""
-        return await self._extra(self.lab.supervisors[0], behaviour)
+        return await self._extra(self.lab.supervisors[0], behaviour, tone_hz)
 
     async def test_phone(self, behaviour: Behaviour | None = None) -> Desk:
         """The phone of the lab's test line."""
         return await self._extra(self.lab.test_phones[0], behaviour)
 
-    async def _extra(self, agent: LabAgent | LabPhone, behaviour: Behaviour | None) -> Desk:
+    async def _extra(
+        self, agent: LabAgent | LabPhone, behaviour: Behaviour | None, tone_hz: int | None = None
+    ) -> Desk:
         phone = AgentPhone(
             agent.user,
             agent.password,
             agent.registrar,
             behaviour or ringing_only(),
-            media=Media("silence"),
+            media=Media("tone", tone_hz) if tone_hz else Media("silence"),
         )
         number = agent.number if isinstance(agent, LabAgent) else ""
         self.desks.append(desk := Desk(phone, number))

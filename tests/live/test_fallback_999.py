@@ -19,9 +19,10 @@ from panoramisk.message import Message
 from edge.pbx.asterisk.ami.client import AmiClient
 from hwtest.lab.configuration import merged
 from hwtest.useragent import CallState as Wire
-from hwtest.useragent import IncomingCall, Media, OutgoingCall, answering, g711, rejecting
+from hwtest.useragent import IncomingCall, Media, OutgoingCall, answering, rejecting
 from tests.live.conftest import POLICY
 from tests.live.room import Desk, LiveLab, Room, milliseconds, until
+from tests.live.test_agents import dial_with_digits
 
 LINE = "101_no_greeting"
 CHANNELS = 4
@@ -351,10 +352,39 @@ async def test_a_supervisor_in_a_conversation(
     assert f"supervisor {boss.number} begins to {mode} at agent {ann.number}" in log
 
 
+async def test_a_handler_brings_a_supervisor_into_a_talk_of_the_switch(room: Room) -> None:
+    """Signed in at another phone than the usual one: rung there, and all three hear each other; over with the conversation."""
+    ann = await signed_in(room, 1, tone_hz=HANDLER_HZ)
+    boss = await room.supervisor(tone_hz=SUPERVISOR_HZ)
+    elsewhere = await room.desk(3, tone_hz=SUPERVISOR_HZ)
+    pin = room.lab.supervisors[0].pin
+    assert pin is not None
+    await dial_with_digits(room, elsewhere, f"*22{boss.number}", pin)
+    jo = room.caller(LINE, tone_hz=CALLER_HZ)
+    talk = await rings_for(room, ann, jo, 3)
+    talk.answer()
+    await talk.answered(3)
+    async with manager(room) as (_, events):
+        await ann.dial(f"*34{boss.number}")
+        joined = await elsewhere.answers()
+        await until(
+            lambda: loud(joined, CALLER_HZ) and loud(joined, HANDLER_HZ), what="the supervisor hears both"
+        )
+        await until(
+            lambda: loud(talk, SUPERVISOR_HZ) and loud(jo, SUPERVISOR_HZ), what="both hear the supervisor"
+        )
+        await jo.hang_up()
+        await joined.ended(3)
+        await until(lambda: len(told(events, "EdgeSpy")) == 2)
+        [asked] = told(events, "EdgeInvite")
+        assert (asked["Agent"], asked["Supervisor"]) == (ann.number, boss.number)
+        assert [e["Mode"] for e in told(events, "EdgeSpy")] == ["conference", "conference"]
+    assert boss.calls == []
+
+
 def loud(call: OutgoingCall | IncomingCall, frequency_hz: int) -> bool:
     """Whether a tone of this frequency is among what was heard in the last second."""
-    codes = b"".join(call.leg._heard)
-    return g711.tone_level_dbm0(call.leg.law, codes, frequency_hz) > -30
+    return call.leg.tone_level_dbm0(frequency_hz) > -30
 
 
 # ---------------------------------------------------------------------- to another number

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -77,6 +78,61 @@ async def test_the_colleague_who_was_given_a_caller_sends_them_back(room: Room) 
     await far.hang_up()
     await jo.hang_up()
     await room.ended(jo)
+
+
+def loud(call: Call, frequency_hz: int) -> bool:
+    """Whether this leg hears the tone, whatever else it hears."""
+    return call.leg.tone_level_dbm0(frequency_hz) > -30.0
+
+
+async def test_a_handler_brings_a_supervisor_into_the_talk(room: Room) -> None:
+    """*34 and a supervisor's number on the second line: the supervisor's usual phone rings, and on answer all three hear each
+    other; over with the conversation, and asked, come and gone in the record."""
+    ann = await room.agent(1, tone_hz=HANDLER_HZ)
+    supervisor = await room.supervisor(tone_hz=SUPERVISOR_HZ)
+    jo = room.caller(LINE, tone_hz=CALLER_HZ)
+    call = await ann.answers()
+    await room.reaches(jo, CallState.TALKING)
+    assert await call.hold() == 200
+    await ann.dial("*344900")
+    assert await call.resume() == 200
+    joined = await supervisor.offered()
+    assert joined.caller_number == ann.number
+    await room.until(lambda: room.facts(facts.SupervisorInvited))
+    assert room.facts(facts.SupervisionBegan) == []
+    joined.answer()
+    tones = {jo: CALLER_HZ, call: HANDLER_HZ, joined: SUPERVISOR_HZ}
+    heard = [(by, tone) for by in tones for of, tone in tones.items() if of is not by]
+    await until(lambda: all(loud(by, tone) for by, tone in heard), what="all three hear each other")
+    await jo.hang_up()
+    await joined.ended(5)
+    await room.until(lambda: room.facts(facts.SupervisionEnded))
+    record = await room.ended(jo)
+    assert [(asked.agent, asked.supervisor) for asked in record.invitations] == [(ann.number, "4900")]
+    [seen] = record.supervisions
+    assert (seen.supervisor, seen.agent, seen.mode) == ("4900", ann.number, "conference")
+    assert seen.ended_at is not None
+    shown = json.loads(room.live.edge("call", record.call_id, "--json").stdout)
+    assert "agent 4001 asked supervisor 4900 into the conversation" in [
+        line["what"] for line in shown["story"]
+    ]
+    assert [seen["mode"] for seen in shown["call"]["supervisions"]] == ["conference"]
+
+
+async def test_a_conference_needs_a_supervisor_and_a_conversation(room: Room) -> None:
+    """Neither who is no supervisor nor a supervisor without a talk is rung."""
+    ann, bob = await room.agent(1), await room.agent(2)
+    supervisor = await room.supervisor()
+    await ann.dial("*344900")
+    await bob.dial("*251")
+    await room.becomes(bob, AgentState.NOT_READY)
+    jo = room.caller(LINE)
+    await ann.answers()
+    await room.reaches(jo, CallState.TALKING)
+    await ann.dial(f"*34{bob.number}")
+    await jo.hang_up()
+    await room.ended(jo)
+    assert (bob.calls, supervisor.calls, room.facts(facts.SupervisorInvited)) == ([], [], [])
 
 
 async def test_a_whisper_reaches_the_handler_alone_and_a_barge_both(room: Room) -> None:

@@ -39,6 +39,7 @@ from edge.core.inputs import (
     SeenOffer,
     Standing,
     SupervisionSeen,
+    SupervisorInvited,
     WrapUpCoded,
 )
 from edge.core.model import NOT_PEOPLE, PhoneState, Policy, Side, Tier
@@ -603,9 +604,10 @@ class Book:
         match seen.said:
             case WrapUpCoded(agent=agent) | AssistAsked(agent=agent) if agent not in self._policy.agents:
                 return
-            case SupervisionSeen(supervisor=supervisor, agent=agent) if (
-                not {supervisor, agent} <= self._policy.agents.keys()
-            ):
+            case (
+                SupervisionSeen(supervisor=supervisor, agent=agent)
+                | SupervisorInvited(supervisor=supervisor, agent=agent)
+            ) if not {supervisor, agent} <= self._policy.agents.keys():
                 return
             case CallRefused(call_id=call_id):
                 _remember(self._closed, call_id, None)

@@ -16,6 +16,7 @@ from edge.core.inputs import (
     CallRefused,
     IncidentSet,
     SupervisionSeen,
+    SupervisorInvited,
     WrapUpCoded,
 )
 from edge.core.model import PhoneState, TransferKind
@@ -104,7 +105,15 @@ class AssistedMarked:
 class Told:
     """The dialplan or the command line says, in as many words, what the engine is to hear."""
 
-    said: WrapUpCoded | AssistAsked | SupervisionSeen | IncidentSet | CallAnnotated | CallRefused
+    said: (
+        WrapUpCoded
+        | AssistAsked
+        | SupervisionSeen
+        | SupervisorInvited
+        | IncidentSet
+        | CallAnnotated
+        | CallRefused
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ from edge.core.inputs import (
     CallRefused,
     IncidentSet,
     SupervisionSeen,
+    SupervisorInvited,
     WrapUpCoded,
 )
 from edge.core.model import Line, PhoneState, Supervision, Tier, TransferKind
@@ -372,6 +373,14 @@ def _spy(message: Message) -> Sighting | None:
     )
 
 
+def _invite(message: Message) -> Sighting:
+    return Told(
+        said=SupervisorInvited(
+            supervisor=text(message, "Supervisor"), agent=text(message, "Agent"), switch_utc_us=stamp(message)
+        )
+    )
+
+
 def _incident(message: Message) -> Sighting | None:
     active = {"yes": True, "no": False}.get(text(message, "Active"))
     if active is None:
@@ -409,6 +418,7 @@ _USER_EVENTS: Mapping[str, Callable[[Message], Sighting | None]] = {
     "EdgeAssist": _assist,
     "EdgeAssisted": _assisted,
     "EdgeSpy": _spy,
+    "EdgeInvite": _invite,
     "EdgeIncident": _incident,
     "EdgeNote": _note,
 }
