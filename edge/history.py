@@ -85,7 +85,7 @@ class History:
         return None if known == CallerKnowledge() else known
 
     def _arrived(self, fact: CallArrived, utc_us: int) -> None:
-        if fact.test or fact.number_withheld or not fact.caller_number:
+        if fact.test or fact.consultation_of or fact.number_withheld or not fact.caller_number:
             return
         if (number := normalise(fact.caller_number)) is None:
             return

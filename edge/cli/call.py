@@ -67,6 +67,8 @@ def _heads(call: CallRecord, shown: output.Callers) -> dict[str, object]:
         "talked": _seconds(call.talked_seconds if call.connected_at else None),
         "wrap-up": _seconds(call.wrap_up_seconds),
     }
+    if call.consultation_of is not None:
+        heads["consultation"] = f"for call {call.consultation_of}"
     if len(call.connections) > 1:
         first, last = _seconds(call.first_human_seconds), _seconds(call.right_desk_seconds)
         heads["waited"] = f"{first} for the first person, {last} for the right desk"

@@ -151,6 +151,17 @@ def call_json(call: CallRecord, shown: Callers) -> dict[str, Any]:
         "class_source": call.classified_by.value,
         "language": call.language,
         "test": call.test,
+        "consultation_of": call.consultation_of,
+        "consultations": [
+            {
+                "at": instant(c.at),
+                "agent": c.agent,
+                "with_agent": c.with_agent,
+                "line": c.line,
+                "call_id": c.call_id,
+            }
+            for c in call.consultations
+        ],
         "assisted": call.assisted,
         "assisted_by": call.assisted_by,
         "adopted": call.adopted,

@@ -35,6 +35,7 @@ DAY_FACTS = (
     facts.CallTurnedAway,
     facts.CallDiverted,
     facts.CallPassedOn,
+    facts.CallTakenOver,
     facts.CallSentBack,
     facts.WrapUpBroken,
     facts.SupervisionBegan,

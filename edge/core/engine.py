@@ -74,6 +74,8 @@ class Engine(Reconciling, Matching):
                     self._refuse_at_entrance(given)
             case inputs.CallAnnotated():
                 self._annotate(given)
+            case inputs.ConsultationSeen():
+                self._consultation_seen(given)
             case inputs.CallMarkedAssisted():
                 self._mark_assisted(given)
             case inputs.FallbackTook() if self._is_new(given.call_id):
@@ -82,6 +84,7 @@ class Engine(Reconciling, Matching):
                 inputs.CallPresented()
                 | inputs.KeyPressed()
                 | inputs.CallPassedOn()
+                | inputs.ColleagueAnswered()
                 | inputs.CallSentBack()
                 | inputs.CallerGone()
                 | inputs.PairJoined()

@@ -98,6 +98,8 @@ class CallArrived:
     assisted: bool = False
     test: bool = False
     """A synthetic call: out of every figure by default."""
+    consultation_of: str | None = None
+    """The call of the caller for whom a handler dialled this one: the same contact, and out of every figure."""
     caller_number: str | None = personal()
     caller_name: str | None = personal()
 
@@ -195,6 +197,27 @@ class CallPassedOn:
     kind: TransferKind
     to_agent: str | None
     target: str | None = personal()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallConsulted:
+    """The agent who has the caller asks a colleague (`with_agent`), or has dialled a line, where their own call is `consultation`."""
+
+    call_id: str
+    agent: str | None
+    with_agent: str | None = None
+    line: str | None = None
+    consultation: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallTakenOver:
+    """The agent to whom the caller was passed on has them: from here on as if the call had been offered and connected to them."""
+
+    call_id: str
+    offer_id: str
+    agent: str
+    phone: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -538,6 +561,8 @@ Fact = (
     | CallTurnedAway
     | CallDiverted
     | CallPassedOn
+    | CallTakenOver
+    | CallConsulted
     | CallSentBack
     | CallAnnotated
     | WrapUpBroken
@@ -578,6 +603,8 @@ CallFact = (
     | CallTurnedAway
     | CallDiverted
     | CallPassedOn
+    | CallTakenOver
+    | CallConsulted
     | CallSentBack
     | CallAnnotated
 )

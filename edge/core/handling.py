@@ -7,7 +7,7 @@ turns them away any more: they have talked with a human, who decided where they 
 from __future__ import annotations
 
 from edge.core import effects, facts, inputs
-from edge.core.model import CallState, ClassSource, OfferOutcome, Supervision, Tier
+from edge.core.model import Activity, CallState, ClassSource, OfferOutcome, Supervision, Tier
 from edge.core.ordering import Candidates, emergency_skills
 from edge.core.state import AgentRecord, Call, Offer
 from edge.core.telling import Telling
@@ -95,6 +95,24 @@ class Handling(Telling):
         )
         self._expect_end(self.state.offers.get(call.claimed_by or ""))
 
+    def _colleague_answered(self, call: Call, given: inputs.ColleagueAnswered) -> None:
+        """From now on it is as if the call had been offered and connected to them: nothing else rings at their phone, they are
+        shown with it, and wrap-up follows. Who was in a wrap-up has left it."""
+        if not call.passed_on or given.offer_id in self.state.offers:
+            self._ignore(call, given)
+            return
+        self._because(f"agent {given.agent}, to whom call {call.call_id} was passed on, has its caller")
+        record = self.state.agents.get(given.agent)
+        if record is not None:
+            self._withdraw_ringing(record)
+            if record.activity is Activity.WRAP_UP:
+                self._record(facts.WrapUpEnded(agent=given.agent))
+        self._record(
+            facts.CallTakenOver(
+                call_id=call.call_id, offer_id=given.offer_id, agent=given.agent, phone=given.phone
+            )
+        )
+
     def _holder(self, call: Call) -> str | None:
         """The agent who talks with the caller: whoever they were passed on to, once they were."""
         return call.passed_to if call.passed_on else call.agent
@@ -132,6 +150,15 @@ class Handling(Telling):
             facts.CallAnnotated(
                 call_id=given.call_id, kind=given.kind, value=given.value, state=given.state, by=given.by
             )
+        )
+
+    def _consultation_seen(self, given: inputs.ConsultationSeen) -> None:
+        if given.call_id not in self.state.calls:
+            self._because(f"a consultation about call {given.call_id}, which is not open: ignored")
+            return
+        self._because(f"agent {given.agent} talks to agent {given.with_agent} about call {given.call_id}")
+        self._record(
+            facts.CallConsulted(call_id=given.call_id, agent=given.agent, with_agent=given.with_agent)
         )
 
     def _mark_assisted(self, given: inputs.CallMarkedAssisted) -> None:

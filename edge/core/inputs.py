@@ -24,6 +24,7 @@ from edge.core.model import (
 class CallPresented:
     """A call stands before us, newly arrived. `leg_id` is opaque here. `joined_utc_us`: when it joined, by the switch's stamp.
 
+    `consultation_of`: the call of the caller for whom a handler, on another line of their phone, has dialled this one.
     `knowledge` is added by the runtime, not by the switch.
     """
 
@@ -34,6 +35,7 @@ class CallPresented:
     caller_name: str | None
     number_withheld: bool
     joined_utc_us: int | None = None
+    consultation_of: str | None = None
     knowledge: CallerKnowledge | None = None
     switch_utc_us: int | None = None
 
@@ -144,6 +146,27 @@ class CallPassedOn:
     kind: TransferKind
     target: str
     agent: str | None = None
+    switch_utc_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsultationSeen:
+    """The agent who talks with this caller talks to a colleague on another line of the phone, whatever becomes of it."""
+
+    call_id: str
+    agent: str
+    with_agent: str
+    switch_utc_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColleagueAnswered:
+    """The agent to whom a caller was passed on has them now, at `phone`. `offer_id`: the name of their leg from here on."""
+
+    call_id: str
+    offer_id: str
+    agent: str
+    phone: str
     switch_utc_us: int | None = None
 
 
@@ -390,6 +413,8 @@ Input = (
     | CallRefused
     | KeyPressed
     | CallPassedOn
+    | ColleagueAnswered
+    | ConsultationSeen
     | CallSentBack
     | CallAnnotated
     | CallMarkedAssisted

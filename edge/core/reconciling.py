@@ -80,6 +80,8 @@ class Reconciling(Routine):
         self, offer: Offer, leg: inputs.SeenOffer | None, call: inputs.SeenCall | None
     ) -> None:
         connected = call is not None and call.standing is inputs.Standing.CONNECTED
+        if leg is None and connected and offer.taken_over and offer.released_at is None:
+            return  # a leg that another dialled: the snapshot shows the caller's alone, and they still talk
         if leg is None:
             self._because(f"the leg of offer {offer.offer_id} is gone from the switch")
             held = self.state.calls.get(offer.call_id)

@@ -29,6 +29,10 @@ from edge.core.model import (
 from edge.core.ordering import head_start_seconds
 from edge.core.state import AgentRecord, Call, Offer
 
+CLOCKS_APART_SECONDS = 1.0
+"""So much may the switch's clock be ahead of ours, within which nothing tells them apart."""
+TOLD_LATE_SECONDS = 30.0
+"""Older words than this do not reach us: the dead-man of a stopped daemon takes its callers sooner."""
 OUTCOME_OF_REFUSAL = {
     Refusal.NO_ANSWER: OfferOutcome.MISSED,
     Refusal.BUSY: OfferOutcome.REJECTED,
@@ -80,6 +84,7 @@ class Service(Desk):
         adopted: bool,
     ) -> None:
         line = self.policy.lines.get(given.line)
+        consultation_of = given.consultation_of if isinstance(given, inputs.CallPresented) else None
         self._record(
             facts.CallArrived(
                 call_id=given.call_id,
@@ -90,16 +95,32 @@ class Service(Desk):
                 language="en" if line is None else line.language,
                 assisted=line is not None and line.assisted,
                 test=line is not None and line.test_phone is not None,
+                consultation_of=consultation_of,
                 caller_number=given.caller_number,
                 caller_name=given.caller_name,
             )
         )
+        held = self.state.calls.get(consultation_of or "")
+        if held is not None:
+            self._record(
+                facts.CallConsulted(
+                    call_id=held.call_id, agent=held.agent, line=given.line, consultation=given.call_id
+                )
+            )
 
     def _joined_at(self, given: inputs.CallPresented | inputs.SeenCall | inputs.FallbackTook) -> Instant:
-        """When the caller joined, by the switch: its words about two callers may reach us in the other order."""
+        """When the caller joined, by the switch: its words about two callers may reach us in the other order.
+
+        Where the switch's clock and ours disagree (one was set meanwhile), how long ago that was is told by the switch's alone:
+        else a caller would have waited an hour on arrival, and a 999 would ring everybody at once.
+        """
         if given.joined_utc_us is None:
             return self._now
         seconds_ago = (self._now.utc_us - given.joined_utc_us) / 1e6
+        if self._switch_utc_us is not None:
+            told_late_seconds = (self._now.utc_us - self._switch_utc_us) / 1e6
+            if not -CLOCKS_APART_SECONDS <= told_late_seconds <= TOLD_LATE_SECONDS:
+                seconds_ago = (self._switch_utc_us - given.joined_utc_us) / 1e6
         return self._now.plus(-seconds_ago) if 0.0 < seconds_ago < 86_400.0 else self._now
 
     def _join(self, call_id: str, line: Line, queued_at: Instant) -> None:

@@ -162,6 +162,8 @@ class Offer:
     queue: str = ""
     """The queue that the call waited in: its wrap-up is due after the talk, wherever the caller goes."""
     emergency: bool = False
+    taken_over: bool = False
+    """Never rang by our wish: a transfer brought the caller to this agent, whatever else occupies them."""
     connected_at: Instant | None = None
     released_at: Instant | None = None
     """When the caller of this talking agent went on without them."""
@@ -412,6 +414,41 @@ def _call_passed_on(state: State, fact: facts.CallPassedOn, at: Instant) -> None
     call.passed_on, call.passed_to, call.held = True, fact.to_agent, False
 
 
+def _call_taken_over(state: State, fact: facts.CallTakenOver, at: Instant) -> None:
+    call = _call(state, fact)
+    if fact.offer_id in state.offers:
+        raise IllegalFactError(f"offer {fact.offer_id} was taken over twice")
+    _move_call(call, fact)
+    _nobody_has(call)
+    call.claimed_by, call.claimed_at, call.agent, call.connected_at = fact.offer_id, at, fact.agent, at
+    state.offers[fact.offer_id] = Offer(
+        offer_id=fact.offer_id,
+        call_id=fact.call_id,
+        agent=fact.agent,
+        phone=fact.phone,
+        made_at=at,
+        ring_seconds=0.0,
+        queue=call.queue,
+        emergency=call.tier == Tier.EMERGENCY,
+        taken_over=True,
+        connected_at=at,
+        state=OfferState.ANSWERED,
+    )
+    if (record := _occupied(state, fact.agent)) is not None:
+        record.last_call_id = fact.call_id
+        _occupy_with_next(state, record)
+
+
+def _occupy_with_next(state: State, record: AgentRecord) -> None:
+    """A free agent who has a caller by a transfer is busy with them: from the transfer on, or when what occupied them is over."""
+    if record.activity is Activity.IDLE:
+        taken = (o for o in state.offers.values() if o.taken_over and o.agent == record.agent)
+        if (offer := next(taken, None)) is not None:
+            record.offer_id = offer.offer_id
+            talking = offer.state is OfferState.ANSWERED
+            record.activity = Activity.TALKING if talking else Activity.OFFERED
+
+
 def _release(state: State, call: Call, at: Instant) -> None:
     """The caller went on without the agent, whose leg ends by itself."""
     offer = state.offers.get(call.claimed_by or "")
@@ -515,7 +552,10 @@ def _offer_withdrawn(state: State, fact: facts.OfferWithdrawn, at: Instant) -> N
     offer = _offer(state, fact)
     offer.withdrawn_at, offer.outcome = at, fact.outcome
     record = _occupied(state, fact.agent)
-    if record is not None and record.activity is Activity.TALKING:  # answered, and never reached its caller
+    talked = record is not None and record.activity is Activity.TALKING
+    if (
+        record is not None and talked and record.offer_id == fact.offer_id
+    ):  # answered, and never reached its caller
         record.activity = Activity.OFFERED
     _note_refusal(state, fact, fact.outcome, at)
     _take_off_call(state, fact)
@@ -534,6 +574,7 @@ def _offer_ended(state: State, fact: facts.OfferEnded, at: Instant) -> None:
             record.idle_since = at
         if fact.outcome is OfferOutcome.MISSED:
             record.missed_in_a_row += 1
+        _occupy_with_next(state, record)
     _note_refusal(state, fact, fact.outcome, at)
     _take_off_call(state, fact)
 
@@ -773,6 +814,8 @@ _FOLDS: dict[type[facts.Fact], Callable[[State, Any, Instant], None]] = {
     facts.CallTurnedAway: _call_turned_away,
     facts.CallDiverted: _call_diverted,
     facts.CallPassedOn: _call_passed_on,
+    facts.CallTakenOver: _call_taken_over,
+    facts.CallConsulted: _nothing_held,
     facts.CallSentBack: _call_sent_back,
     facts.CallAnnotated: _nothing_held,
     facts.WrapUpBroken: _wrap_up_broken,

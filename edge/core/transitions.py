@@ -50,6 +50,7 @@ CALL_TRANSITIONS: dict[CallState, dict[type[facts.Fact], CallState]] = {
         facts.CallReturned: CallState.WAITING,
         facts.CallSentBack: CallState.WAITING,
         facts.CallPassedOn: CallState.TALKING,
+        facts.CallTakenOver: CallState.TALKING,
         facts.FallbackEntered: CallState.FALLBACK,
         facts.CallUpgraded: CallState.TALKING,
         facts.CallEnded: CallState.ENDED,
@@ -114,6 +115,14 @@ CALL_REACTIONS: dict[type[inputs.Input], dict[CallState, str]] = {
         CallState.OFFERED: "ignore",
         CallState.CONNECTING: "passed_on",  # who passes a caller on was connected: that word is late
         CallState.TALKING: "passed_on",
+        CallState.FALLBACK: "ignore",
+        CallState.LEAVING: "ignore",
+    },
+    inputs.ColleagueAnswered: {
+        CallState.WAITING: "ignore",
+        CallState.OFFERED: "ignore",
+        CallState.CONNECTING: "ignore",
+        CallState.TALKING: "colleague_answered",
         CallState.FALLBACK: "ignore",
         CallState.LEAVING: "ignore",
     },

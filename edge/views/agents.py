@@ -37,7 +37,7 @@ class AgentView:
     supervised_by: tuple[str, ...]
     """Supervisors who take part in the conversation, such as `4900 listening`; among the records given."""
     answered: int
-    """Calls connected to this agent among the records given, test calls left out."""
+    """Calls connected to this agent, by us or by a transfer, among the records given; test calls and consultations left out."""
     talked_seconds: float
 
 
@@ -46,7 +46,7 @@ def view_agents(
 ) -> list[AgentView]:
     """Everybody whom the configuration (`names`: number -> name) or the ledger knows, by number."""
     names = names or {}
-    records = [record for record in records if not record.test]
+    records = [record for record in records if record.counts]
     numbers = sorted({*names, *state.agents}, key=lambda number: (len(number), number))
     answered: Counter[str] = Counter()
     talked_seconds: defaultdict[str, float] = defaultdict(float)

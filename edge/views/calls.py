@@ -16,6 +16,7 @@ from edge.views.record import (
     ClassRecord,
     CodeRecord,
     ConnectionRecord,
+    ConsultationRecord,
     DepartureRecord,
     HoldRecord,
     InvitationRecord,
@@ -79,6 +80,7 @@ def _arrived(fact: facts.CallArrived, at: Instant) -> CallRecord:
         language=fact.language,
         assisted=fact.assisted,
         test=fact.test,
+        consultation_of=fact.consultation_of,
     )
 
 
@@ -238,6 +240,26 @@ def _passed_on(call: CallRecord, fact: facts.CallPassedOn, at: Instant) -> None:
     )
 
 
+def _consulted(call: CallRecord, fact: facts.CallConsulted, at: Instant) -> None:
+    call.consultations.append(
+        ConsultationRecord(
+            at=at,
+            agent=fact.agent,
+            with_agent=fact.with_agent,
+            line=fact.line,
+            call_id=fact.consultation,
+        )
+    )
+
+
+def _taken_over(call: CallRecord, fact: facts.CallTakenOver, at: Instant) -> None:
+    """The way from one person to the next was a wait for the right desk too."""
+    if call.passed_on and call.right_desk_seconds is not None:
+        call.right_desk_seconds += at.since(call.passed_on[-1].at)
+    call.connections.append(ConnectionRecord(agent=fact.agent, at=at))
+    call.connected_at, call.agent = at, fact.agent
+
+
 def _held(call: CallRecord, fact: facts.CallHeld, at: Instant) -> None:  # noqa: ARG001
     call.holds.append(HoldRecord(started_at=at))
 
@@ -336,6 +358,8 @@ _FOLDS: dict[type[facts.Fact], Callable[[CallRecord, Any, Instant], None]] = {
     facts.CallTurnedAway: _turned_away,
     facts.CallDiverted: _diverted,
     facts.CallPassedOn: _passed_on,
+    facts.CallTakenOver: _taken_over,
+    facts.CallConsulted: _consulted,
     facts.CallSentBack: _sent_back,
     facts.CallAnnotated: _annotated,
     facts.WrapUpStarted: _wrap_up_started,

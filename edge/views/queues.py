@@ -56,7 +56,7 @@ def view_queues(
         if not call.test:
             open_calls[call.tier, call.queue].append(call)
     for record in records:
-        if not record.test:
+        if record.counts:
             days[record.counted_tier, record.counted_queue].append(record)
     seen = {queue for _, queue in (*open_calls, *days)}
     keys = {*open_calls, *days, *((_tier(queue, emergency), queue) for queue in targets if queue not in seen)}

@@ -105,6 +105,17 @@ class PassedOnRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ConsultationRecord:
+    """Whoever had the caller asked a colleague, or dialled a line (their own call there: `call_id`)."""
+
+    at: Instant
+    agent: str | None
+    with_agent: str | None
+    line: str | None
+    call_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SentBackRecord:
     """A handler sent the caller to a queue again."""
 
@@ -206,6 +217,8 @@ class CallRecord:
     """What was known of the number when it called. Personal data."""
     test: bool = False
     """A synthetic call: in no figure."""
+    consultation_of: str | None = None
+    """The call for whose caller a handler dialled this one: in no figure either."""
     language: str = "en"
     assisted: bool = False
     assisted_by: str | None = None
@@ -236,6 +249,7 @@ class CallRecord:
     returned_at: list[Instant] = field(default_factory=list)
     sent_back: list[SentBackRecord] = field(default_factory=list)
     passed_on: list[PassedOnRecord] = field(default_factory=list)
+    consultations: list[ConsultationRecord] = field(default_factory=list)
     departures: list[DepartureRecord] = field(default_factory=list)
     leaving: bool = False
     """The last of `departures` is in progress, or is how the call ended."""
@@ -286,6 +300,11 @@ class CallRecord:
     def upgraded(self) -> bool:
         """Whether it is a 101 whose caller pressed the emergency key."""
         return self.upgraded_at is not None
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is in the figures: neither a test nor a handler's own call on behalf of a caller who is."""
+        return not self.test and self.consultation_of is None
 
     @property
     def counted_tier(self) -> Tier:

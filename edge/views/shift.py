@@ -97,7 +97,7 @@ class Summary:
 def summarise(records: Iterable[CallRecord], target_seconds: float) -> Summary:
     """The figures of these calls."""
     everything = list(records)
-    counted = [record for record in everything if not record.test]
+    counted = [record for record in everything if record.counts]
     by_fate: dict[Fate, list[CallRecord]] = {fate: [] for fate in Fate}
     for record in counted:
         by_fate[fate_of(record)].append(record)

@@ -201,6 +201,7 @@ def describe(fact: facts.Fact) -> str:
 def _arrived(fact: facts.CallArrived) -> str:
     parts = [f"arrived on line {fact.line}"]
     parts += ["test call"] if fact.test else []
+    parts += [f"consultation for call {fact.consultation_of}"] if fact.consultation_of else []
     parts += ["assisted"] if fact.assisted else []
     parts += [f"language {fact.language}"] if fact.language != "en" else []
     return ", ".join(parts + ["found waiting"] * fact.adopted)
@@ -216,6 +217,12 @@ def _classified(fact: facts.CallClassified) -> str:
         f"classified {words.SOURCES[fact.source]}{detail}: queue {fact.queue}, class {fact.priority_class}, "
         f"language {fact.language}"
     )
+
+
+def _consulted(fact: facts.CallConsulted) -> str:
+    if fact.with_agent is not None:
+        return f"{words.who(fact.agent)} consults {words.who(fact.with_agent)}"
+    return f"{words.who(fact.agent)} consults line {fact.line}, by call {fact.consultation}"
 
 
 def _annotated(fact: facts.CallAnnotated) -> str:
@@ -287,6 +294,8 @@ _WORDS: dict[type[facts.Fact], Callable[[Any], str]] = {
     facts.CallTurnedAway: lambda fact: f"told by {fact.prompt} that it cannot be served: {fact.why}",
     facts.CallDiverted: lambda fact: f"sent to phone {fact.phone}: {fact.why}",
     facts.CallPassedOn: lambda fact: words.passed_on(fact.kind, fact.agent, fact.target, fact.to_agent),
+    facts.CallTakenOver: lambda fact: f"taken over by {words.who(fact.agent)} at phone {fact.phone}",
+    facts.CallConsulted: _consulted,
     facts.CallSentBack: lambda fact: (
         f"sent back to queue {fact.queue} by {words.who(fact.agent)}, at its time of joining"
     ),

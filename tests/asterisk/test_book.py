@@ -15,6 +15,8 @@ from edge.core.inputs import (
     CallPresented,
     CallRefused,
     CallSentBack,
+    ColleagueAnswered,
+    ConsultationSeen,
     FallbackAnswered,
     FallbackTook,
     HoldChanged,
@@ -39,6 +41,8 @@ from edge.pbx.asterisk.sightings import (
     CallerEntered,
     CallerSwapped,
     CallMissing,
+    ColleagueTook,
+    Consulted,
     DeviceSeen,
     FallbackConnected,
     FallbackEntered,
@@ -529,12 +533,79 @@ def test_attended_transfer_ends_the_offer_with_the_handlers_last_leg(book: Book,
     """Whichever leg asked for it: the caller is recognised, and the handler is free once."""
     signed_in(book)
     talking(book)
-    (passed,) = book.see(attended(from_consult=from_consult))
+    passed, taken = book.see(attended(from_consult=from_consult))
     assert isinstance(passed, CallPassedOn)
+    assert isinstance(taken, ColleagueAnswered)
+    assert (taken.call_id, taken.agent, taken.phone) == (CALL, "1002", "phone2")
     assert (passed.call_id, passed.offer_id, passed.agent, passed.target) == (CALL, OFFER, "1002", "1002")
     assert book.see(ended(OFFER_LEG)) == []
     assert [type(each) for each in book.see(ended("consult.1"))] == [PhoneGone]
     assert book.see(ended("consult.1")) + book.see(ended(OFFER_LEG)) == []
+
+
+def took(leg_id: str = "1700000000.7") -> ColleagueTook:
+    """The dialplan says that 1002 answered at phone2."""
+    return ColleagueTook(
+        call_id=CALL, caller_leg_id=LEG, leg_id=leg_id, agent="1002", phone="phone2", switch_utc_us=9
+    )
+
+
+@pytest.mark.parametrize("side", [Side.AGENT, Side.CALLER])
+def test_the_colleagues_leg_is_followed_to_its_end(book: Book, side: Side) -> None:
+    """Hold, who hung up, and the end, as of a leg of ours; told once, and not before the transfer."""
+    talking(book)
+    assert book.see(took()) == []
+    book.see(blind("1002"))
+    book.see(ended(OFFER_LEG))
+    (taken,) = book.see(took())
+    assert isinstance(taken, ColleagueAnswered)
+    assert identity.leg_of_offer(taken.offer_id) == "1700000000.7"
+    assert identity.call_of_offer(taken.offer_id) == CALL
+    (held,) = book.see(Held(leg_id="1700000000.7", held=True, switch_utc_us=10))
+    assert isinstance(held, HoldChanged)
+    assert held.offer_id == taken.offer_id
+    book.see(HangUpAsked(leg_id="1700000000.7" if side is Side.AGENT else LEG))
+    (gone,) = book.see(ended("1700000000.7"))
+    assert isinstance(gone, PhoneGone)
+    assert (gone.offer_id, gone.side) == (taken.offer_id, side)
+    (over,) = book.see(ended(LEG))
+    assert isinstance(over, CallerGone)
+    assert over.side is side
+
+
+@pytest.mark.parametrize("lives", [True, False])
+def test_the_colleagues_leg_is_known_again_after_a_loss_of_sight(book: Book, lives: bool) -> None:
+    """By its channel id, as long as the switch shows it and the caller beside it."""
+    talking(book)
+    book.see(blind("1002"))
+    (taken,) = book.see(took())
+    assert isinstance(taken, ColleagueAnswered)
+    caller = replace(book.calls[CALL], offer_id=None)
+    legs = frozenset({LEG, "1700000000.7"} if lives else {LEG})
+    seen = book.reconcile(Snapshot(calls=(caller,), legs=legs))
+    assert [offer.offer_id for offer in seen.offers] == ([taken.offer_id] if lives else [])
+    assert bool(book.see(ended("1700000000.7"))) is lives
+
+
+def test_a_handlers_own_calls_belong_to_their_caller(book: Book) -> None:
+    """A line dialled, and a colleague rung up, from the phone at which an agent talks with a caller; and by nobody else."""
+    signed_in(book, "1001", "phone1")
+    signed_in(book)
+    dialled = replace(entered(), call_id="c-9", leg_id="1700000000.9", interface="PJSIP/phone1")
+    consulted = Consulted(from_phone="phone1", agent="1002", switch_utc_us=8)
+    assert book.see(consulted) == []  # a word between colleagues
+    book.offer_made(OFFER, "PJSIP/phone1")
+    talking(book).see(LegAnswered(offer_id=OFFER, switch_utc_us=7))
+    assert book.see(consulted) == [
+        ConsultationSeen(call_id=CALL, agent="1001", with_agent="1002", switch_utc_us=8)
+    ]
+    assert book.see(replace(consulted, from_phone="phone2")) == []
+    (presented,) = book.see(dialled)
+    assert isinstance(presented, CallPresented)
+    assert presented.consultation_of == CALL
+    (other,) = book.see(replace(dialled, call_id="c-8", leg_id="1700000000.8", interface="PJSIP/trunk"))
+    assert isinstance(other, CallPresented)
+    assert other.consultation_of is None
 
 
 def test_attended_transfer_to_a_number_tells_what_was_dialled(book: Book) -> None:

@@ -66,7 +66,7 @@ def check_offers(engine: Engine) -> None:
     live = [offer for offer in offers if offer.state in LIVE]
     for call_id, count in Counter(offer.call_id for offer in live).items():
         assert count == 1 or engine.state.calls[call_id].rung >= Rung.ALL_AGENTS, call_id
-    agents = Counter(offer.agent for offer in offers if offer.agent not in NOT_PEOPLE)
+    agents = Counter(o.agent for o in offers if o.agent not in NOT_PEOPLE and not o.taken_over)
     assert max(agents.values(), default=0) <= 1
     assert max(Counter(o.phone for o in live if o.agent != BUDDY).values(), default=0) <= 1
     for call in engine.state.calls.values():

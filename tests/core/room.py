@@ -267,6 +267,14 @@ def _happen(room: Room, words: list[str]) -> None:
             room.tell(
                 inputs.CallPassedOn(call_id=call_id, offer_id=None, kind=TransferKind.BLIND, target=target)
             )
+        case [call_id, "passed-on-to", "agent", agent]:
+            passed = inputs.CallPassedOn(
+                call_id=call_id, offer_id=None, kind=TransferKind.BLIND, target=agent, agent=agent
+            )
+            room.tell(passed)
+        case [call_id, "taken-by", agent]:
+            offer_id = f"{call_id}.to-{agent}"
+            room.tell(inputs.ColleagueAnswered(call_id=call_id, offer_id=offer_id, agent=agent, phone=agent))
         case [call_id, "joined"]:
             claimed = room.engine.state.calls[call_id].claimed_by or ""
             room.tell(inputs.PairJoined(call_id=call_id, offer_id=claimed))

@@ -602,6 +602,124 @@ def test_passing_on_names_to_whom() -> None:
     assert (fact.agent, fact.kind, fact.target) == ("ann", TransferKind.BLIND, "4002")
 
 
+def test_the_colleague_has_the_call_and_the_wrap_up() -> None:
+    """Rung for nothing else though their phone looks idle, shown as talking, in the record with their own talk, and in wrap-up
+    when they have left; the first handler's wrap-up goes by when the first left."""
+    room = room_with(TWO)
+    play(
+        room,
+        """
+        c1 calls 101 -> serve c1, ring ann for c1
+        ann answers -> connect c1.1
+        c1 joined
+        wait 10
+        c1 passed-on-to agent bob
+        ann hangs up
+        = ann wrap-up; bob ready
+        wait 2
+        c1 taken-by bob
+        = c1 talking; ann wrap-up; bob talking
+        c2 calls 101 -> serve c2
+        c1 taken-by bob
+        wait 20
+        c1.to-bob hangs up
+        = bob wrap-up
+        c1 hangs up
+        """,
+    )
+    [end] = room.recorded(facts.CallEnded)
+    assert (end.agent, end.talked_seconds) == ("bob", 20.0)
+    assert len(room.recorded(facts.CallTakenOver)) == 1
+
+
+def test_a_colleague_who_is_busy_otherwise_is_so_until_the_last_call_is_over() -> None:
+    """They answered a colleague's transfer on a second line: no wrap-up before both calls are over, whichever ends first. A ring
+    for another call is withdrawn, a wrap-up is over."""
+    for first, second in (("c2.1", "c1.to-bob"), ("c1.to-bob", "c2.1")):
+        room = room_with(TWO)
+        play(
+            room,
+            f"""
+            c1 calls 101 -> serve c1, ring ann for c1
+            ann answers -> connect c1.1
+            c1 joined
+            c2 calls 101 -> serve c2, ring bob for c2
+            bob answers -> connect c2.1
+            c2 joined
+            c1 passed-on-to agent bob
+            c1 taken-by bob
+            {first} hangs up
+            = bob talking
+            {second} hangs up
+            = bob wrap-up
+            c1 hangs up
+            c2 hangs up
+            """,
+        )
+    room = room_with(TWO)
+    play(
+        room,
+        """
+        c1 calls 101 -> serve c1, ring ann for c1
+        ann answers -> connect c1.1
+        c1 joined
+        c2 calls 101 -> serve c2, ring bob for c2
+        c1 passed-on-to agent bob
+        c1 taken-by bob -> withdraw c2.1
+        c2.1 ends
+        = bob talking; c2 waiting
+        c1 hangs up
+        = bob wrap-up
+        """,
+    )
+
+
+def test_a_colleague_is_kept_through_a_loss_of_sight_and_a_restart() -> None:
+    """No snapshot shows whose leg that is: while the caller is seen connected they talk; they are freed with the call's end."""
+    room = room_with(TWO)
+    play(
+        room,
+        """
+        c1 calls 101 -> serve c1, ring ann for c1
+        ann answers -> connect c1.1
+        c1 joined
+        c1 passed-on-to agent bob
+        c1 taken-by bob
+        ann hangs up
+        link lost
+        seen c1:connected
+        = c1 talking; bob talking
+        killed and restarted
+        seen c1:connected
+        = c1 talking; bob talking
+        c1 hangs up
+        = bob wrap-up
+        """,
+    )
+
+
+def test_the_colleague_passes_the_caller_on_in_vain() -> None:
+    """Back at their place: the colleague has had their talk, and is the one whom the caller is not put to at once."""
+    room = room_with(TWO)
+    play(
+        room,
+        """
+        c1 calls 101 -> serve c1, ring ann for c1
+        ann answers -> connect c1.1
+        c1 joined
+        c1 passed-on-to agent bob
+        c1 taken-by bob
+        ann hangs up
+        c1 passed-on-to 01632960777
+        c1.to-bob hangs up
+        = ann wrap-up; bob wrap-up; c1 talking
+        c1 returned -> serve c1
+        """,
+    )
+    [end] = [fact for fact in room.recorded(facts.OfferEnded) if fact.agent == "bob"]
+    assert end.outcome is OfferOutcome.ANSWERED
+
+
 @given(
     st.sampled_from(["999", "trial"]),
     st.booleans(),

@@ -61,7 +61,12 @@ def test_every_input_about_a_call_or_offer_stands_in_a_table() -> None:
         for kind in get_args(inputs.Input)
         if {"call_id", "offer_id"} & {part.name for part in fields(kind)}
     }
-    whatever_its_state = {inputs.CallRefused, inputs.CallAnnotated, inputs.CallMarkedAssisted}
+    whatever_its_state = {
+        inputs.CallRefused,
+        inputs.CallAnnotated,
+        inputs.CallMarkedAssisted,
+        inputs.ConsultationSeen,
+    }
     assert set(CALL_REACTIONS) | set(OFFER_REACTIONS) == about - whatever_its_state
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from edge.core import facts
-from edge.core.model import AgentState, CallState, OfferOutcome
+from edge.core.model import AgentState, CallState, OfferOutcome, Side
 from hwtest.lab.configuration import merged
 from hwtest.useragent import Call, Media
 from tests.live.conftest import POLICY, finish
@@ -68,7 +68,10 @@ async def test_the_colleague_who_was_given_a_caller_sends_them_back(room: Room) 
     far = await bob.answers()
     await consultation.answered(5)
     assert await call.refer(consultation) == 202
-    await room.until(lambda: room.facts(facts.CallPassedOn))
+    await room.until(lambda: room.facts(facts.CallTakenOver))
+    [passed], [asked] = room.facts(facts.CallPassedOn), room.facts(facts.CallConsulted)
+    assert (passed.agent, passed.to_agent, asked.with_agent) == (ann.number, bob.number, bob.number)
+    assert room.agent_state(bob) is AgentState.TALKING
     await asyncio.gather(hears(jo, COLLEAGUE_HZ), hears(far, CALLER_HZ))
     await asyncio.gather(call.hang_up(), consultation.hang_up())
     await ann.dial("*251")
@@ -76,6 +79,64 @@ async def test_the_colleague_who_was_given_a_caller_sends_them_back(room: Room) 
     await room.until(lambda: room.facts(facts.CallSentBack))
     assert [(fact.agent, fact.queue) for fact in room.facts(facts.CallSentBack)] == [(bob.number, "second")]
     await far.hang_up()
+    await room.becomes(bob, AgentState.NOT_READY)
+    await jo.hang_up()
+    await room.ended(jo)
+
+
+async def test_the_colleague_has_the_call_and_then_the_wrap_up(room: Room) -> None:
+    """A blind transfer: until the colleague answers nobody has the caller; then they are shown with the call and rung for no
+    other, their talk and who ended it are in the record, and wrap-up begins when they leave."""
+    ann = await room.agent(1)
+    jo = room.caller("thorough")
+    call = await ann.answers()
+    await room.reaches(jo, CallState.TALKING)
+    bob = await room.agent(2)
+    assert await call.refer(room.uri(bob.number)) == 202
+    await call.hang_up()
+    far = await bob.offered()
+    await room.becomes(ann, AgentState.WRAP_UP)
+    far.answer()
+    await room.becomes(bob, AgentState.TALKING)
+    record = room.record(jo)
+    shown = json.loads(room.live.edge("agents", "--json").stdout)["agents"]
+    assert [a["call_id"] for a in shown if a["agent"] == bob.number] == [record.call_id]
+    [waiting] = await room.queue_up(1, LINE)
+    assert await far.lasts(1.5)
+    assert len(bob.calls) == 1
+    await far.hang_up()
+    record = await room.ended(jo)
+    assert (record.agent, record.side) == (bob.number, Side.AGENT)
+    assert [connection.agent for connection in record.connections] == [ann.number, bob.number]
+    assert record.ended_at is not None
+    assert record.talked_seconds == record.ended_at.since(record.connections[1].at)
+    await room.becomes(bob, AgentState.WRAP_UP)
+    await waiting.hang_up()
+    await room.ended(waiting)
+
+
+async def test_a_call_to_a_line_for_a_caller_is_of_the_same_contact(room: Room) -> None:
+    """The handler dials a line from the second line of the phone and gives the caller the place there: both calls name each
+    other, and the handler's own is in no figure."""
+    ann = await room.agent(1)
+    jo = room.caller(LINE)
+    call = await ann.answers()
+    await room.reaches(jo, CallState.TALKING)
+    consultation = ann.phone.agent.invite(room.uri("thorough"))
+    await consultation.answered(5)
+    await room.until(lambda: room.facts(facts.CallConsulted))
+    [asked] = room.facts(facts.CallConsulted)
+    assert (asked.call_id, asked.agent, asked.line) == (room.record(jo).call_id, ann.number, "thorough")
+    own = room.live.calls.calls[asked.consultation or ""]
+    assert (own.consultation_of, own.counts) == (asked.call_id, False)
+    assert await call.refer(consultation) == 202
+    await room.until(lambda: room.facts(facts.CallSentBack))
+    assert [(fact.call_id, fact.queue) for fact in room.facts(facts.CallSentBack)] == [
+        (asked.call_id, "thorough")
+    ]
+    await asyncio.gather(call.hang_up(), consultation.hang_up())
+    shown = json.loads(room.live.edge("call", asked.call_id, "--json").stdout)["call"]["consultations"]
+    assert [each["call_id"] for each in shown] == [own.call_id]
     await jo.hang_up()
     await room.ended(jo)
 

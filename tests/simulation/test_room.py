@@ -27,6 +27,8 @@ CALLER_ACTIONS = [
     "fail to hear",
     "send back",
     "pass on",
+    "pass on to a colleague",
+    "take over",
     "come back",
 ]
 
@@ -117,10 +119,12 @@ def act_on_phone(world: World, index: int, action: str, refusal: Refusal) -> Non
 def act_on_caller(world: World, index: int, action: str) -> None:
     """The chosen caller, if there is any to whom this can happen."""
     callers = list(world.standing)
-    if action in ("agent hangs up", "break", "send back", "pass on"):
+    if action in ("agent hangs up", "break", "send back", "pass on", "pass on to a colleague"):
         callers = list(world.pair_of)
     elif action in ("hear", "fail to hear"):
         callers = list(world.playing)
+    elif action == "take over":
+        callers = sorted(world.passed_to)
     elif action == "come back":
         callers = sorted(world.away)
     elif action == "key":
@@ -147,6 +151,10 @@ def act_on_caller(world: World, index: int, action: str) -> None:
             world.send_back(call_id, DESTINATIONS[index % len(DESTINATIONS)])
         case "pass on":
             world.pass_on(call_id)
+        case "pass on to a colleague":
+            world.pass_on(call_id, NAMES[index % len(NAMES)])
+        case "take over":
+            world.take_over(call_id)
         case "dead-man":
             world.fall_back(call_id)
         case "fallback":
@@ -214,7 +222,8 @@ def live_an_instant(world: World, dice: random.Random) -> None:
             action = dice.choice(["ring", "ring", "ring", "answer", "answer", "refuse"])
             act_on_phone(world, dice.randrange(30), action, dice.choice(REFUSALS))
         case 2:
-            action = dice.choice([*CALLER_ACTIONS, "agent hangs up", "hear", "hear", "hear"])
+            moves = ["pass on to a colleague", "take over", "take over"]
+            action = dice.choice([*CALLER_ACTIONS, *moves, "agent hangs up", "hear", "hear", "hear"])
             act_on_caller(world, dice.randrange(30), action)
         case 3:
             action = dice.choice(["in", "in", "in", "out", "not ready", "press", "phone", "at another phone"])

@@ -140,6 +140,8 @@ class World:
     """Call -> what is said to its caller."""
     away: set[str] = field(default_factory=set)
     """Calls that were sent to another number, or passed on."""
+    passed_to: dict[str, str] = field(default_factory=dict)
+    """Call -> the colleague whose phone rings for it by a transfer."""
     noted: dict[str, tuple[str, str, bool]] = field(default_factory=dict)
     """Call -> queue, language and whether upgraded, as written on its leg."""
     joined: dict[str, Instant] = field(default_factory=dict)
@@ -150,6 +152,7 @@ class World:
     entries: list[facts.Entry] = field(default_factory=list)
     heard: list[tuple[inputs.Input | None, Instant, Step | None]] = field(default_factory=list)
     arrivals: int = 0
+    transfers: int = 0
 
     def __post_init__(self) -> None:
         self.policy = policy_of_the_world()
@@ -303,6 +306,7 @@ class World:
         del self.standing[call_id]
         self.playing.pop(call_id, None)
         self.away.discard(call_id)
+        self.passed_to.pop(call_id, None)
         self._say(gone(call_id, side))
         if (offer_id := self.pair_of.pop(call_id, None)) is not None:
             self.end_leg(offer_id, Refusal.CLEARED)
@@ -342,20 +346,38 @@ class World:
         self._say(inputs.CallSentBack(call_id=call_id, queue=queue, offer_id=offer_id))
         self.end_leg(offer_id, Refusal.CLEARED)
 
-    def pass_on(self, call_id: str) -> None:
-        """The agent passes the caller on to somebody outside and hangs up."""
+    def pass_on(self, call_id: str, agent: str | None = None) -> None:
+        """The agent passes the caller on to somebody outside, or to a colleague, and hangs up."""
         offer_id = self.pair_of.pop(call_id)
         self.away.add(call_id)
+        if agent is not None:
+            self.passed_to[call_id] = agent
+        target = "01632960777" if agent is None else agent
         self._say(
             inputs.CallPassedOn(
-                call_id=call_id, offer_id=offer_id, kind=TransferKind.BLIND, target="01632960777"
+                call_id=call_id, offer_id=offer_id, kind=TransferKind.BLIND, target=target, agent=agent
             )
         )
         self.end_leg(offer_id, Refusal.CLEARED)
 
+    def take_over(self, call_id: str) -> None:
+        """The colleague answers, unless their phone is gone or talks."""
+        agent = self.passed_to.pop(call_id)
+        talking = {leg.phone for leg in self.legs.values() if leg.answered}
+        if agent in self.gone_phones or agent in talking:
+            return
+        self.away.discard(call_id)
+        self.transfers += 1
+        offer_id = f"{call_id}.to-{self.transfers}"
+        self.pair_of[call_id] = offer_id
+        self.legs[offer_id] = Leg(offer_id, call_id, agent, rang=True, answered=True)
+        self._say(inputs.ColleagueAnswered(call_id=call_id, offer_id=offer_id, agent=agent, phone=agent))
+        self._say(inputs.PhoneSeen(phone=agent, state=self._phone_state(agent)))
+
     def come_back(self, call_id: str) -> None:
         """The other number, or whoever the caller was passed on to, does not take them."""
         self.away.discard(call_id)
+        self.passed_to.pop(call_id, None)
         self.standing[call_id] = Standing.HELD
         self._say(inputs.PairReturned(call_id=call_id))
 
@@ -458,12 +480,14 @@ class World:
                     leg_id=call_id,
                     line=self.line_of[call_id],
                     standing=standing,
-                    offer_id=self.pair_of.get(call_id),
+                    offer_id=None if _is_transfer(self.pair_of.get(call_id)) else self.pair_of.get(call_id),
                 )
                 for call_id, standing in self.standing.items()
             ),
             offers=tuple(
-                inputs.SeenOffer(offer_id=leg.offer_id, answered=leg.answered) for leg in self.legs.values()
+                inputs.SeenOffer(offer_id=leg.offer_id, answered=leg.answered)
+                for leg in self.legs.values()
+                if not _is_transfer(leg.offer_id)
             ),
             agents=tuple(
                 inputs.AgentSeen(agent=agent, phone=phone, not_ready_reason=reason)
@@ -513,6 +537,11 @@ class World:
                 again = engine.step(given, at)
                 assert again == step
                 entries += again.entries
+
+
+def _is_transfer(offer_id: str | None) -> bool:
+    """A leg that a transfer dialled: no snapshot tells it from a stranger's."""
+    return offer_id is not None and ".to-" in offer_id
 
 
 def gone(call_id: str, side: Side = Side.CALLER) -> inputs.CallerGone:

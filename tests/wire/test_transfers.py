@@ -19,6 +19,7 @@ from edge.core.inputs import (
     CallPassedOn,
     CallPresented,
     CallSentBack,
+    ColleagueAnswered,
     Input,
     KeyPressed,
     PairReturned,
@@ -110,14 +111,14 @@ caller hung up 1.9 ms after they had come back."""
 
 @given(late)
 def test_each_call_and_each_offer_ends_once(ari_late_us: int) -> None:
-    """Six calls (the handler's own among them), five offers, as many ends."""
+    """Six calls (the handler's own among them), five offers and the leg of a colleague, as many ends."""
     made = fold(ari_late_us)
     calls = [each.call_id for each in made if isinstance(each, CallPresented)]
     assert (len(callers(made)), len(calls), len(set(calls))) == (5, 6, 6)
     assert sorted(each.call_id for each in made if isinstance(each, CallerGone)) == sorted(calls)
-    assert sorted(each.offer_id for each in made if isinstance(each, PhoneGone)) == sorted(
-        f"{call_id}.1" for call_id in callers(made)
-    )
+    [taken] = [each for each in made if isinstance(each, ColleagueAnswered)]
+    offers = [taken.offer_id, *(f"{call_id}.1" for call_id in callers(made))]
+    assert sorted(each.offer_id for each in made if isinstance(each, PhoneGone)) == sorted(offers)
 
 
 @given(late)
@@ -132,6 +133,13 @@ def test_callers_are_followed_through_transfers(ari_late_us: int) -> None:
         "4002",
         "4002",
     )
+    [taken] = [each for each in made if isinstance(each, ColleagueAnswered)]
+    assert (taken.call_id, taken.agent, taken.phone) == (
+        third,
+        "4002",
+        "agent2",
+    )  # who talks with them already
+    assert made.index(passed[third]) < made.index(taken)
     assert {fourth, fifth} & passed.keys() == set()
     assert [each.call_id for each in made if isinstance(each, PairReturned)] == [second]
     assert of(CallSentBack, made) == [

@@ -22,6 +22,8 @@ from edge.core.inputs import (
     CallPresented,
     CallRefused,
     CallSentBack,
+    ColleagueAnswered,
+    ConsultationSeen,
     FallbackAnswered,
     FallbackTook,
     HoldChanged,
@@ -52,6 +54,8 @@ from edge.pbx.asterisk.sightings import (
     CallerEntered,
     CallerSwapped,
     CallMissing,
+    ColleagueTook,
+    Consulted,
     DeviceSeen,
     FallbackConnected,
     FallbackEntered,
@@ -147,14 +151,16 @@ class Membership:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """The switch as it was found after connecting. `served`: callers of its own queue who talk to a member already.
-    `upgraded`: 101 callers of its emergency queue, or whom we had noted as such."""
+    `upgraded`: 101 callers of its emergency queue, or whom we had noted as such. `legs`: of whomever."""
 
     calls: tuple[CallerLeg, ...] = ()
     served: tuple[FallbackConnected, ...] = ()
     upgraded: tuple[KeyTaken, ...] = ()
     offers: tuple[AgentLeg, ...] = ()
+    legs: frozenset[str] = frozenset()
     members: tuple[MemberSeen, ...] = ()
     devices: tuple[DeviceSeen, ...] = ()
+    switch_utc_us: int | None = None
 
 
 class Book:
@@ -168,6 +174,7 @@ class Book:
         self.calls: dict[str, CallerLeg] = {}
         self.offers: dict[str, AgentLeg] = {}
         self._callers: dict[str, CallerLeg] = {}
+        self._taken_over: dict[str, str] = {}
         self._ended: OrderedDict[str, LegEnded] = OrderedDict()
         self._closed: OrderedDict[str, None] = OrderedDict()
         self._lines: OrderedDict[str, str] = OrderedDict()
@@ -178,6 +185,8 @@ class Book:
             CallerEntered: self._caller_entered,
             CallerSwapped: self._caller_swapped,
             PassedOn: self._passed_on,
+            ColleagueTook: self._colleague_took,
+            Consulted: self._consulted,
             KeyHeard: self._key_heard,
             KeyTaken: self._key_taken,
             AssistedMarked: self._assisted_marked,
@@ -294,9 +303,15 @@ class Book:
             caller_name=seen.caller.name,
             number_withheld=seen.caller.withheld,
             joined_utc_us=seen.joined_utc_us,
+            consultation_of=self._consultation_of(seen),
             switch_utc_us=seen.switch_utc_us,
         )
         yield from self._ended_before(seen.leg_id)
+
+    def _consultation_of(self, seen: CallerEntered) -> str | None:
+        """The caller on another line of the phone that dialled this."""
+        agent = self.agent_at(self._phone_names.get(seen.interface, ""))
+        return None if agent is None else self._conversation_of(agent)
 
     def _take_back(self, call: CallerLeg) -> str | None:
         """The caller is in our hands again; returns the offer whose leg they were handed to, if it is known."""
@@ -357,6 +372,50 @@ class Book:
                 agent=agent,
                 switch_utc_us=seen.switch_utc_us,
             )
+            far_leg = next((leg_id for leg_id in seen.leg_ids if leg_id != call.leg_id), None)
+            if agent is not None and far_leg is not None:  # attended: they talk already
+                interface = seen.interfaces.get(far_leg, "")
+                at = phone or self._phone_of(agent)
+                yield from self._taken(call, far_leg, agent, at, interface, seen.switch_utc_us)
+
+    def _consulted(self, seen: Consulted) -> Iterable[Input]:
+        """A colleague is rung up; whoever talks with a caller meanwhile does so for that caller."""
+        agent = self.agent_at(seen.from_phone)
+        call_id = None if agent is None else self._conversation_of(agent)
+        if agent is not None and call_id is not None and seen.agent in self._policy.agents:
+            yield ConsultationSeen(
+                call_id=call_id, agent=agent, with_agent=seen.agent, switch_utc_us=seen.switch_utc_us
+            )
+
+    def _phone_of(self, agent: str) -> str:
+        """Where this agent is signed in, else the usual phone."""
+        seen = self._agents.get(agent)
+        return (seen.phone if seen is not None else None) or self._policy.agents[agent].phone or ""
+
+    def _colleague_took(self, seen: ColleagueTook) -> Iterable[Input]:
+        """The phone of the colleague to whom a blind transfer leads was answered."""
+        call, phone = self._callers.get(seen.caller_leg_id), self._policy.phones.get(seen.phone)
+        if (
+            call is not None
+            and phone is not None
+            and call.place is Place.CONNECTED
+            and call.passed_to == seen.agent
+        ):
+            interface = identity.interface(phone)
+            yield from self._taken(call, seen.leg_id, seen.agent, phone.name, interface, seen.switch_utc_us)
+
+    def _taken(
+        self, call: CallerLeg, leg_id: str, agent: str, phone: str, interface: str, switch_utc_us: int | None
+    ) -> Iterable[Input]:
+        """From here on the colleague's leg is followed as if it were that of an offer."""
+        if leg_id in self._ended:
+            return
+        offer_id = identity.offer_of_transfer(call.call_id, leg_id)
+        self.offers[offer_id] = AgentLeg(offer_id=offer_id, rang=True, answered=True, interface=interface)
+        self._taken_over[leg_id] = call.offer_id = offer_id
+        yield ColleagueAnswered(
+            call_id=call.call_id, offer_id=offer_id, agent=agent, phone=phone, switch_utc_us=switch_utc_us
+        )
 
     def _note_consult(self, leg_ids: tuple[str, ...]) -> AgentLeg | None:
         """The offer's leg among those of the transferring handler, who has left when the other has ended too."""
@@ -452,6 +511,7 @@ class Book:
 
     def _agent_gone(self, leg: AgentLeg, end: LegEnded) -> Iterable[Input]:
         del self.offers[leg.offer_id]
+        self._taken_over.pop(identity.leg_of_offer(leg.offer_id), None)
         side = Side.SYSTEM if leg.ending and leg.hung_up_by is Side.UNKNOWN else leg.hung_up_by
         yield PhoneGone(
             offer_id=leg.offer_id,
@@ -467,7 +527,7 @@ class Book:
             yield HoldChanged(offer_id=leg.offer_id, held=seen.held, switch_utc_us=seen.switch_utc_us)
 
     def _agent_leg(self, leg_id: str) -> AgentLeg | None:
-        return self.offers.get(identity.offer_of_leg(leg_id) or "")
+        return self.offers.get(identity.offer_of_leg(leg_id) or self._taken_over.get(leg_id, ""))
 
     # --- both ---
 
@@ -625,7 +685,8 @@ class Book:
         """Make the book what the switch shows. A leg that we had asked to end is still ending."""
         ending = {offer.offer_id for offer in self.offers.values() if offer.ending}
         before = self.calls
-        self.calls, self._callers, self.offers = {}, {}, {}
+        followed = {leg_id: self.offers.get(offer_id) for leg_id, offer_id in self._taken_over.items()}
+        self.calls, self._callers, self.offers, self._taken_over = {}, {}, {}, {}
         self._members, self._agents, self._phones = {}, {}, {}
         for call in found.calls:
             call.found = True
@@ -636,16 +697,29 @@ class Book:
         for offer in found.offers:
             offer.ending = offer.offer_id in ending
             self.offers[offer.offer_id] = offer
+        known = set(found.legs) & followed.keys()
+        for leg_id in known:
+            self._follow_again(leg_id, followed[leg_id])
         for member in found.members:
             list(self._member(member))
         for device in found.devices:
             list(self._device(device))
         return Reconciled(
             calls=tuple(_seen_call(call) for call in found.calls),
-            offers=tuple(SeenOffer(offer_id=leg.offer_id, answered=leg.answered) for leg in found.offers),
+            offers=tuple(
+                SeenOffer(offer_id=leg.offer_id, answered=leg.answered) for leg in self.offers.values()
+            ),
             agents=tuple(self._agents.values()),
             phones=tuple(PhoneSeen(phone=phone, state=state) for phone, state in self._phones.items()),
+            switch_utc_us=found.switch_utc_us,
         )
+
+    def _follow_again(self, leg_id: str, leg: AgentLeg | None) -> None:
+        """A colleague's leg, which nothing but our memory tells from any other."""
+        call = None if leg is None else self.calls.get(identity.call_of_offer(leg.offer_id))
+        if leg is not None and call is not None and call.place is Place.CONNECTED:
+            self.offers[leg.offer_id] = leg
+            self._taken_over[leg_id] = call.offer_id = leg.offer_id
 
 
 def _remember(recent: OrderedDict[str, Any], key: str, value: object) -> None:

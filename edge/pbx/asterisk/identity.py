@@ -16,6 +16,8 @@ LONGEST_NAME = 80
 _LEG_PREFIX = "edge-"
 _LEG_SUFFIX = "-leg"
 """Closes the id: Bridge() takes unique ids by prefix, and joined leg ...10 for ...1 when that was gone (docs/quirks)."""
+_TRANSFERRED, _DOT = "to-", "~"
+"""Beginning of such a name, and what stands in it for the dots of the switch's own ids."""
 _PLAYBACK_PREFIX = "edge-said."
 _WITHHELD = frozenset(
     {"", "anonymous", "unavailable", "unknown", "<unknown>", "restricted", "withheld", "private"}
@@ -24,7 +26,15 @@ _WITHHELD = frozenset(
 
 def leg_of_offer(offer_id: str) -> str:
     """The channel id of an offer's leg."""
+    own = offer_id.rpartition(".")[2]
+    if own.startswith(_TRANSFERRED):
+        return own.removeprefix(_TRANSFERRED).replace(_DOT, ".")
     return f"{_LEG_PREFIX}{offer_id}{_LEG_SUFFIX}"
+
+
+def offer_of_transfer(call_id: str, leg_id: str) -> str:
+    """The name under which a leg that a transfer gave a caller to is followed, as if it were an offer's."""
+    return f"{call_id}.{_TRANSFERRED}{leg_id.replace('.', _DOT)}"
 
 
 def offer_of_leg(leg_id: str) -> str | None:

@@ -44,6 +44,8 @@ class CallerEntered:
     joined_utc_us: int | None
     switch_utc_us: int | None
     sent_back_to: str | None = None
+    interface: str = ""
+    """What the leg belongs to, such as PJSIP/desk1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +72,27 @@ class PassedOn:
     target: str
     interfaces: Mapping[str, str]
     into_queue: bool = False
+    switch_utc_us: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consulted:
+    """Somebody at `from_phone` has rung up this agent, who has answered."""
+
+    from_phone: str
+    agent: str
+    switch_utc_us: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColleagueTook:
+    """The colleague to whom a handler transferred the caller of `caller_leg_id` has answered; theirs is `leg_id`."""
+
+    call_id: str
+    caller_leg_id: str
+    leg_id: str
+    agent: str
+    phone: str
     switch_utc_us: int | None
 
 
@@ -245,6 +268,8 @@ Sighting = (
     CallerEntered
     | CallerSwapped
     | PassedOn
+    | ColleagueTook
+    | Consulted
     | KeyHeard
     | KeyTaken
     | AssistedMarked

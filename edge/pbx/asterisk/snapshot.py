@@ -64,8 +64,10 @@ async def look(ari_link: AriClient, ami_link: AmiClient, app: str) -> Snapshot:
             if call.upgraded
         ),
         offers=tuple(offers),
+        legs=frozenset(_field(channel, "id") for channel in channels),
         members=tuple(_members(await ami_link.list("QueueStatus", {}))),
         devices=tuple(_devices(await ami_link.list("DeviceStateList", {}))),
+        switch_utc_us=ami.stamp(await ami_link.ask("Ping", {})),
     )
 
 

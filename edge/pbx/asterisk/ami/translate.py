@@ -29,6 +29,8 @@ from edge.pbx.asterisk.sightings import (
     AssistedMarked,
     Bridged,
     Caller,
+    ColleagueTook,
+    Consulted,
     DeviceSeen,
     FallbackConnected,
     FallbackEntered,
@@ -316,6 +318,24 @@ def _attended_transfer(message: Message) -> Sighting | None:
     )
 
 
+def _colleague(message: Message) -> Sighting:
+    """Said by the dialplan on the colleague's own leg."""
+    return ColleagueTook(
+        call_id=text(message, "Call"),
+        caller_leg_id=text(message, "Leg"),
+        leg_id=text(message, "Uniqueid"),
+        agent=text(message, "Agent"),
+        phone=text(message, "Phone"),
+        switch_utc_us=stamp(message),
+    )
+
+
+def _consulted(message: Message) -> Sighting:
+    return Consulted(
+        from_phone=text(message, "From"), agent=text(message, "Agent"), switch_utc_us=stamp(message)
+    )
+
+
 # --- what the dialplan and the command line say in our own words ---
 
 
@@ -412,6 +432,8 @@ _USER_EVENTS: Mapping[str, Callable[[Message], Sighting | None]] = {
     "EdgeFallback": _fallback,
     "EdgeTaken": _taken,
     "EdgeKey": _key_taken,
+    "EdgeColleague": _colleague,
+    "EdgeConsult": _consulted,
     "EdgeRefused": _refused,
     "EdgeReady": _ready,
     "EdgeWrapUp": _wrap_up,

@@ -240,6 +240,7 @@ def entered(
                 joined_utc_us=milliseconds(joined),
                 switch_utc_us=switch_utc_us,
                 sent_back_to=queue if kind == "sent-back" else None,
+                interface=identity.interface_of_leg(_text(channel, "name")),
             )
     return None
 
