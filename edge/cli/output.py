@@ -253,7 +253,13 @@ def _history_json(call: CallRecord, numbers: bool) -> dict[str, Any]:
             for passed in call.passed_on
         ],
         "departures": [
-            {"at": instant(gone.at), "why": gone.why, "prompt": gone.prompt, "phone": gone.phone}
+            {
+                "at": instant(gone.at),
+                "why": gone.why,
+                "prompt": gone.prompt,
+                "phone": gone.phone,
+                "answered": instant(gone.answered_at),
+            }
             for gone in call.departures
         ],
         "wrap_ups_broken": call.wrap_ups_broken,

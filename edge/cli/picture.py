@@ -34,6 +34,7 @@ DAY_FACTS = (
     facts.CallUpgraded,
     facts.CallTurnedAway,
     facts.CallDiverted,
+    facts.DiversionAnswered,
     facts.CallPassedOn,
     facts.CallTakenOver,
     facts.CallSentBack,

@@ -186,22 +186,27 @@ class Emergencies(Offering):
         wrapping = [
             record
             for record in self.state.agents.values()
-            if record.activity is Activity.WRAP_UP
-            and not record.wrap_up_emergency
-            and record.wrap_up_until is not None
+            if self._may_be_broken(record)
             and candidates.would_take(record, call, skills)
             and candidates.phone_is_free(record.phone)
         ]
         if not wrapping:
             return None
         record = min(wrapping, key=lambda record: (record.since.monotonic_ns, record.agent))
-        assert record.wrap_up_until is not None
-        owed_seconds = max(0.0, record.wrap_up_until.since(self._now))
+        self._record_broken(call, record, f"agent {record.agent}")
+        return record if candidates.bring_back(record) else None
+
+    @staticmethod
+    def _may_be_broken(record: AgentRecord) -> bool:
+        """Whether this agent is in a wrap-up, and not in that of a 999."""
+        return record.activity is Activity.WRAP_UP and not record.wrap_up_emergency
+
+    def _record_broken(self, call: Call, record: AgentRecord, whom: str) -> None:
+        owed_seconds = max(0.0, record.wrap_up_until.since(self._now)) if record.wrap_up_until else 0.0
         self._because(
-            f"999 call {call.call_id} breaks the wrap-up of agent {record.agent}: {owed_seconds:.0f} s of it are owed"
+            f"999 call {call.call_id} breaks the wrap-up of {whom}: {owed_seconds:.0f} s of it are owed"
         )
         self._record(facts.WrapUpBroken(agent=record.agent, call_id=call.call_id, seconds=owed_seconds))
-        return record if candidates.bring_back(record) else None
 
     # ------------------------------------------------------------------ the ladder
 
@@ -273,16 +278,20 @@ class Emergencies(Offering):
     def _ring_supervisors(
         self, call: Call, candidates: Candidates, supervisors: list[tuple[str, Agent]]
     ) -> None:
-        """Each where signed in, ready or not, else at the usual phone; never in the middle of a call."""
+        """Each where signed in, ready, in wrap-up or not, else at the usual phone; never in the middle of a call, and not in the
+        wrap-up of a 999."""
         for number, agent in supervisors:
             record = self.state.agents.get(number)
             phone = agent.phone if record is None or record.phone is None else record.phone
             if not phone or self._was_asked_lately(call, number):
                 continue
+            free = candidates.phone_is_free(phone)
+            if record is not None and free and self._may_be_broken(record):
+                self._record_broken(call, record, f"supervisor {number}")
             if record is not None and record.activity is not Activity.IDLE:
                 self._free_of_routine(call, record)
                 continue
-            if candidates.phone_is_free(phone):
+            if free:
                 self._make(call, number, phone, RUNG_ANEW_SECONDS, f"supervisor {number}", "nobody answered")
                 candidates.take(phone)
 
@@ -374,14 +383,17 @@ class Emergencies(Offering):
                 f"caller of {call.call_id} pressed the emergency key, but no queue is configured for it"
             )
             return
-        was_leaving, was_announced = call.state is CallState.LEAVING, call.announcement is not None
+        talks_elsewhere = call.elsewhere_since is not None
+        was_leaving = call.state is CallState.LEAVING and not talks_elsewhere
+        was_announced = call.announcement is not None
         self._because(
             f"caller of {call.call_id} pressed the emergency key: an upgraded 101, among the 999 from now on"
+            + (", but talking to the other number, which goes on" if talks_elsewhere else "")
         )
         self._record(facts.CallUpgraded(call_id=call.call_id, queue=queue))
         self._cut_announcement(call)
         self._withdraw_all(call, OfferOutcome.WITHDRAWN)
-        if call.state is CallState.FALLBACK:
+        if call.state is CallState.FALLBACK and call.connected_at is None:
             return  # the switch has already moved it
         self._note_place(call)
         if was_announced and call.state is CallState.WAITING:

@@ -85,6 +85,7 @@ class Engine(Reconciling, Matching):
                 | inputs.KeyPressed()
                 | inputs.CallPassedOn()
                 | inputs.ColleagueAnswered()
+                | inputs.DiversionAnswered()
                 | inputs.CallSentBack()
                 | inputs.CallerGone()
                 | inputs.PairJoined()

@@ -189,6 +189,13 @@ class CallDiverted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DiversionAnswered:
+    """The other number answered: the caller talks there. The emergency key cuts no talk: from here on it is only recorded."""
+
+    call_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CallPassedOn:
     """The agent passed the caller on to `target`, outside our queues; the contact goes on there. `agent`: who passed it on."""
 
@@ -201,7 +208,7 @@ class CallPassedOn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallConsulted:
-    """The agent who has the caller asks a colleague (`with_agent`), or has dialled a line, where their own call is `consultation`."""
+    """The agent who has the caller asks a colleague (`with_agent`), or has dialled a line: by their own call `consultation`."""
 
     call_id: str
     agent: str | None
@@ -560,6 +567,7 @@ Fact = (
     | CallMarkedAssisted
     | CallTurnedAway
     | CallDiverted
+    | DiversionAnswered
     | CallPassedOn
     | CallTakenOver
     | CallConsulted
@@ -602,6 +610,7 @@ CallFact = (
     | CallMarkedAssisted
     | CallTurnedAway
     | CallDiverted
+    | DiversionAnswered
     | CallPassedOn
     | CallTakenOver
     | CallConsulted

@@ -150,6 +150,14 @@ class CallPassedOn:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DiversionAnswered:
+    """The other number to which a 101 was diverted has answered: its caller talks there."""
+
+    call_id: str
+    switch_utc_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConsultationSeen:
     """The agent who talks with this caller talks to a colleague on another line of the phone, whatever becomes of it."""
 
@@ -415,6 +423,7 @@ Input = (
     | CallPassedOn
     | ColleagueAnswered
     | ConsultationSeen
+    | DiversionAnswered
     | CallSentBack
     | CallAnnotated
     | CallMarkedAssisted

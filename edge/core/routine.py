@@ -206,6 +206,13 @@ class Routine(Handling):
         self._ask(effects.TakeCharge(call_id=call.call_id, line=call.line, greeting=None))
         self._ask(effects.Divert(call_id=call.call_id, phone=phone))
 
+    def _diversion_answered(self, call: Call, given: inputs.DiversionAnswered) -> None:
+        if not call.diverted or call.elsewhere_since is not None:
+            self._ignore(call, given)
+            return
+        self._because(f"the other number answered call {call.call_id}: its caller talks there")
+        self._record(facts.DiversionAnswered(call_id=call.call_id))
+
     def _turn_away(self, call: Call, why: str, prompt: str, *, arriving: bool) -> None:
         """Say why, and let go when it was said (`_told`) or when it should have been (`_let_go`)."""
         self._because(f"call {call.call_id} is told why it is not served: queue {call.queue}: {why}")

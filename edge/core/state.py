@@ -89,6 +89,8 @@ class Call:
     leaving_for: str | None = None
     """Why a call in state `leaving` was turned away or diverted."""
     diverted: bool = False
+    elsewhere_since: Instant | None = None
+    """Since when a diverted caller talks to the other number."""
     passed_on: bool = False
     """The caller talks to somebody outside our queues: no leg of ours tells of it."""
     passed_to: str | None = None
@@ -380,9 +382,10 @@ def _call_classified(state: State, fact: facts.CallClassified, at: Instant) -> N
 
 def _call_upgraded(state: State, fact: facts.CallUpgraded, at: Instant) -> None:
     call = _call(state, fact)
-    _move_call(call, fact)
+    if call.elsewhere_since is None:
+        _move_call(call, fact)
+        call.leaving_for, call.diverted = None, False
     call.queue, call.tier, call.upgraded_at = fact.queue, Tier.EMERGENCY, at
-    call.leaving_for, call.diverted = None, False
 
 
 def _call_escalated(state: State, fact: facts.CallEscalated, at: Instant) -> None:
@@ -405,6 +408,12 @@ def _call_diverted(state: State, fact: facts.CallDiverted, at: Instant) -> None:
     call = _call(state, fact)
     _move_call(call, fact)
     call.leaving_for, call.diverted, call.announcement = fact.why, True, None
+
+
+def _diversion_answered(state: State, fact: facts.DiversionAnswered, at: Instant) -> None:
+    call = _call(state, fact)
+    _move_call(call, fact)
+    call.elsewhere_since = at
 
 
 def _call_passed_on(state: State, fact: facts.CallPassedOn, at: Instant) -> None:
@@ -631,7 +640,7 @@ def _call_returned(state: State, fact: facts.CallReturned, at: Instant) -> None:
 
 def _nobody_has(call: Call) -> None:
     call.claimed_by = call.claimed_at = call.agent = call.passed_to = None
-    call.connected_at = call.agent_left_at = None
+    call.connected_at = call.agent_left_at = call.elsewhere_since = None
     call.held = call.passed_on = call.diverted = False
     call.leaving_for = None
 
@@ -813,6 +822,7 @@ _FOLDS: dict[type[facts.Fact], Callable[[State, Any, Instant], None]] = {
     facts.CallMarkedAssisted: _call_marked_assisted,
     facts.CallTurnedAway: _call_turned_away,
     facts.CallDiverted: _call_diverted,
+    facts.DiversionAnswered: _diversion_answered,
     facts.CallPassedOn: _call_passed_on,
     facts.CallTakenOver: _call_taken_over,
     facts.CallConsulted: _nothing_held,

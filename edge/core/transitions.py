@@ -65,6 +65,7 @@ CALL_TRANSITIONS: dict[CallState, dict[type[facts.Fact], CallState]] = {
     CallState.LEAVING: {
         facts.CallUpgraded: CallState.WAITING,
         facts.CallReturned: CallState.WAITING,  # the other number did not answer
+        facts.DiversionAnswered: CallState.LEAVING,
         facts.CallTurnedAway: CallState.LEAVING,
         facts.FallbackEntered: CallState.FALLBACK,
         facts.CallEnded: CallState.ENDED,
@@ -125,6 +126,14 @@ CALL_REACTIONS: dict[type[inputs.Input], dict[CallState, str]] = {
         CallState.TALKING: "colleague_answered",
         CallState.FALLBACK: "ignore",
         CallState.LEAVING: "ignore",
+    },
+    inputs.DiversionAnswered: {
+        CallState.WAITING: "ignore",
+        CallState.OFFERED: "ignore",
+        CallState.CONNECTING: "ignore",
+        CallState.TALKING: "ignore",
+        CallState.FALLBACK: "ignore",
+        CallState.LEAVING: "diversion_answered",
     },
     inputs.CallSentBack: {
         CallState.WAITING: "sent_back_again",

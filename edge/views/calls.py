@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 from edge.core import facts
@@ -117,7 +118,9 @@ def _classified(call: CallRecord, fact: facts.CallClassified, at: Instant) -> No
 
 def _upgraded(call: CallRecord, fact: facts.CallUpgraded, at: Instant) -> None:
     call.queue_before_upgrade, call.queue = call.queue, fact.queue
-    call.tier, call.upgraded_at, call.leaving = Tier.EMERGENCY, at, False
+    call.tier, call.upgraded_at = Tier.EMERGENCY, at
+    if not call.departures or call.departures[-1].answered_at is None:
+        call.leaving = False
 
 
 def _escalated(call: CallRecord, fact: facts.CallEscalated, at: Instant) -> None:
@@ -137,6 +140,10 @@ def _turned_away(call: CallRecord, fact: facts.CallTurnedAway, at: Instant) -> N
 def _diverted(call: CallRecord, fact: facts.CallDiverted, at: Instant) -> None:
     call.departures.append(DepartureRecord(at=at, why=fact.why, phone=fact.phone))
     call.leaving = True
+
+
+def _diversion_answered(call: CallRecord, fact: facts.DiversionAnswered, at: Instant) -> None:  # noqa: ARG001
+    call.departures[-1] = replace(call.departures[-1], answered_at=at)
 
 
 def _announcement_started(call: CallRecord, fact: facts.AnnouncementStarted, at: Instant) -> None:
@@ -357,6 +364,7 @@ _FOLDS: dict[type[facts.Fact], Callable[[CallRecord, Any, Instant], None]] = {
     facts.CallMarkedAssisted: _marked_assisted,
     facts.CallTurnedAway: _turned_away,
     facts.CallDiverted: _diverted,
+    facts.DiversionAnswered: _diversion_answered,
     facts.CallPassedOn: _passed_on,
     facts.CallTakenOver: _taken_over,
     facts.CallConsulted: _consulted,

@@ -90,6 +90,8 @@ class DepartureRecord:
     why: str
     prompt: str | None = None
     phone: str | None = None
+    answered_at: Instant | None = None
+    """When the other number answered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -293,6 +293,7 @@ _WORDS: dict[type[facts.Fact], Callable[[Any], str]] = {
     facts.CallMarkedAssisted: lambda fact: "marked as assisted" + (f" by {fact.by}" if fact.by else ""),
     facts.CallTurnedAway: lambda fact: f"told by {fact.prompt} that it cannot be served: {fact.why}",
     facts.CallDiverted: lambda fact: f"sent to phone {fact.phone}: {fact.why}",
+    facts.DiversionAnswered: lambda _: "the other number answered",
     facts.CallPassedOn: lambda fact: words.passed_on(fact.kind, fact.agent, fact.target, fact.to_agent),
     facts.CallTakenOver: lambda fact: f"taken over by {words.who(fact.agent)} at phone {fact.phone}",
     facts.CallConsulted: _consulted,

@@ -17,6 +17,7 @@ from edge.core.inputs import (
     CallSentBack,
     ColleagueAnswered,
     ConsultationSeen,
+    DiversionAnswered,
     FallbackAnswered,
     FallbackTook,
     HoldChanged,
@@ -44,6 +45,7 @@ from edge.pbx.asterisk.sightings import (
     ColleagueTook,
     Consulted,
     DeviceSeen,
+    DivertedTook,
     FallbackConnected,
     FallbackEntered,
     HangUpAsked,
@@ -543,6 +545,39 @@ def test_attended_transfer_ends_the_offer_with_the_handlers_last_leg(book: Book,
     assert book.see(ended("consult.1")) + book.see(ended(OFFER_LEG)) == []
 
 
+def test_keys_in_a_talk_of_the_switchs_own_queue(book: Book) -> None:
+    """Who waits there is heard by the dialplan; who talks there is heard by us, also when the switch named nobody we know."""
+    key = KeyHeard(leg_id=LEG, key="9", switch_utc_us=9)
+    book.see(in_fallback())
+    assert book.see(key) == []
+    book.see(FallbackConnected(leg_id=LEG, agent="?", switch_utc_us=8))
+    assert book.see(key) == [KeyPressed(call_id=CALL, key="9", switch_utc_us=9)]
+    assert not book.may_be_let_go(book.calls[CALL])
+    book.see(in_fallback())
+    assert book.see(key) == []
+
+
+def test_the_other_numbers_answer_is_told_of_who_was_sent_there(book: Book) -> None:
+    """And of nobody else."""
+    taken = DivertedTook(leg_id=LEG, switch_utc_us=9)
+    assert book.see(taken) == []
+    book.sent_away(book.calls[CALL])
+    assert book.see(taken) == [DiversionAnswered(call_id=CALL, switch_utc_us=9)]
+
+
+def in_fallback() -> FallbackEntered:
+    """The switch's own queue takes the caller."""
+    return FallbackEntered(
+        call_id=CALL,
+        leg_id=LEG,
+        line="routine",
+        why="dead-man",
+        caller=Caller(number="01632960001"),
+        joined_utc_us=1,
+        switch_utc_us=7,
+    )
+
+
 def took(leg_id: str = "1700000000.7") -> ColleagueTook:
     """The dialplan says that 1002 answered at phone2."""
     return ColleagueTook(
@@ -594,7 +629,7 @@ def test_a_handlers_own_calls_belong_to_their_caller(book: Book) -> None:
     dialled = replace(entered(), call_id="c-9", leg_id="1700000000.9", interface="PJSIP/phone1")
     consulted = Consulted(from_phone="phone1", agent="1002", switch_utc_us=8)
     assert book.see(consulted) == []  # a word between colleagues
-    book.offer_made(OFFER, "PJSIP/phone1")
+    book.offers[OFFER].interface = "PJSIP/phone1"
     talking(book).see(LegAnswered(offer_id=OFFER, switch_utc_us=7))
     assert book.see(consulted) == [
         ConsultationSeen(call_id=CALL, agent="1001", with_agent="1002", switch_utc_us=8)

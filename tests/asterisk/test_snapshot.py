@@ -42,6 +42,10 @@ class Switch:
             for _, each in requests
         ]
 
+    async def ask(self, name: str, headers: Mapping[str, str]) -> Message:
+        """Ping, which tells the time."""
+        return Message({"Ping": "Pong", "Timestamp": "1700000100.000005"})
+
     async def list(self, name: str, headers: Mapping[str, str]) -> list[Message]:
         """No members, no devices."""
         return []
@@ -55,6 +59,11 @@ async def look(
     """What is found."""
     switch = Switch(list(channels), noted, list(bridges))
     return await snapshot.look(switch, switch, "edge101")  # type: ignore[arg-type]
+
+
+async def test_the_switchs_own_time_is_asked_for() -> None:
+    """It is what its callers' times of joining are to be compared with."""
+    assert (await look(noted={})).switch_utc_us == 1_700_000_100_000_005
 
 
 ARGUMENTS = "edge101,arrived,c-9,second,1700000000000,allowed"

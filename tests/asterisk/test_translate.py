@@ -28,6 +28,9 @@ from edge.pbx.asterisk.sightings import (
     AssistedMarked,
     CallerEntered,
     CallerSwapped,
+    ColleagueTook,
+    Consulted,
+    DivertedTook,
     FallbackConnected,
     KeyHeard,
     KeyTaken,
@@ -246,6 +249,32 @@ def test_keys_that_are_pressed(headers: dict[str, str], key: str | None) -> None
             },
             Told(
                 said=SupervisionSeen(supervisor="1002", agent="1001", mode=Supervision.WHISPER, began=False)
+            ),
+        ),
+        (
+            {"UserEvent": "EdgeDiverted", "Call": "c-1", "Leg": "17.1"},
+            DivertedTook(leg_id="17.1", switch_utc_us=None),
+        ),
+        (
+            {"UserEvent": "EdgeConsult", "From": "phone1", "Agent": "1002"},
+            Consulted(from_phone="phone1", agent="1002", switch_utc_us=None),
+        ),
+        (
+            {
+                "UserEvent": "EdgeColleague",
+                "Call": "c-1",
+                "Leg": "17.1",
+                "Uniqueid": "17.5",
+                "Agent": "1002",
+                "Phone": "phone2",
+            },
+            ColleagueTook(
+                call_id="c-1",
+                caller_leg_id="17.1",
+                leg_id="17.5",
+                agent="1002",
+                phone="phone2",
+                switch_utc_us=None,
             ),
         ),
         (

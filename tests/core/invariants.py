@@ -146,7 +146,8 @@ def check_emergency_untouched(engine: Engine, step: Step) -> None:
 def check_routine(engine: Engine, now: Instant) -> None:
     """Only a 101 leaves; a class that came by the number counts up to the cap; an agent is freed of who went on without them."""
     for call in engine.state.calls.values():
-        assert call.is_routine or call.state is not CallState.LEAVING, call
+        elsewhere = call.elsewhere_since is not None  # the key was pressed in a talk with the other number
+        assert call.is_routine or call.state is not CallState.LEAVING or elsewhere, call
         assert (call.state is CallState.LEAVING) == (call.leaving_for is not None), call
         if call.boosted:
             assert head_start_seconds(call, engine.policy) <= engine.policy.largest_boost_seconds, call

@@ -272,6 +272,8 @@ def _happen(room: Room, words: list[str]) -> None:
                 call_id=call_id, offer_id=None, kind=TransferKind.BLIND, target=agent, agent=agent
             )
             room.tell(passed)
+        case [call_id, "taken-elsewhere"]:
+            room.tell(inputs.DiversionAnswered(call_id=call_id))
         case [call_id, "taken-by", agent]:
             offer_id = f"{call_id}.to-{agent}"
             room.tell(inputs.ColleagueAnswered(call_id=call_id, offer_id=offer_id, agent=agent, phone=agent))

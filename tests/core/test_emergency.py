@@ -406,6 +406,40 @@ LADDER: Scenarios = {
         = c1 waiting; e1 offered
         """,
     ),
+    "a supervisor in wrap-up is rung too, whatever the policy, and gets the rest back": (
+        ("sue 101 supervisor",),
+        {"emergency": Emergency(queue="999", supervisors_after_seconds=15.0)},
+        """
+        c1 calls 101 -> serve c1, ring sue for c1
+        sue answers -> connect c1.1
+        c1 joined
+        c1 hangs up
+        = sue wrap-up
+        wait 10
+        e1 calls 999 -> serve e1, ring sue for e1
+        sue rings
+        e1 hangs up -> withdraw e1.1
+        sue ends
+        = sue wrap-up
+        wait 19.9
+        = sue wrap-up
+        wait 0.1
+        = sue ready
+        """,
+    ),
+    "a supervisor's wrap-up after a 999 is left alone": (
+        ("sue 101 999 supervisor",),
+        {"emergency": Emergency(queue="999", supervisors_after_seconds=15.0)},
+        """
+        e1 calls 999 -> serve e1, ring sue for e1
+        sue answers -> connect e1.1
+        e1 joined
+        e1 hangs up
+        e2 calls 999 -> serve e2
+        wait 20
+        = sue wrap-up; e2 waiting
+        """,
+    ),
     "while only a supervisor rings, a wrap-up that begins is broken as it would be for a 999 at no phone": (
         ("ann 101 999", "sue supervisor"),
         {"emergency": Emergency(queue="999", break_wrap_up=True)},
@@ -456,6 +490,18 @@ LADDER: Scenarios = {
 }
 
 UPGRADED: Scenarios = {
+    "in a talk of the switch's own queue: noted, should it take the caller again": (
+        ONE,
+        {},
+        """
+        c1 in-fallback
+        c1 presses 9
+        c2 in-fallback
+        c2 answered-in-fallback-by ann
+        c2 presses 9 -> note c2 in 999
+        = c2 fallback
+        """,
+    ),
     "waiting: before every 101, and taken from a ringing 101": (
         ONE,
         {},

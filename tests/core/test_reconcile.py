@@ -199,3 +199,39 @@ def test_the_switch_stamp_gives_the_place() -> None:
         joined[name] = room.now.since(room.engine.state.calls[name].queued_at)
     assert joined == {"new": 0.005, "older": 0.5, "absurd": 0.0, "future": 0.0}
     assert room.engine.position("older") == 1
+
+
+HOUR_US = 3_600_000_000
+
+
+@pytest.mark.parametrize("ahead_us", [-HOUR_US, -2_000_000, 0, 31_000_000, HOUR_US, 900 * 24 * HOUR_US])
+def test_how_long_ago_a_caller_joined_is_told_by_one_clock(ahead_us: int) -> None:
+    """Ours may be set to another time than the switch's: 2 s after joining the caller has waited for 2 s, on arrival, in the
+    switch's own queue and when found there."""
+    switch_now = NOON.utc_us - ahead_us
+    joined = {"joined_utc_us": switch_now - 2_000_000}
+    given = (
+        replace(arrival("c1"), switch_utc_us=switch_now, **joined),
+        inputs.FallbackTook(
+            call_id="c2", line="101", leg_id="c2", why="test", switch_utc_us=switch_now, **joined
+        ),
+        inputs.Reconciled(
+            calls=(
+                SeenCall(call_id="c3", leg_id="c3", line="101", standing=Standing.HELD, **joined),
+                SeenCall(call_id="c4", leg_id="c4", line="101", standing=Standing.FALLBACK, **joined),
+            ),
+            switch_utc_us=switch_now,
+        ),
+    )
+    for each in given:
+        room = Room()
+        room.tell(each)
+        assert {room.now.since(call.queued_at) for call in room.engine.state.calls.values()} == {2.0}
+
+
+def test_a_word_that_comes_late_is_not_taken_for_another_clock() -> None:
+    """The daemon stood still for 12 s: so much longer the caller has waited."""
+    room = Room()
+    stamp = NOON.utc_us - 12_000_000
+    room.tell(replace(arrival("c1"), switch_utc_us=stamp, joined_utc_us=stamp - 1_000))
+    assert room.now.since(room.engine.state.calls["c1"].queued_at) == 12.001

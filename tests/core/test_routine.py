@@ -602,6 +602,37 @@ def test_passing_on_names_to_whom() -> None:
     assert (fact.agent, fact.kind, fact.target) == ("ann", TransferKind.BLIND, "4002")
 
 
+def test_the_emergency_key_in_a_talk_with_the_other_number_cuts_nothing() -> None:
+    """A diverted caller to whom the other number has not answered is ours again at once; who talks there goes on talking, as an
+    upgraded 101 in the record; and if that number gives them back they are among the 999."""
+    full = {"limit": 0, "overflow_phone": "elsewhere"}
+    room = room_with(ONE, queue=full)
+    play(
+        room,
+        """
+        ann not ready
+        c1 calls 101 -> serve c1, divert c1 to elsewhere
+        c1 presses 9 -> note c1 in 999, serve c1
+        = c1 waiting
+        c2 calls 101 -> serve c2, divert c2 to elsewhere
+        c2 taken-elsewhere
+        c2 taken-elsewhere
+        c2 presses 9 -> note c2 in 999
+        = c2 leaving
+        c3 calls 101 -> serve c3, divert c3 to elsewhere
+        c3 taken-elsewhere
+        c3 presses 9 -> note c3 in 999
+        c3 returned -> serve c3, note c3 in 999
+        = c3 waiting
+        c2 hangs up
+        """,
+    )
+    [end] = room.recorded(facts.CallEnded)
+    assert (end.call_id, end.outcome) == ("c2", CallOutcome.OVERFLOWED)
+    assert [fact.call_id for fact in room.recorded(facts.CallUpgraded)] == ["c1", "c2", "c3"]
+    assert [fact.call_id for fact in room.recorded(facts.DiversionAnswered)] == ["c2", "c3"]
+
+
 def test_the_colleague_has_the_call_and_the_wrap_up() -> None:
     """Rung for nothing else though their phone looks idle, shown as talking, in the record with their own talk, and in wrap-up
     when they have left; the first handler's wrap-up goes by when the first left."""

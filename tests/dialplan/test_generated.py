@@ -342,7 +342,8 @@ def test_a_divert_is_never_for_an_emergency(dialplan: dict[str, Context]) -> Non
     assert list(dialplan["edge-divert"].extensions) == ["phone-buddy", "phone-home"]
     steps = called(extension(dialplan, "edge-divert", "phone-home"))
     guard = ("GotoIf", '$["${EDGE_TIER}" = "999" | "${EDGE_UPGRADED}" = "1"]?edge-return,return,1')
-    assert steps.index(guard) < steps.index(("Dial", "PJSIP/5551@gateway,30,id"))
+    dialled = "PJSIP/5551@gateway,30,id${EDGE_KEYS}U(edge-diverted^${EDGE_CALL}^${UNIQUEID})"
+    assert steps.index(guard) < steps.index(("Gosub", "edge-keys,s,1")) < steps.index(("Dial", dialled))
     assert steps[-2:] == [("Goto", "edge-return,return,1"), ("Hangup", "")]
 
 

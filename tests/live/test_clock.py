@@ -20,7 +20,7 @@ from hwtest.lab.configuration import merged
 from tests.live.conftest import POLICY, finish
 from tests.live.room import LiveLab, Room, until
 
-LEAD_SECONDS = 3.0
+LEAD_SECONDS = 4.0
 """How long before the moment the daemon is started; longer where that was too late."""
 LONGEST_WAIT_SECONDS = 60.0
 ALL_WEEK = dict.fromkeys(("mon", "tue", "wed", "thu", "fri", "sat", "sun"), "00:00-24:00")
@@ -87,7 +87,7 @@ async def shortly_before(live: LiveLab, moment: datetime) -> float:
     while True:
         ahead_seconds = moment.timestamp() - lead_seconds - time.time()
         await on_another_date(live, ahead_seconds)
-        if time.time() + ahead_seconds < moment.timestamp() - 1.0:
+        if time.time() + ahead_seconds < moment.timestamp() - 2.0:
             return ahead_seconds
         lead_seconds *= 2
 

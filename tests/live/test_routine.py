@@ -145,6 +145,52 @@ async def test_a_full_queue_goes_to_the_other_number(room: Room) -> None:
         assert await room.serve(ann) is first
 
 
+async def test_the_emergency_key_in_a_talk_with_another_number_cuts_nothing(room: Room) -> None:
+    """It stands in the record as an upgraded 101, no phone of ours rings for it, and the talk goes on."""
+    async with room.elsewhere() as far:
+        [first] = await room.queue_up(1, "small")
+        jo = room.caller("small", hears=True)
+        await until(lambda: bool(far), what="the other number rings")
+        far[0].answer()
+        await room.until(lambda: room.facts(facts.DiversionAnswered))
+        jo.leg.send_digits("9")
+        await room.until(lambda: room.facts(facts.CallUpgraded))
+        ann = await room.agent(1)
+        call = await ann.offered()
+        assert room.who(call) is first
+        assert await far[0].lasts(1.0)
+        assert len(ann.calls) == 1
+        await far[0].hang_up()
+        record = await room.ended(jo)
+        assert (record.outcome, record.upgraded, record.offers) == (CallOutcome.OVERFLOWED, True, [])
+        assert record.departures[-1].answered_at is not None
+        await first.hang_up()
+        await room.ended(first)
+
+
+async def test_the_emergency_key_in_a_talk_of_the_switchs_own_queue(room: Room) -> None:
+    """The daemon was away when it was connected: the key is seen and recorded all the same, and the talk goes on. A star while
+    the phone rings hangs nobody up."""
+    await room.live.lose_daemon()
+    ann = await room.agent(1)
+    jo = room.caller(LINE, hears=True)
+    call = await ann.offered()
+    jo.leg.send_digits("*")
+    while not await call.lasts(1.5):
+        call = await ann.offered(15)
+    call.answer()
+    await call.until(lambda: call.acknowledged, 5)
+    await room.live.start_daemon()
+    await room.until(lambda: (found := room.find(jo)) is not None and found.connected_at is not None)
+    jo.leg.send_digits("9")
+    await room.until(lambda: room.facts(facts.CallUpgraded))
+    assert await call.lasts(0.5)
+    assert room.record(jo).state is CallState.FALLBACK
+    await jo.hang_up()
+    record = await room.ended(jo)
+    assert (record.outcome, record.upgraded) == (CallOutcome.ANSWERED, True)
+
+
 async def test_a_diverted_call_that_nobody_takes_comes_back(room: Room) -> None:
     """The other number refuses: the caller waits here after all."""
     async with room.elsewhere() as far:

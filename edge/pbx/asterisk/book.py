@@ -24,6 +24,7 @@ from edge.core.inputs import (
     CallSentBack,
     ColleagueAnswered,
     ConsultationSeen,
+    DiversionAnswered,
     FallbackAnswered,
     FallbackTook,
     HoldChanged,
@@ -57,6 +58,7 @@ from edge.pbx.asterisk.sightings import (
     ColleagueTook,
     Consulted,
     DeviceSeen,
+    DivertedTook,
     FallbackConnected,
     FallbackEntered,
     HangUpAsked,
@@ -100,8 +102,8 @@ class CallerLeg:
     """A caller's leg. `offer_id`: the agent's leg it was or is being handed to.
 
     `playback`: what plays to it by our wish. `upgraded`: a 101 that nobody may let go any more. `served_by`: the agent whom
-    the switch connected by itself. `passed_to`: the agent to whom a transfer brought them. `found`: seen first in a
-    snapshot, so that it may hear what another life of ours began.
+    the switch connected by itself (`served`, whoever it was). `passed_to`: the agent to whom a transfer brought them.
+    `found`: seen first in a snapshot, so that it may hear what another life of ours began.
     """
 
     call_id: str
@@ -117,6 +119,7 @@ class CallerLeg:
     upgraded: bool = False
     served_by: str | None = None
     passed_to: str | None = None
+    served: bool = False
     found: bool = False
 
 
@@ -187,6 +190,7 @@ class Book:
             PassedOn: self._passed_on,
             ColleagueTook: self._colleague_took,
             Consulted: self._consulted,
+            DivertedTook: self._diverted_took,
             KeyHeard: self._key_heard,
             KeyTaken: self._key_taken,
             AssistedMarked: self._assisted_marked,
@@ -317,7 +321,7 @@ class Book:
         """The caller is in our hands again; returns the offer whose leg they were handed to, if it is known."""
         failed, call.offer_id = call.offer_id, None
         call.place, call.bridge_id, call.hung_up_by = Place.HELD, None, Side.UNKNOWN
-        call.served_by = call.passed_to = None
+        call.served_by, call.passed_to, call.served = None, None, False
         return failed
 
     def _sent_back(self, call: CallerLeg, queue: str | None, switch_utc_us: int | None) -> CallSentBack:
@@ -378,6 +382,11 @@ class Book:
                 at = phone or self._phone_of(agent)
                 yield from self._taken(call, far_leg, agent, at, interface, seen.switch_utc_us)
 
+    def _diverted_took(self, seen: DivertedTook) -> Iterable[Input]:
+        call = self._callers.get(seen.leg_id)
+        if call is not None and call.place is Place.CONNECTED:
+            yield DiversionAnswered(call_id=call.call_id, switch_utc_us=seen.switch_utc_us)
+
     def _consulted(self, seen: Consulted) -> Iterable[Input]:
         """A colleague is rung up; whoever talks with a caller meanwhile does so for that caller."""
         agent = self.agent_at(seen.from_phone)
@@ -432,9 +441,10 @@ class Book:
         )
 
     def _key_heard(self, seen: KeyHeard) -> Iterable[Input]:
-        """A caller's key; anybody else's is dropped here. In the switch's own queue the dialplan acts on it, and tells us."""
+        """A caller's key; anybody else's is dropped here. Of one who waits in the switch's own queue the dialplan acts on it, and
+        tells us; of one who talks there nobody does."""
         call = self._callers.get(seen.leg_id)
-        if call is None or call.place is Place.FALLBACK:
+        if call is None or (call.place is Place.FALLBACK and not call.served):
             return
         emergency = self._policy.emergency
         if seen.key == emergency.key and emergency.queue is not None:
@@ -596,7 +606,7 @@ class Book:
             call = CallerLeg(call_id=seen.call_id, leg_id=seen.leg_id, line=seen.line)
             self._open(call)
             call.caller, call.joined_utc_us = seen.caller, seen.joined_utc_us
-        call.place = Place.FALLBACK
+        call.place, call.served = Place.FALLBACK, False
         yield _took(call, seen.why, seen.switch_utc_us)
         yield from self._ended_before(call.leg_id)
 
@@ -604,7 +614,7 @@ class Book:
         call = self._callers.get(seen.leg_id)
         if call is not None and call.place is Place.FALLBACK:
             known = seen.agent in self._policy.agents or seen.agent in NOT_PEOPLE
-            call.served_by = seen.agent if known else None
+            call.served_by, call.served = (seen.agent if known else None), True
             yield FallbackAnswered(
                 call_id=call.call_id, agent=call.served_by, switch_utc_us=seen.switch_utc_us
             )

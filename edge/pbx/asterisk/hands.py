@@ -168,9 +168,9 @@ class Hands:
             await self._redirect(call, ami.connect(call.leg_id, effect.offer_id))
 
     async def note_place(self, effect: NotePlace) -> None:
-        """Write the caller's place onto their leg, unless the switch's own queue has them: then it knows better."""
+        """Write the caller's place onto their leg, unless they wait in the switch's own queue: then it knows better."""
         call = self._book.calls.get(effect.call_id)
-        if call is None or call.place is Place.FALLBACK:
+        if call is None or (call.place is Place.FALLBACK and not call.served):
             return
         call.upgraded |= effect.upgraded
         await self._act(call, ami.note_place(call.leg_id, effect), "place.not_noted")

@@ -76,6 +76,14 @@ class PassedOn:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DivertedTook:
+    """The other number answered the caller whom we had sent there."""
+
+    leg_id: str
+    switch_utc_us: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Consulted:
     """Somebody at `from_phone` has rung up this agent, who has answered."""
 
@@ -270,6 +278,7 @@ Sighting = (
     | PassedOn
     | ColleagueTook
     | Consulted
+    | DivertedTook
     | KeyHeard
     | KeyTaken
     | AssistedMarked

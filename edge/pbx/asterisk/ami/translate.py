@@ -32,6 +32,7 @@ from edge.pbx.asterisk.sightings import (
     ColleagueTook,
     Consulted,
     DeviceSeen,
+    DivertedTook,
     FallbackConnected,
     FallbackEntered,
     HangUpAsked,
@@ -336,6 +337,10 @@ def _consulted(message: Message) -> Sighting:
     )
 
 
+def _diverted(message: Message) -> Sighting:
+    return DivertedTook(leg_id=text(message, "Leg"), switch_utc_us=stamp(message))
+
+
 # --- what the dialplan and the command line say in our own words ---
 
 
@@ -434,6 +439,7 @@ _USER_EVENTS: Mapping[str, Callable[[Message], Sighting | None]] = {
     "EdgeKey": _key_taken,
     "EdgeColleague": _colleague,
     "EdgeConsult": _consulted,
+    "EdgeDiverted": _diverted,
     "EdgeRefused": _refused,
     "EdgeReady": _ready,
     "EdgeWrapUp": _wrap_up,
