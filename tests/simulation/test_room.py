@@ -29,6 +29,7 @@ CALLER_ACTIONS = [
     "pass on",
     "pass on to a colleague",
     "take over",
+    "answer elsewhere",
     "come back",
 ]
 
@@ -125,10 +126,12 @@ def act_on_caller(world: World, index: int, action: str) -> None:
         callers = list(world.playing)
     elif action == "take over":
         callers = sorted(world.passed_to)
+    elif action == "answer elsewhere":
+        callers = sorted(world.away - world.elsewhere)
     elif action == "come back":
         callers = sorted(world.away)
     elif action == "key":
-        callers = [call for call in callers if call not in world.away]
+        callers = [call for call in callers if call not in world.away - world.elsewhere]
     elif action == "fallback":
         callers = [call for call in callers if world.standing[call] is Standing.FALLBACK]
     if not callers:
@@ -153,6 +156,8 @@ def act_on_caller(world: World, index: int, action: str) -> None:
             world.pass_on(call_id)
         case "pass on to a colleague":
             world.pass_on(call_id, NAMES[index % len(NAMES)])
+        case "answer elsewhere":
+            world.answer_elsewhere(call_id)
         case "take over":
             world.take_over(call_id)
         case "dead-man":

@@ -140,6 +140,8 @@ class World:
     """Call -> what is said to its caller."""
     away: set[str] = field(default_factory=set)
     """Calls that were sent to another number, or passed on."""
+    elsewhere: set[str] = field(default_factory=set)
+    """Of those sent to another number, who talks there."""
     passed_to: dict[str, str] = field(default_factory=dict)
     """Call -> the colleague whose phone rings for it by a transfer."""
     noted: dict[str, tuple[str, str, bool]] = field(default_factory=dict)
@@ -255,13 +257,17 @@ class World:
     def _dial(self, effect: effects.MakeOffer) -> None:
         assert effect.offer_id not in self.known_offers, "an offer id was used twice"
         if effect.phone != EMERGENCY.buddy_phone:  # another force has many phones
-            talking = {leg.phone for leg in self.legs.values() if leg.answered}
+            talking = {leg.phone for leg in self.legs.values() if leg.answered and self._is_known(leg)}
             assert effect.phone not in talking, "rang a talking phone"
         self.known_offers.add(effect.offer_id)
         self.legs[effect.offer_id] = Leg(effect.offer_id, effect.call_id, effect.phone)
         self._say(inputs.PhoneSeen(phone=effect.phone, state=self._phone_state(effect.phone)))
         if effect.phone in self.gone_phones:
             self.end_leg(effect.offer_id, Refusal.UNREACHABLE)
+
+    def _is_known(self, leg: Leg) -> bool:
+        """Of a colleague's leg nothing but the word of their answer tells, which may not have been heard yet."""
+        return not _is_transfer(leg.offer_id) or leg.offer_id in self.engine.state.offers
 
     def _connect(self, call_id: str, offer_id: str, join: bool) -> None:
         leg = self.legs.get(offer_id)
@@ -306,6 +312,7 @@ class World:
         del self.standing[call_id]
         self.playing.pop(call_id, None)
         self.away.discard(call_id)
+        self.elsewhere.discard(call_id)
         self.passed_to.pop(call_id, None)
         self._say(gone(call_id, side))
         if (offer_id := self.pair_of.pop(call_id, None)) is not None:
@@ -360,6 +367,11 @@ class World:
         )
         self.end_leg(offer_id, Refusal.CLEARED)
 
+    def answer_elsewhere(self, call_id: str) -> None:
+        """The other number answers a caller who was sent there."""
+        self.elsewhere.add(call_id)
+        self._say(inputs.DiversionAnswered(call_id=call_id))
+
     def take_over(self, call_id: str) -> None:
         """The colleague answers, unless their phone is gone or talks."""
         agent = self.passed_to.pop(call_id)
@@ -377,6 +389,7 @@ class World:
     def come_back(self, call_id: str) -> None:
         """The other number, or whoever the caller was passed on to, does not take them."""
         self.away.discard(call_id)
+        self.elsewhere.discard(call_id)
         self.passed_to.pop(call_id, None)
         self.standing[call_id] = Standing.HELD
         self._say(inputs.PairReturned(call_id=call_id))
