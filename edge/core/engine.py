@@ -101,16 +101,14 @@ class Engine(Reconciling, Matching):
                 self._agent_seen(given)
             case inputs.ReadyPressed():
                 self._ready_pressed(given)
-            case inputs.WrapUpCoded():
-                self._wrap_up_coded(given)
-            case inputs.AssistAsked():
-                self._assist_asked(given)
-            case inputs.SupervisionSeen():
-                self._supervision_seen(given)
-            case inputs.SupervisorInvited():
-                self._supervisor_invited(given)
-            case inputs.IncidentSet():
-                self._incident_set(given)
+            case (
+                inputs.WrapUpCoded()
+                | inputs.AssistAsked()
+                | inputs.SupervisionSeen()
+                | inputs.SupervisorInvited()
+                | inputs.IncidentSet()
+            ):
+                self._react_to_people(given)
             case inputs.PhoneSeen():
                 self._phone_seen(given)
             case inputs.Reconciled():
@@ -136,6 +134,27 @@ class Engine(Reconciling, Matching):
                 self._record(facts.DaemonStopped(why=given.why))
             case inputs.LedgerTrouble():
                 self._ledger_trouble(given)
+
+    def _react_to_people(
+        self,
+        given: inputs.WrapUpCoded
+        | inputs.AssistAsked
+        | inputs.SupervisionSeen
+        | inputs.SupervisorInvited
+        | inputs.IncidentSet,
+    ) -> None:
+        """What handlers and supervisors say, or do beside talking to callers."""
+        match given:
+            case inputs.WrapUpCoded():
+                self._wrap_up_coded(given)
+            case inputs.AssistAsked():
+                self._assist_asked(given)
+            case inputs.SupervisionSeen():
+                self._supervision_seen(given)
+            case inputs.SupervisorInvited():
+                self._supervisor_invited(given)
+            case inputs.IncidentSet():
+                self._incident_set(given)
 
     def _is_new(self, call_id: str) -> bool:
         """Neither open nor ended just now: late and doubled words about a call do not open it again."""

@@ -209,16 +209,18 @@ def test_how_long_ago_a_caller_joined_is_told_by_one_clock(ahead_us: int) -> Non
     """Ours may be set to another time than the switch's: 2 s after joining the caller has waited for 2 s, on arrival, in the
     switch's own queue and when found there."""
     switch_now = NOON.utc_us - ahead_us
-    joined = {"joined_utc_us": switch_now - 2_000_000}
+    joined = switch_now - 2_000_000
     given = (
-        replace(arrival("c1"), switch_utc_us=switch_now, **joined),
+        replace(arrival("c1"), switch_utc_us=switch_now, joined_utc_us=joined),
         inputs.FallbackTook(
-            call_id="c2", line="101", leg_id="c2", why="test", switch_utc_us=switch_now, **joined
+            call_id="c2", line="101", leg_id="c2", why="test", switch_utc_us=switch_now, joined_utc_us=joined
         ),
         inputs.Reconciled(
             calls=(
-                SeenCall(call_id="c3", leg_id="c3", line="101", standing=Standing.HELD, **joined),
-                SeenCall(call_id="c4", leg_id="c4", line="101", standing=Standing.FALLBACK, **joined),
+                SeenCall(call_id="c3", leg_id="c3", line="101", standing=Standing.HELD, joined_utc_us=joined),
+                SeenCall(
+                    call_id="c4", leg_id="c4", line="101", standing=Standing.FALLBACK, joined_utc_us=joined
+                ),
             ),
             switch_utc_us=switch_now,
         ),

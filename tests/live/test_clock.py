@@ -37,18 +37,32 @@ NIGHTS = [
         "short-night", "2027-03-28T01:00:00", True, id="spring: 01:30 never comes, closed as the clock jumps"
     ),
     pytest.param(
-        "early", "2027-03-28T01:00:00", False, id="spring: open from 02:00, which comes an hour early"
+        "early",
+        "2027-03-28T01:00:00",
+        False,
+        marks=pytest.mark.endurance,
+        id="spring: open from 02:00, which comes an hour early",
     ),
     pytest.param(
         "long-night", "2026-10-25T02:00:00", True, id="autumn: open until 02:00 of the longer night"
     ),
     pytest.param(
-        "twice", "2026-10-25T01:00:00", False, id="autumn: 01:00 comes again, and with it the hours"
+        "twice",
+        "2026-10-25T01:00:00",
+        False,
+        marks=pytest.mark.endurance,
+        id="autumn: 01:00 comes again, and with it the hours",
     ),
     pytest.param(
         "office", "2026-08-30T23:00:00", True, id="a bank holiday begins at a midnight of summer time"
     ),
-    pytest.param("office", "2026-12-29T00:00:00", False, id="the substitute for Boxing Day is over"),
+    pytest.param(
+        "office",
+        "2026-12-29T00:00:00",
+        False,
+        marks=pytest.mark.endurance,
+        id="the substitute for Boxing Day is over",
+    ),
 ]
 
 
@@ -123,7 +137,7 @@ async def test_a_queue_opens_or_closes_in_such_a_night(
     assert 0.0 < record.waited_seconds < LONGEST_WAIT_SECONDS
 
 
-@pytest.mark.parametrize("ahead_seconds", [3600.0, -3600.0])
+@pytest.mark.parametrize("ahead_seconds", [3600.0, pytest.param(-3600.0, marks=pytest.mark.endurance)])
 async def test_a_clock_that_is_not_the_switchs_moves_nobody(room: Room, ahead_seconds: float) -> None:
     """The daemon's clock is an hour ahead of the switch's, or behind: on arrival nobody has waited for an hour, no 999 rings
     everybody at once, and who waited through a restart of the daemon has waited as long as they did."""
