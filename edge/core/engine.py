@@ -74,8 +74,6 @@ class Engine(Reconciling, Matching):
                     self._refuse_at_entrance(given)
             case inputs.CallAnnotated():
                 self._annotate(given)
-            case inputs.ConsultationSeen():
-                self._consultation_seen(given)
             case inputs.CallMarkedAssisted():
                 self._mark_assisted(given)
             case inputs.FallbackTook() if self._is_new(given.call_id):
@@ -106,6 +104,7 @@ class Engine(Reconciling, Matching):
                 | inputs.AssistAsked()
                 | inputs.SupervisionSeen()
                 | inputs.SupervisorInvited()
+                | inputs.ConsultationSeen()
                 | inputs.IncidentSet()
             ):
                 self._react_to_people(given)
@@ -141,6 +140,7 @@ class Engine(Reconciling, Matching):
         | inputs.AssistAsked
         | inputs.SupervisionSeen
         | inputs.SupervisorInvited
+        | inputs.ConsultationSeen
         | inputs.IncidentSet,
     ) -> None:
         """What handlers and supervisors say, or do beside talking to callers."""
@@ -153,6 +153,8 @@ class Engine(Reconciling, Matching):
                 self._supervision_seen(given)
             case inputs.SupervisorInvited():
                 self._supervisor_invited(given)
+            case inputs.ConsultationSeen():
+                self._consultation_seen(given)
             case inputs.IncidentSet():
                 self._incident_set(given)
 
