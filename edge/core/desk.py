@@ -54,6 +54,9 @@ class Desk:
         """Waiting calls for which time has come to be told something or sent somewhere else."""
         self._now = Instant(0, 0)
         self._switch_utc_us: int | None = None
+        """When the switch says that it happened; what a snapshot shows has no such time."""
+        self._told_utc_us: int | None = None
+        """The switch's time when it told, of a snapshot too."""
         self._build_indexes()
 
     def _build_indexes(self) -> None:

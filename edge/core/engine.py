@@ -43,7 +43,8 @@ class Engine(Reconciling, Matching):
 
     def step(self, given: inputs.Input, now: Instant) -> Step:
         """Take one input at `now` and decide. Deadlines due at `now` are dealt with in the same step."""
-        self._now, self._switch_utc_us = now, given.switch_utc_us
+        self._now, self._told_utc_us = now, given.switch_utc_us
+        self._switch_utc_us = None if isinstance(given, inputs.Reconciled) else given.switch_utc_us
         self._entries, self._effects, self._reasons, self._reason = [], [], [], ""
         self._due_calls = []
         self._react(given)

@@ -364,7 +364,10 @@ class SeenOffer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reconciled:
-    """The switch after a (re)connection: subscribed first, looked at second. Whatever it does not show does not exist."""
+    """The switch after a (re)connection: subscribed first, looked at second. Whatever it does not show does not exist.
+
+    `switch_utc_us`: the switch's time when it was looked at.
+    """
 
     calls: tuple[SeenCall, ...] = ()
     offers: tuple[SeenOffer, ...] = ()

@@ -117,10 +117,10 @@ class Service(Desk):
         if given.joined_utc_us is None:
             return self._now
         seconds_ago = (self._now.utc_us - given.joined_utc_us) / 1e6
-        if self._switch_utc_us is not None:
-            told_late_seconds = (self._now.utc_us - self._switch_utc_us) / 1e6
+        if self._told_utc_us is not None:
+            told_late_seconds = (self._now.utc_us - self._told_utc_us) / 1e6
             if not -CLOCKS_APART_SECONDS <= told_late_seconds <= TOLD_LATE_SECONDS:
-                seconds_ago = (self._switch_utc_us - given.joined_utc_us) / 1e6
+                seconds_ago = (self._told_utc_us - given.joined_utc_us) / 1e6
         return self._now.plus(-seconds_ago) if 0.0 < seconds_ago < 86_400.0 else self._now
 
     def _join(self, call_id: str, line: Line, queued_at: Instant) -> None:

@@ -347,6 +347,29 @@ def test_a_divert_is_never_for_an_emergency(dialplan: dict[str, Context]) -> Non
     assert steps[-2:] == [("Goto", "edge-return,return,1"), ("Hangup", "")]
 
 
+def test_keys_are_seen_in_every_talk_of_a_101(dialplan: dict[str, Context]) -> None:
+    """With us, in the switch's own queue, with another number and with a colleague: never of a 999, and never so that a star
+    hangs up."""
+    keys = called(extension(dialplan, "edge-keys", "s"))
+    assert keys[:3] == [
+        ("Set", "EDGE_KEYS="),
+        ("GotoIf", '$["${EDGE_CALL}" = "" | "${EDGE_TIER}" = "999"]?unseen'),
+        ("Set", "FEATUREMAP(disconnect)=ABCD"),
+    ]
+    assert keys[3] == ("ExecIf", '$["${FEATUREMAP(disconnect)}" = "ABCD"]?Set(EDGE_KEYS=H)')
+    talks = {
+        ("edge-connect", "connect"): "Bridge",
+        ("edge-line-public", "fallback"): "Queue",
+        ("edge-divert", "phone-home"): "Dial",
+        ("edge-colleague", "ring"): "Dial",
+    }
+    for (context, name), application in talks.items():
+        steps = called(extension(dialplan, context, name))
+        talk = next(step for step in steps if step[0] == application)
+        assert "${EDGE_KEYS}" in talk[1], context
+        assert steps.index(("Gosub", "edge-keys,s,1")) < steps.index(talk), context
+
+
 def test_only_supervisors_take_part_in_conversations(dialplan: dict[str, Context]) -> None:
     """Who may is decided before anything is heard; listening sends nothing; each phone's channels by their whole names."""
     assert list(dialplan["edge-supervisor"].extensions) == ["4900"]
