@@ -25,6 +25,8 @@ class MakeOffer:
     waited_seconds: float
     upgraded: bool = False
     """A 101 whose caller pressed the emergency key."""
+    callback: bool = False
+    """Nobody is on the line yet: the person is rung once this agent has answered."""
     notes: tuple[str, ...] = ()
     """What else the handler should see before answering: "assisted", "vulnerable", "4 calls in 24 h", "cy", ..."""
 
@@ -123,6 +125,53 @@ class SetNotReady:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CollectNumber:
+    """From now on the caller's keys are the digits of a number, given as one `NumberKeyed`; a first key that is the emergency key,
+    or that key after *, is the emergency key still. `collect` False: keys are keys again."""
+
+    call_id: str
+    collect: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TellWhenDurable:
+    """Give the engine `Durable` with this token once the fact that caused this is on disk. Not for the switch: for the runtime."""
+
+    call_id: str
+    token: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DialPerson:
+    """Ring the person of a call-back, once: an attempt that the switch knows already is not made again.
+
+    `number`: as the trunk wants it. `show_number`: ours, that they see and can ring back. `offer_id`: the agent's leg, which hears
+    ringing meanwhile; None where the person comes first. The rest is what makes the leg a caller's in case we die.
+    """
+
+    call_id: str
+    attempt: int
+    offer_id: str | None
+    number: str
+    trunk: str
+    show_number: str
+    ring_seconds: float
+    line: str
+    queue: str
+    language: str
+    joined_utc_us: int
+    place_utc_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndAttempt:
+    """End the person's leg of this attempt, unless it was answered in a way the engine has not heard of yet."""
+
+    call_id: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SendToFallback:
     """Give the caller to the switch's own queue, at their place."""
 
@@ -150,6 +199,10 @@ Effect = (
     | HangUpCaller
     | Divert
     | SetNotReady
+    | CollectNumber
+    | TellWhenDurable
+    | DialPerson
+    | EndAttempt
     | SendToFallback
     | Inspect
 )

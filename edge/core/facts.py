@@ -23,6 +23,7 @@ from edge.core.model import (
     Supervision,
     TransferKind,
 )
+from edge.core.promise import Asked, AttemptOutcome, Judgement, TaskKind, TaskOutcome
 
 
 def personal() -> Any:
@@ -512,6 +513,245 @@ class IncidentEnded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WaitPredicted:
+    """How long this caller was expected to wait from now on, as a range. `position`: among those whom the same agents may take;
+    `agents`: how many of them were at work; `measured`: by talks that were seen, not by the plan's figure."""
+
+    call_id: str
+    low_seconds: float
+    high_seconds: float
+    position: int
+    agents: int
+    measured: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallbackOffered:
+    """The caller was offered a call-back."""
+
+    call_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallbackAsked:
+    """The caller accepted, or answered, and is asked this next; `again`: for the second time."""
+
+    call_id: str
+    asked: Asked
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallbackNumberKeyed:
+    """The caller keyed a number."""
+
+    call_id: str
+    judgement: Judgement
+    number: str | None = personal()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallbackDeclined:
+    """No call-back for now, and why: the caller goes on waiting."""
+
+    call_id: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallbackPromised:
+    """The caller is promised a call-back at their place; they are told once this is on disk. `number`: E.164; `keyed`: not the one
+    they called from. `into`: the call-back of the same number that goes on for both."""
+
+    call_id: str
+    keyed: bool
+    into: str | None = None
+    number: str | None = personal()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallbackConfirmed:
+    """The promise is on disk, and the caller is being told."""
+
+    call_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallbackRevoked:
+    """The promise could not be made durable before the caller was told of it: there is none, and they go on waiting."""
+
+    call_id: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallbackWaits:
+    """The caller is off the line; their call waits at its place to be rung."""
+
+    call_id: str
+    side: Side
+    cause: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallbackAttempted:
+    """The intent to ring the person: on disk before anything is dialled. `offer_id`: that of the agent who is on the line; None
+    where the person comes first and `agent` is kept for them."""
+
+    call_id: str
+    attempt: int
+    offer_id: str | None
+    agent: str
+    ring_seconds: float
+    unrung_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallbackDialled:
+    """The switch was asked to ring the person."""
+
+    call_id: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallbackRang:
+    """The person's phone rings."""
+
+    call_id: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallbackAnswered:
+    """The person, or whoever is there, answered: they are joined to the agent who waits on the line."""
+
+    call_id: str
+    attempt: int
+    leg_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallbackPickedUp:
+    """Caller first: somebody or something answered, and is asked for a key within `check_seconds`."""
+
+    call_id: str
+    attempt: int
+    leg_id: str
+    check_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallbackPresent:
+    """Caller first: the person pressed the key, and is a caller on the line again, at their place."""
+
+    call_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallbackAttemptEnded:
+    """The attempt is over without a conversation. `counted`: towards the most that the plan allows. `not_before`: when the next
+    may begin. `queued_at`: the new place, where the plan takes the old one away; None: it is kept."""
+
+    call_id: str
+    attempt: int
+    outcome: AttemptOutcome
+    counted: bool
+    cause: str
+    not_before: Instant
+    queued_at: Instant | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallbackMatched:
+    """A call came from the number of this call-back: `by_call`. The handler is shown both; no caller is told."""
+
+    call_id: str
+    by_call: str
+    emergency: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallbackMoved:
+    """A person moved the call-back to this queue and class."""
+
+    call_id: str
+    queue: str
+    priority_class: str
+    by: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallbackOfferingSet:
+    """A supervisor paused or resumed the offering of call-backs."""
+
+    active: bool
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallbackOfferingTurned:
+    """The expected wait of this queue rose above what its plan asks for call-backs to be offered, or fell below it again."""
+
+    queue: str
+    active: bool
+    expected_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrunkRested:
+    """After a failure of the network nobody is dialled for `seconds`; places are kept. `failures`: in a row."""
+
+    seconds: float
+    failures: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskOpened:
+    """Work for a human: ring somebody back, or look. `rang_seconds`: how long an agent's phone rang for them at the end."""
+
+    task_id: str
+    call_id: str
+    kind: TaskKind
+    detail: str
+    waited_seconds: float
+    rang_seconds: float
+    attempts: int
+    calls_in_day: int
+    emergency: bool
+    number_withheld: bool
+    number: str | None = personal()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskLinked:
+    """Another call came from the number of this task: `by_call`."""
+
+    task_id: str
+    by_call: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskAssigned:
+    """The task is this person's work."""
+
+    task_id: str
+    to: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskClosed:
+    """A named person closed the task."""
+
+    task_id: str
+    by: str
+    outcome: TaskOutcome
+    note: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AlarmRaised:
     """A person should look: `kind` (such as "999 unanswered", "last 999 agent") and in words what and where."""
 
@@ -583,6 +823,31 @@ Fact = (
     | IncidentDeclared
     | IncidentEnded
     | AlarmRaised
+    | WaitPredicted
+    | CallbackOffered
+    | CallbackAsked
+    | CallbackNumberKeyed
+    | CallbackDeclined
+    | CallbackPromised
+    | CallbackConfirmed
+    | CallbackRevoked
+    | CallbackWaits
+    | CallbackAttempted
+    | CallbackDialled
+    | CallbackRang
+    | CallbackAnswered
+    | CallbackPickedUp
+    | CallbackPresent
+    | CallbackAttemptEnded
+    | CallbackMatched
+    | CallbackMoved
+    | CallbackOfferingSet
+    | CallbackOfferingTurned
+    | TrunkRested
+    | TaskOpened
+    | TaskLinked
+    | TaskAssigned
+    | TaskClosed
 )
 
 CallFact = (
@@ -616,6 +881,24 @@ CallFact = (
     | CallConsulted
     | CallSentBack
     | CallAnnotated
+    | WaitPredicted
+    | CallbackOffered
+    | CallbackAsked
+    | CallbackNumberKeyed
+    | CallbackDeclined
+    | CallbackPromised
+    | CallbackConfirmed
+    | CallbackRevoked
+    | CallbackWaits
+    | CallbackAttempted
+    | CallbackDialled
+    | CallbackRang
+    | CallbackAnswered
+    | CallbackPickedUp
+    | CallbackPresent
+    | CallbackAttemptEnded
+    | CallbackMatched
+    | CallbackMoved
 )
 """Facts of one call."""
 

@@ -18,6 +18,7 @@ from edge.core.model import (
     Supervision,
     TransferKind,
 )
+from edge.core.promise import AttemptOutcome, TaskOutcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,6 +224,119 @@ class AnnouncementFinished:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NumberKeyed:
+    """The caller keyed a number after `CollectNumber`, whole: ended by #, or by a pause. "" when nothing was keyed."""
+
+    call_id: str
+    number: str
+    switch_utc_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Durable:
+    """Everything up to the fact that caused `TellWhenDurable` is on disk. `token`: that of the effect."""
+
+    call_id: str
+    token: str
+    switch_utc_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PersonRang:
+    """The phone of the person who is called back rings."""
+
+    call_id: str
+    attempt: int
+    switch_utc_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PersonAnswered:
+    """Somebody or something answered the call-back, and is in our hands by `leg_id`: the caller's leg from now on."""
+
+    call_id: str
+    attempt: int
+    leg_id: str
+    switch_utc_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PersonGone:
+    """The attempt ended without an answer, or could not be made. `cause`: the switch's own words, without the number."""
+
+    call_id: str
+    attempt: int
+    outcome: AttemptOutcome
+    cause: str
+    switch_utc_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PersonJudged:
+    """The handler says what answered a call-back. The call is named, or the agent who talks on it or did last."""
+
+    outcome: AttemptOutcome
+    by: str
+    call_id: str | None = None
+    agent: str | None = None
+    switch_utc_us: int | None = None
+
+
+class Order(StrEnum):
+    """What a person may order about a call-back."""
+
+    CANCEL = "cancel"
+    MOVE = "move"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallbackOrdered:
+    """A person cancels or moves a call-back. It is named, or the agent whose talk with the same person closes it (`agent`).
+
+    `queue`, `priority_class`: where it is moved; None: as it is. `by`: who; `why`: in their words.
+    """
+
+    order: Order
+    by: str
+    why: str
+    call_id: str | None = None
+    agent: str | None = None
+    queue: str | None = None
+    priority_class: str | None = None
+    switch_utc_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallbackOfferingSet:
+    """A supervisor pauses (`active` False) or resumes the offering of call-backs. Those promised are kept either way."""
+
+    active: bool
+    by: str
+    switch_utc_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskAssigned:
+    """A task is somebody's work (`to`, a person) from now on."""
+
+    task_id: str
+    to: str
+    by: str
+    switch_utc_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskClosed:
+    """A named person closes a task. `note`: in their words."""
+
+    task_id: str
+    by: str
+    outcome: TaskOutcome
+    note: str = ""
+    switch_utc_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AgentSeen:
     """What a person set: signed in at `phone` (None: signed out), and not ready for `not_ready_reason` (None: ready)."""
 
@@ -363,6 +477,14 @@ class SeenOffer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SeenAttempt:
+    """The leg of a person who is being called back, found in a snapshot. Who has answered is a `SeenCall` instead."""
+
+    call_id: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reconciled:
     """The switch after a (re)connection: subscribed first, looked at second. Whatever it does not show does not exist.
 
@@ -371,6 +493,7 @@ class Reconciled:
 
     calls: tuple[SeenCall, ...] = ()
     offers: tuple[SeenOffer, ...] = ()
+    attempts: tuple[SeenAttempt, ...] = ()
     agents: tuple[AgentSeen, ...] = ()
     phones: tuple[PhoneSeen, ...] = ()
     switch_utc_us: int | None = None
@@ -430,6 +553,16 @@ Input = (
     | CallSentBack
     | CallAnnotated
     | CallMarkedAssisted
+    | NumberKeyed
+    | Durable
+    | PersonRang
+    | PersonAnswered
+    | PersonGone
+    | PersonJudged
+    | CallbackOrdered
+    | CallbackOfferingSet
+    | TaskAssigned
+    | TaskClosed
     | WrapUpCoded
     | AssistAsked
     | SupervisionSeen

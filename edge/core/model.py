@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
+from edge.core.promise import Callbacks, Destinations, NoDestinations, Plan, Tasks
+
 NANOSECONDS = 1_000_000_000
 MICROSECONDS = 1_000_000
 
@@ -90,6 +92,16 @@ class CallState(StrEnum):
     FALLBACK = "fallback"
     LEAVING = "leaving"
     """A 101 caller hears why they cannot be served here, or is being sent to another number."""
+    PROMISED = "promised"
+    """A caller who was promised a call-back is still on the line, to hear it confirmed."""
+    CALLBACK = "callback"
+    """A call-back: nobody is on the line, and the call waits at its place to be rung."""
+    RESERVING = "reserving"
+    """An agent's phone rings for a call-back."""
+    DIALLING = "dialling"
+    """The person is being rung; an agent is on the line already, or kept for them."""
+    CHECKING = "checking"
+    """Caller first: somebody or something has answered and is asked to press a key."""
     ENDED = "ended"
 
 
@@ -110,6 +122,8 @@ class Activity(StrEnum):
     OFFERED = "offered"
     TALKING = "talking"
     WRAP_UP = "wrap_up"
+    RESERVED = "reserved"
+    """Kept for a call-back whose person is rung first."""
 
 
 class AgentState(StrEnum):
@@ -154,6 +168,12 @@ class CallOutcome(StrEnum):
     """A 101 that was not taken: no channel to spare for it, closed, or full. The fact's cause says which."""
     OVERFLOWED = "overflowed"
     """A 101 that was sent to another number."""
+    UNREACHED = "unreached"
+    """A promised call-back whose person could not be reached: work for a human now."""
+    CANCELLED = "cancelled"
+    """A call-back that a named person cancelled, or closed because it was not needed any more."""
+    MERGED = "merged"
+    """The caller asked for a call-back while one for the same number waited: that one goes on for both."""
     ENDED_UNKNOWN = "ended_unknown"
     """Its end was not seen; the fact says between which instants it fell."""
 
@@ -169,6 +189,8 @@ class Stage(StrEnum):
     RINGING = "ringing"
     CONNECTING = "connecting"
     FALLBACK = "fallback"
+    CALLBACK = "callback"
+    """After a call-back was promised."""
     TALKING = "talking"
 
 
@@ -323,6 +345,8 @@ class Queue:
     closed_prompt: str = "closed"
     full_prompt: str = "full"
     waited_prompt: str = "waited-too-long"
+    callback: Plan | None = None
+    """How call-backs are offered here; None: they are not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -451,6 +475,9 @@ class Policy:
     missed_offers_maximum: int | None = None
     """After so many missed offers in a row an agent is set not ready; None: never."""
     missed_reason: str = "missed calls"
+    callbacks: Callbacks = Callbacks()
+    destinations: Destinations = field(default_factory=NoDestinations, compare=False)
+    tasks: Tasks = Tasks()
     unreachable_seconds: float = 3.0
     """A phone that does not ring within this time is unreachable (ASTERISK.md, design rule 11)."""
     withdrawal_seconds: float = 5.0

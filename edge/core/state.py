@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from edge.core import facts
 from edge.core.model import (
@@ -16,6 +16,7 @@ from edge.core.model import (
     Activity,
     AgentState,
     CallerKnowledge,
+    CallOutcome,
     CallState,
     ClassSource,
     ClockState,
@@ -26,6 +27,7 @@ from edge.core.model import (
     Rung,
     Tier,
 )
+from edge.core.promise import Asked, AttemptOutcome, TaskKind
 from edge.core.transitions import CALL_TRANSITIONS, OFFER_TRANSITIONS
 
 REFUSALS = frozenset({OfferOutcome.MISSED, OfferOutcome.REJECTED, OfferOutcome.UNREACHABLE})
@@ -41,8 +43,88 @@ ENDED_MEMORY_SECONDS = 60.0
 """How long an ended call is remembered, so that a late or doubled input does not open it a second time."""
 
 
+SAMPLES_REMEMBERED = 20
+"""How many talks, departures and predictions of a queue are remembered, to expect the next by."""
+HOUR_SECONDS = 3600.0
+DAY_SECONDS = 86_400.0
+
+
 class IllegalFactError(Exception):
     """A fact that the tables do not allow here: a programming fault, or a ledger that was altered. Nothing was changed."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Callback:
+    """What was promised to a caller, and how far it is."""
+
+    number: str | None
+    """E.164; None once erased."""
+    keyed: bool
+    promised_at: Instant
+    into: str | None = None
+    """The call-back of the same number that goes on for both."""
+    confirmed: bool = False
+    attempt: int = 0
+    """The latest attempt, whatever became of it."""
+    counted: int = 0
+    network_failures: int = 0
+    preemptions: int = 0
+    in_flight: bool = False
+    """The attempt has begun and has neither failed nor led to a conversation."""
+    kept_agent: str | None = None
+    """Caller first: the agent who is kept for them."""
+    ring_seconds: float = 0.0
+    unrung_seconds: float = 0.0
+    attempted_at: Instant | None = None
+    dialled_at: Instant | None = None
+    rang_at: Instant | None = None
+    answered_at: Instant | None = None
+    picked_up_at: Instant | None = None
+    check_seconds: float = 0.0
+    not_before: Instant | None = None
+    last_outcome: AttemptOutcome | None = None
+    matched_by: list[str] = field(default_factory=list)
+    """Calls that came from this number since."""
+    emergency_since: Instant | None = None
+    """When a 999 came from this number."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """What was last expected of a caller's wait."""
+
+    at: Instant
+    low_seconds: float
+    high_seconds: float
+
+
+@dataclass(slots=True, kw_only=True)
+class Task:
+    """Work for a human, open. Its id is that of the call it is about."""
+
+    task_id: str
+    call_id: str
+    kind: TaskKind
+    number: str | None
+    opened_at: Instant
+    emergency: bool
+    assigned_to: str | None = None
+    linked: list[str] = field(default_factory=list)
+    """Calls that came from the same number since."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Promises:
+    """The live counter: what became of every call-back that was promised."""
+
+    made: int = 0
+    kept: int = 0
+    merged: int = 0
+    cancelled: int = 0
+    became_tasks: int = 0
+    upgraded: int = 0
+    out_of_turn: int = 0
+    """Served after somebody who joined later with the same or a lower class: broken. Always 0, or it is a fault of ours."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -114,6 +196,50 @@ class Call:
     """Agent number -> when this agent last rejected, missed or lost this call (a leg that broke may break again)."""
     rejected_by: dict[str, Instant] = field(default_factory=dict)
     """Those of `refused_by` who did not merely miss it: rejected, unreachable or lost."""
+    prediction: Prediction | None = None
+    callback_offered_at: Instant | None = None
+    asked: Asked | None = None
+    """What a caller who accepted a call-back is being asked."""
+    asked_again: bool = False
+    asked_at: Instant | None = None
+    keyed_number: str | None = None
+    callback: Callback | None = None
+    """Set from the promise on."""
+
+    @property
+    def is_on_the_line(self) -> bool:
+        """Whether the caller, or the person who was called back, has a leg."""
+        return self.state not in (CallState.CALLBACK, CallState.RESERVING, CallState.DIALLING, CallState.ENDED)
+
+    @property
+    def promised_at(self) -> Instant | None:
+        """Since when a caller on the line has a promise that is about to be confirmed."""
+        return None if self.callback is None else self.callback.promised_at
+
+    @property
+    def attempt_since(self) -> Instant | None:
+        """From when the person's phone has `attempt_seconds`: from its ringing, before that from the dialling or the intent to."""
+        if self.callback is None:
+            return None
+        return self.callback.rang_at or self.callback.dialled_at or self.callback.attempted_at
+
+    @property
+    def attempt_seconds(self) -> float:
+        """How long the person's phone may ring, or may take to ring."""
+        assert self.callback is not None
+        rings = self.callback.rang_at is not None
+        return self.callback.ring_seconds if rings else self.callback.unrung_seconds
+
+    @property
+    def picked_up_at(self) -> Instant | None:
+        """Since when somebody or something is asked for a key."""
+        return None if self.callback is None else self.callback.picked_up_at
+
+    @property
+    def check_seconds(self) -> float:
+        """How long they have for it."""
+        assert self.callback is not None
+        return self.callback.check_seconds
 
     @property
     def is_routine(self) -> bool:
@@ -191,6 +317,8 @@ class AgentRecord:
     offer_id: str | None = None
     freed_at: Instant | None = None
     """When the last offer ended: the switch shows the phone idle a moment later."""
+    reserved_for: str | None = None
+    """The call-back that this agent is kept for while its person is rung first."""
     wrap_up_until: Instant | None = None
     wrap_up_emergency: bool = False
     """The wrap-up is that of a 999: nothing breaks it."""
@@ -210,7 +338,7 @@ class AgentRecord:
             return AgentState.TALKING
         if self.phone is None:
             return AgentState.SIGNED_OUT
-        if self.activity is Activity.OFFERED:
+        if self.activity in (Activity.OFFERED, Activity.RESERVED):
             return AgentState.OFFERED
         if self.activity is Activity.WRAP_UP:
             return AgentState.WRAP_UP
@@ -236,6 +364,23 @@ class State:
     ledger_trouble: str | None = None
     incident_since: Instant | None = None
     """Since when a major incident is declared."""
+    handlings: dict[str, list[float]] = field(default_factory=dict)
+    """Queue -> seconds of its last talks, each with its wrap-up as planned, oldest first."""
+    departures: dict[str, list[bool]] = field(default_factory=dict)
+    """Queue -> whether those who left it last gave up, oldest first."""
+    prediction_errors: dict[str, list[float]] = field(default_factory=dict)
+    """Queue -> by what share of itself each of its last waits was outside of the range that was expected, oldest first."""
+    offering: dict[str, bool] = field(default_factory=dict)
+    """Queue -> whether its expected wait has call-backs offered."""
+    offering_paused: bool = False
+    dials: list[Instant] = field(default_factory=list)
+    """When persons were dialled in the last hour, oldest first."""
+    promised_to: dict[str, list[Instant]] = field(default_factory=dict)
+    """Number -> when it was promised call-backs in the last day."""
+    trunk_failures: int = 0
+    trunk_rests_until: Instant | None = None
+    promises: Promises = field(default_factory=Promises)
+    tasks: dict[str, Task] = field(default_factory=dict)
     services: dict[str, list[Instant]] = field(default_factory=dict)
     """Queue -> when its last calls were connected to an agent, oldest first, at most `SERVICES_REMEMBERED`."""
     supervised: dict[str, str] = field(default_factory=dict)
@@ -386,6 +531,10 @@ def _call_upgraded(state: State, fact: facts.CallUpgraded, at: Instant) -> None:
         _move_call(call, fact)
         call.leaving_for, call.diverted = None, False
     call.queue, call.tier, call.upgraded_at = fact.queue, Tier.EMERGENCY, at
+    _forget_dialogue(call)
+    if call.callback is not None:  # they are among the 999 instead
+        call.callback = None
+        state.promises.upgraded += 1
 
 
 def _call_escalated(state: State, fact: facts.CallEscalated, at: Instant) -> None:
@@ -551,6 +700,7 @@ def _offer_answered(state: State, fact: facts.OfferAnswered, at: Instant) -> Non
     _move_call(call, fact)
     _forget_live(call, fact.offer_id)
     call.claimed_by, call.claimed_at, call.agent = fact.offer_id, at, fact.agent
+    _forget_dialogue(call)
     if (record := _occupied(state, fact.agent)) is not None:
         record.activity, record.last_call_id = Activity.TALKING, fact.call_id
         record.missed_in_a_row = 0
@@ -622,6 +772,9 @@ def _call_connected(state: State, fact: facts.CallConnected, at: Instant) -> Non
     call.agent_left_at = None if fact.offer_id in state.offers else at
     if fact.offer_id in state.offers:
         state.offers[fact.offer_id].connected_at = at
+    if call.callback is not None:
+        call.callback.in_flight = False
+    _note_departure(state, call, at, gave_up=False)
     services = state.services.setdefault(call.queue, [])
     services.append(at)
     del services[:-SERVICES_REMEMBERED]
@@ -675,12 +828,284 @@ def _fallback_connected(state: State, fact: facts.FallbackConnected, at: Instant
 
 
 def _call_ended(state: State, fact: facts.CallEnded, at: Instant) -> None:
-    _move_call(_call(state, fact), fact)
+    call = _call(state, fact)
+    _move_call(call, fact)
+    _note_end(state, call, fact, at)
     del state.calls[fact.call_id]
     state.ended.pop(fact.call_id, None)
     state.ended[fact.call_id] = at
     while at.since(state.ended[oldest := next(iter(state.ended))]) > ENDED_MEMORY_SECONDS:
         del state.ended[oldest]
+
+
+def _note_end(state: State, call: Call, fact: facts.CallEnded, at: Instant) -> None:
+    """What the next callers are expected by, and what became of a promise."""
+    if fact.outcome is CallOutcome.ABANDONED and call.is_routine:
+        _note_departure(state, call, at, gave_up=True)
+    if fact.outcome is CallOutcome.ANSWERED and fact.talked_seconds > 0.0 and call.is_routine:
+        _remember(state.handlings, call.queue, fact.talked_seconds)
+    if call.callback is None:
+        return
+    match fact.outcome:
+        case CallOutcome.ANSWERED | CallOutcome.ENDED_UNKNOWN:
+            state.promises.kept += 1
+        case CallOutcome.MERGED:
+            state.promises.merged += 1
+        case CallOutcome.CANCELLED:
+            state.promises.cancelled += 1
+        case _:
+            state.promises.became_tasks += 1
+
+
+def _note_departure(state: State, call: Call, at: Instant, *, gave_up: bool) -> None:
+    """A 101 has left its queue for the first time: whether it gave up, and by how much it was expected wrongly."""
+    if not call.is_routine or (call.first_connected_at or at) != at:
+        return
+    _remember(state.departures, call.queue, gave_up)
+    if call.prediction is None or gave_up:
+        return
+    waited_seconds = at.since(call.prediction.at)
+    outside_seconds = max(
+        call.prediction.low_seconds - waited_seconds, waited_seconds - call.prediction.high_seconds, 0.0
+    )
+    _remember(state.prediction_errors, call.queue, outside_seconds / max(waited_seconds, 1.0))
+
+
+Sample = TypeVar("Sample")
+
+
+def _remember(samples: dict[str, list[Sample]], queue: str, sample: Sample) -> None:
+    known = samples.setdefault(queue, [])
+    known.append(sample)
+    del known[:-SAMPLES_REMEMBERED]
+
+
+# ---------------------------------------------------------------------- call-backs
+
+
+def _wait_predicted(state: State, fact: facts.WaitPredicted, at: Instant) -> None:
+    _call(state, fact).prediction = Prediction(
+        at=at, low_seconds=fact.low_seconds, high_seconds=fact.high_seconds
+    )
+
+
+def _callback_offered(state: State, fact: facts.CallbackOffered, at: Instant) -> None:
+    _call(state, fact).callback_offered_at = at
+
+
+def _callback_asked(state: State, fact: facts.CallbackAsked, at: Instant) -> None:
+    call = _call(state, fact)
+    call.asked, call.asked_again, call.asked_at = fact.asked, fact.again, at
+
+
+def _callback_number_keyed(state: State, fact: facts.CallbackNumberKeyed, at: Instant) -> None:  # noqa: ARG001
+    _call(state, fact).keyed_number = fact.number
+
+
+def _callback_declined(state: State, fact: facts.CallbackDeclined, at: Instant) -> None:  # noqa: ARG001
+    _forget_dialogue(_call(state, fact))
+
+
+def _forget_dialogue(call: Call) -> None:
+    call.asked, call.asked_again, call.asked_at, call.keyed_number = None, False, None, None
+
+
+def _callback_promised(state: State, fact: facts.CallbackPromised, at: Instant) -> None:
+    call = _call(state, fact)
+    _move_call(call, fact)
+    _forget_dialogue(call)
+    call.callback = Callback(number=fact.number, keyed=fact.keyed, promised_at=at, into=fact.into)
+    state.promises.made += 1
+    if fact.number is not None:
+        state.promised_to.setdefault(fact.number, []).append(at)
+    for number, times in tuple(state.promised_to.items()):
+        times[:] = [earlier for earlier in times if at.since(earlier) < DAY_SECONDS]
+        if not times:
+            del state.promised_to[number]
+
+
+def _promise(call: Call) -> Callback:
+    """What was promised. Nothing is changed."""
+    if call.callback is None:
+        raise IllegalFactError(f"call {call.call_id} was promised no call-back")
+    return call.callback
+
+
+def _callback_confirmed(state: State, fact: facts.CallbackConfirmed, at: Instant) -> None:  # noqa: ARG001
+    call = _call(state, fact)
+    promise = _promise(call)
+    _move_call(call, fact)
+    promise.confirmed = True
+
+
+def _callback_revoked(state: State, fact: facts.CallbackRevoked, at: Instant) -> None:  # noqa: ARG001
+    call = _call(state, fact)
+    _move_call(call, fact)
+    call.callback = None
+    state.promises.made -= 1
+
+
+def _callback_waits(state: State, fact: facts.CallbackWaits, at: Instant) -> None:
+    call = _call(state, fact)
+    promise = _promise(call)
+    _move_call(call, fact)
+    _nobody_has(call)
+    call.leg_id, call.announcement, call.quiet_at = "", None, at
+    promise.in_flight = False
+    call.refused_by.clear()
+    call.rejected_by.clear()
+
+
+def _callback_attempted(state: State, fact: facts.CallbackAttempted, at: Instant) -> None:
+    call = _call(state, fact)
+    promise = _promise(call)
+    record = _occupied(state, fact.agent)
+    if promise.in_flight:
+        raise IllegalFactError(f"call {call.call_id} has an attempt in flight")
+    if fact.offer_id is None and (record is None or record.activity is not Activity.IDLE):
+        raise IllegalFactError(f"agent {fact.agent} is not free to be kept for call {call.call_id}")
+    _move_call(call, fact)
+    promise.attempt, promise.in_flight, promise.attempted_at = fact.attempt, True, at
+    promise.ring_seconds, promise.unrung_seconds = fact.ring_seconds, fact.unrung_seconds
+    promise.dialled_at = promise.rang_at = promise.answered_at = promise.picked_up_at = None
+    promise.not_before = None
+    if fact.offer_id is None and record is not None:
+        promise.kept_agent = fact.agent
+        record.activity, record.reserved_for = Activity.RESERVED, fact.call_id
+
+
+def _callback_dialled(state: State, fact: facts.CallbackDialled, at: Instant) -> None:
+    call = _call(state, fact)
+    promise = _promise(call)
+    _move_call(call, fact)
+    promise.dialled_at = at
+    state.dials = [*(earlier for earlier in state.dials if at.since(earlier) < HOUR_SECONDS), at]
+
+
+def _callback_rang(state: State, fact: facts.CallbackRang, at: Instant) -> None:
+    call = _call(state, fact)
+    promise = _promise(call)
+    _move_call(call, fact)
+    promise.rang_at = at
+    _trunk_works(state)
+
+
+def _trunk_works(state: State) -> None:
+    state.trunk_failures, state.trunk_rests_until = 0, None
+
+
+def _callback_answered(state: State, fact: facts.CallbackAnswered, at: Instant) -> None:
+    call = _call(state, fact)
+    promise = _promise(call)
+    _move_call(call, fact)
+    call.leg_id, call.claimed_at = fact.leg_id, at
+    promise.answered_at = at
+    _trunk_works(state)
+
+
+def _callback_picked_up(state: State, fact: facts.CallbackPickedUp, at: Instant) -> None:
+    call = _call(state, fact)
+    promise = _promise(call)
+    _move_call(call, fact)
+    call.leg_id = fact.leg_id
+    promise.answered_at = promise.picked_up_at = at
+    promise.check_seconds = fact.check_seconds
+    _trunk_works(state)
+
+
+def _callback_present(state: State, fact: facts.CallbackPresent, at: Instant) -> None:  # noqa: ARG001
+    call = _call(state, fact)
+    promise = _promise(call)
+    _move_call(call, fact)
+    promise.picked_up_at = None
+    _give_up_agent(state, promise)
+
+
+def _give_up_agent(state: State, promise: Callback) -> None:
+    """The agent who was kept for the person is free again, at the turn that they had."""
+    record = state.agents.get(promise.kept_agent or "")
+    promise.kept_agent = None
+    if record is not None and record.activity is Activity.RESERVED:
+        record.activity, record.reserved_for = Activity.IDLE, None
+
+
+def _callback_attempt_ended(state: State, fact: facts.CallbackAttemptEnded, at: Instant) -> None:
+    call = _call(state, fact)
+    promise = _promise(call)
+    _move_call(call, fact)
+    _give_up_agent(state, promise)
+    if call.connected_at is not None:
+        _release(state, call, at)
+    _nobody_has(call)
+    promise.in_flight, promise.last_outcome, promise.not_before = False, fact.outcome, fact.not_before
+    promise.picked_up_at = None
+    promise.counted += fact.counted
+    promise.preemptions += fact.outcome is AttemptOutcome.PREEMPTED
+    promise.network_failures += fact.outcome is AttemptOutcome.NETWORK
+    call.leg_id, call.announcement = "", None
+    if fact.queued_at is not None:
+        call.queued_at = fact.queued_at
+
+
+def _callback_matched(state: State, fact: facts.CallbackMatched, at: Instant) -> None:
+    promise = _promise(_call(state, fact))
+    promise.matched_by.append(fact.by_call)
+    if fact.emergency:
+        promise.emergency_since = promise.emergency_since or at
+
+
+def _callback_moved(state: State, fact: facts.CallbackMoved, at: Instant) -> None:  # noqa: ARG001
+    call = _call(state, fact)
+    _promise(call)
+    call.queue, call.priority_class, call.boosted = fact.queue, fact.priority_class, False
+    call.classified_by = ClassSource.HANDLER
+
+
+def _callback_offering_set(state: State, fact: facts.CallbackOfferingSet, at: Instant) -> None:  # noqa: ARG001
+    state.offering_paused = not fact.active
+
+
+def _callback_offering_turned(state: State, fact: facts.CallbackOfferingTurned, at: Instant) -> None:  # noqa: ARG001
+    state.offering[fact.queue] = fact.active
+
+
+def _trunk_rested(state: State, fact: facts.TrunkRested, at: Instant) -> None:
+    state.trunk_failures, state.trunk_rests_until = fact.failures, at.plus(fact.seconds)
+
+
+# ---------------------------------------------------------------------- tasks
+
+
+def _task_opened(state: State, fact: facts.TaskOpened, at: Instant) -> None:
+    state.tasks[fact.task_id] = Task(
+        task_id=fact.task_id,
+        call_id=fact.call_id,
+        kind=fact.kind,
+        number=fact.number,
+        opened_at=at,
+        emergency=fact.emergency,
+    )
+
+
+def _task(state: State, fact: facts.TaskLinked | facts.TaskAssigned | facts.TaskClosed) -> Task:
+    """The open task of this fact. Nothing is changed."""
+    task = state.tasks.get(fact.task_id)
+    if task is None:
+        raise IllegalFactError(f"{type(fact).__name__} for task {fact.task_id}, which is not open")
+    return task
+
+
+def _task_linked(state: State, fact: facts.TaskLinked, at: Instant) -> None:  # noqa: ARG001
+    _task(state, fact).linked.append(fact.by_call)
+
+
+def _task_assigned(state: State, fact: facts.TaskAssigned, at: Instant) -> None:  # noqa: ARG001
+    _task(state, fact).assigned_to = fact.to
+
+
+def _task_closed(state: State, fact: facts.TaskClosed, at: Instant) -> None:  # noqa: ARG001
+    _task(state, fact)
+    del state.tasks[fact.task_id]
 
 
 def _record(state: State, agent: str, at: Instant) -> AgentRecord:
@@ -838,6 +1263,31 @@ _FOLDS: dict[type[facts.Fact], Callable[[State, Any, Instant], None]] = {
     facts.IncidentDeclared: _incident_declared,
     facts.IncidentEnded: _incident_ended,
     facts.AlarmRaised: _nothing_held,
+    facts.WaitPredicted: _wait_predicted,
+    facts.CallbackOffered: _callback_offered,
+    facts.CallbackAsked: _callback_asked,
+    facts.CallbackNumberKeyed: _callback_number_keyed,
+    facts.CallbackDeclined: _callback_declined,
+    facts.CallbackPromised: _callback_promised,
+    facts.CallbackConfirmed: _callback_confirmed,
+    facts.CallbackRevoked: _callback_revoked,
+    facts.CallbackWaits: _callback_waits,
+    facts.CallbackAttempted: _callback_attempted,
+    facts.CallbackDialled: _callback_dialled,
+    facts.CallbackRang: _callback_rang,
+    facts.CallbackAnswered: _callback_answered,
+    facts.CallbackPickedUp: _callback_picked_up,
+    facts.CallbackPresent: _callback_present,
+    facts.CallbackAttemptEnded: _callback_attempt_ended,
+    facts.CallbackMatched: _callback_matched,
+    facts.CallbackMoved: _callback_moved,
+    facts.CallbackOfferingSet: _callback_offering_set,
+    facts.CallbackOfferingTurned: _callback_offering_turned,
+    facts.TrunkRested: _trunk_rested,
+    facts.TaskOpened: _task_opened,
+    facts.TaskLinked: _task_linked,
+    facts.TaskAssigned: _task_assigned,
+    facts.TaskClosed: _task_closed,
 }
 
 

@@ -25,6 +25,8 @@ CALL_TRANSITIONS: dict[CallState, dict[type[facts.Fact], CallState]] = {
         facts.CallUpgraded: CallState.WAITING,
         facts.CallTurnedAway: CallState.LEAVING,
         facts.CallDiverted: CallState.LEAVING,
+        facts.CallbackPromised: CallState.PROMISED,
+        facts.CallbackAttemptEnded: CallState.CALLBACK,  # a person who was called back gave up while they waited again
         facts.CallEnded: CallState.ENDED,
     },
     CallState.OFFERED: {
@@ -34,6 +36,7 @@ CALL_TRANSITIONS: dict[CallState, dict[type[facts.Fact], CallState]] = {
         facts.OfferEnded: CallState.WAITING,  # likewise
         facts.FallbackEntered: CallState.FALLBACK,
         facts.CallUpgraded: CallState.OFFERED,
+        facts.CallbackAttemptEnded: CallState.CALLBACK,
         facts.CallEnded: CallState.ENDED,
     },
     CallState.CONNECTING: {
@@ -42,6 +45,7 @@ CALL_TRANSITIONS: dict[CallState, dict[type[facts.Fact], CallState]] = {
         facts.CallSentBack: CallState.WAITING,
         facts.FallbackEntered: CallState.FALLBACK,
         facts.CallUpgraded: CallState.CONNECTING,
+        facts.CallbackAttemptEnded: CallState.CALLBACK,
         facts.CallEnded: CallState.ENDED,
     },
     CallState.TALKING: {
@@ -53,6 +57,7 @@ CALL_TRANSITIONS: dict[CallState, dict[type[facts.Fact], CallState]] = {
         facts.CallTakenOver: CallState.TALKING,
         facts.FallbackEntered: CallState.FALLBACK,
         facts.CallUpgraded: CallState.TALKING,
+        facts.CallbackAttemptEnded: CallState.CALLBACK,  # a machine, in the handler's judgement
         facts.CallEnded: CallState.ENDED,
     },
     CallState.FALLBACK: {
@@ -60,6 +65,8 @@ CALL_TRANSITIONS: dict[CallState, dict[type[facts.Fact], CallState]] = {
         facts.CallQueued: CallState.WAITING,
         facts.CallSentBack: CallState.WAITING,
         facts.CallUpgraded: CallState.FALLBACK,
+        facts.CallbackWaits: CallState.CALLBACK,  # promised, and gone before anybody answered there
+        facts.CallbackAttemptEnded: CallState.CALLBACK,
         facts.CallEnded: CallState.ENDED,
     },
     CallState.LEAVING: {
@@ -67,6 +74,43 @@ CALL_TRANSITIONS: dict[CallState, dict[type[facts.Fact], CallState]] = {
         facts.CallReturned: CallState.WAITING,  # the other number did not answer
         facts.DiversionAnswered: CallState.LEAVING,
         facts.CallTurnedAway: CallState.LEAVING,
+        facts.FallbackEntered: CallState.FALLBACK,
+        facts.CallEnded: CallState.ENDED,
+    },
+    CallState.PROMISED: {
+        facts.CallbackConfirmed: CallState.PROMISED,
+        facts.CallbackWaits: CallState.CALLBACK,
+        facts.CallbackRevoked: CallState.WAITING,
+        facts.CallUpgraded: CallState.WAITING,
+        facts.FallbackEntered: CallState.FALLBACK,
+        facts.CallEnded: CallState.ENDED,
+    },
+    CallState.CALLBACK: {
+        facts.OfferMade: CallState.RESERVING,
+        facts.OfferAnswered: CallState.DIALLING,  # a withdrawn phone that was answered first
+        facts.CallbackAttempted: CallState.DIALLING,  # caller first
+        facts.CallEnded: CallState.ENDED,
+    },
+    CallState.RESERVING: {
+        facts.OfferAnswered: CallState.DIALLING,
+        facts.OfferWithdrawn: CallState.CALLBACK,
+        facts.OfferEnded: CallState.CALLBACK,
+        facts.CallEnded: CallState.ENDED,
+    },
+    CallState.DIALLING: {
+        facts.CallbackAttempted: CallState.DIALLING,
+        facts.CallbackDialled: CallState.DIALLING,
+        facts.CallbackRang: CallState.DIALLING,
+        facts.CallbackAnswered: CallState.CONNECTING,
+        facts.CallbackPickedUp: CallState.CHECKING,
+        facts.CallbackAttemptEnded: CallState.CALLBACK,
+        facts.FallbackEntered: CallState.FALLBACK,  # answered while we were gone
+        facts.CallEnded: CallState.ENDED,
+    },
+    CallState.CHECKING: {
+        facts.CallbackPresent: CallState.WAITING,
+        facts.CallbackAttemptEnded: CallState.CALLBACK,
+        facts.CallUpgraded: CallState.WAITING,
         facts.FallbackEntered: CallState.FALLBACK,
         facts.CallEnded: CallState.ENDED,
     },

@@ -1,0 +1,202 @@
+"""Nouns of the call-back: what a site allows, what a caller is asked, how an attempt to ring them ended; and the ring-back task.
+
+A call-back is the caller's own call, which goes on without a caller on the line and keeps its place in the one order. A task
+is work for a human: nobody is dialled for it by a machine, and only a named person closes it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+
+class Asked(StrEnum):
+    """What a caller who accepted a call-back is being asked. A key answers each; who answers nothing goes on waiting."""
+
+    NUMBER = "number"
+    """Is the number that we have the right one? 1: yes, 2: another."""
+    KEY = "key"
+    """To key a number."""
+    KEYED = "keyed"
+    """Is the number that was keyed the right one? 1: yes, 2: again."""
+    SAFE = "safe"
+    """Is it safe to ring it? 1: yes, 2: another number."""
+
+
+class Judgement(StrEnum):
+    """What a number is as the destination of a call-back."""
+
+    ALLOWED = "allowed"
+    NO_NUMBER = "no number"
+    """What was presented or keyed is no telephone number."""
+    FORBIDDEN = "forbidden"
+    """A number that this site never dials: premium, emergency, international, its own, ..."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Destination:
+    """A number, judged. `number`: E.164, under which it is compared; `dialled`: as the trunk wants it; `spoken`: its digits as people
+    of this country say them. All of them are empty for what is no number. `why`: in words without the number."""
+
+    judgement: Judgement
+    number: str = ""
+    dialled: str = ""
+    spoken: str = ""
+    why: str = ""
+
+    @property
+    def is_allowed(self) -> bool:
+        """Whether it may be dialled."""
+        return self.judgement is Judgement.ALLOWED
+
+
+class Destinations(Protocol):
+    """Which numbers may be dialled. Pure: the same text is always judged the same."""
+
+    def judge(self, text: str) -> Destination:
+        """Judge a number as presented or keyed, whatever a stranger has put there."""
+
+
+class NoDestinations:
+    """Nothing may be dialled: a site without call-back."""
+
+    def judge(self, text: str) -> Destination:  # noqa: ARG002
+        """Forbidden."""
+        return Destination(judgement=Judgement.FORBIDDEN, why="this site dials nobody")
+
+
+class First(StrEnum):
+    """Who is rung first."""
+
+    AGENT = "agent"
+    """The agent waits on the line while the person's phone rings: a human voice answers."""
+    CALLER = "caller"
+    """The person is rung while an agent is kept for them, and presses a key to be put through."""
+
+
+class AttemptOutcome(StrEnum):
+    """How one attempt to reach the person ended, but for the connection itself."""
+
+    NO_ANSWER = "no_answer"
+    BUSY = "busy"
+    REJECTED = "rejected"
+    NETWORK = "network"
+    """The network or the trunk failed: their phone has not rung, as far as we know."""
+    INVALID = "invalid"
+    """No such number: nobody can ever be reached there."""
+    MACHINE = "machine"
+    """An answering machine, in the handler's judgement."""
+    NO_KEY = "no_key"
+    """Caller first: somebody or something answered and pressed nothing."""
+    HUNG_UP = "hung_up"
+    """Answered, and gone before the handler could speak."""
+    PREEMPTED = "preempted"
+    """A 999 took the agent while the phone rang; not counted."""
+    AGENT_LEFT = "agent_left"
+    """The agent hung up while the phone rang; not counted."""
+    INTERRUPTED = "interrupted"
+    """We lost sight of it before it had an outcome. It may have rung."""
+
+
+COUNTED = frozenset(
+    {
+        AttemptOutcome.NO_ANSWER,
+        AttemptOutcome.BUSY,
+        AttemptOutcome.REJECTED,
+        AttemptOutcome.MACHINE,
+        AttemptOutcome.NO_KEY,
+        AttemptOutcome.HUNG_UP,
+        AttemptOutcome.INTERRUPTED,
+    }
+)
+"""Attempts that count towards the most that a plan allows. A failing network has a limit of its own: its own back-off."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How a queue offers and keeps call-backs. It is offered by expected wait with hysteresis: from `offer_above_seconds` on, until
+    the expectation falls below `offer_below_seconds`; again every `offer_every_seconds`.
+
+    `classes`: None for all. `agents_minimum`: how many who could take it must be at work. `attempts`, `spacing_seconds`: between
+    them the place is kept (`keep_place`) or given up for one at the end. `handling_seconds`: a talk with its wrap-up, until
+    enough have been seen. `closing_margin_seconds`: what must be left to the end of the hours.
+    """
+
+    offer_above_seconds: float = 180.0
+    offer_below_seconds: float = 120.0
+    offer_every_seconds: float = 60.0
+    classes: tuple[str, ...] | None = None
+    agents_minimum: int = 1
+    in_incident: bool = False
+    may_key_number: bool = True
+    list_maximum: int = 100
+    first: First = First.AGENT
+    attempts: int = 3
+    spacing_seconds: float = 120.0
+    keep_place: bool = True
+    ring_seconds: float = 25.0
+    age_alarm_seconds: float = 1800.0
+    handling_seconds: float = 240.0
+    closing_margin_seconds: float = 300.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Callbacks:
+    """What is decided for call-backs as a whole.
+
+    `key`: accepts the offer. `concurrent`: attempts in flight at once. `per_hour`: dials in any hour. `per_number`: promises to one
+    number in a day. `idle_agents`: how many agents who can take a 999 stay free beside the one who is reserved.
+    `preemptions`: after so many rings cut for a 999 it becomes a task. `unrung_seconds`: a person's phone that does not ring by
+    then is not reached. `trunk_rest_seconds`: after a network failure the trunk rests so long, doubled with each that follows, up to
+    `trunk_rest_maximum_seconds`. `clock_synchronised`: promises are made only while the clock is.
+    """
+
+    key: str = "1"
+    trunk: str = ""
+    show_number: str = ""
+    concurrent: int = 2
+    per_hour: int = 60
+    per_number: int = 3
+    idle_agents: int = 1
+    preemptions: int = 2
+    network_failures: int = 10
+    unrung_seconds: float = 12.0
+    trunk_rest_seconds: float = 5.0
+    trunk_rest_maximum_seconds: float = 300.0
+    check_seconds: float = 10.0
+    clock_synchronised: bool = True
+    channels: int | None = None
+    """101 channels in use, call-backs included, beyond which none is dialled: the rest of the trunk is for 999 and inbound."""
+
+
+class TaskKind(StrEnum):
+    """Why a human has to ring somebody back, or look."""
+
+    ABANDONED_999 = "abandoned_999"
+    ABANDONED_101 = "abandoned_101"
+    UNREACHED_CALLBACK = "unreached_callback"
+    """A promised call-back whose person could not be reached as promised."""
+
+
+class TaskOutcome(StrEnum):
+    """With what a named person closed a task."""
+
+    REACHED = "reached"
+    NOT_REACHED = "not_reached"
+    CALLED_AGAIN = "called_again"
+    NO_NEED = "no_need"
+    INCIDENT = "incident"
+    """An incident was opened: others go on with it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tasks:
+    """Which abandoned 101 calls become tasks (those of 999 always do), and when an open one is an alarm.
+
+    `abandoned_101_after_seconds`: from this wait on; None: never.
+    """
+
+    abandoned_101_after_seconds: float | None = None
+    alarm_999_seconds: float = 120.0
+    alarm_101_seconds: float = 3600.0
