@@ -6,6 +6,7 @@ The order of service and the alarms are derived from the state: each fact brings
 
 from __future__ import annotations
 
+from math import floor
 from typing import Any
 
 from edge.core import effects, facts
@@ -20,7 +21,8 @@ from edge.core.ordering import (
     place_of,
     untold_relaxation,
 )
-from edge.core.state import AgentRecord, Call, Offer, State, apply
+from edge.core.promise import Asked, Plan
+from edge.core.state import AgentRecord, Call, Offer, State, Task, apply
 from edge.core.transitions import CALL_DEADLINES, OFFER_DEADLINES, Deadline
 
 ESCALATION = "escalation"
@@ -29,8 +31,26 @@ PATIENCE = "patience"
 """Kind of alarm: a waiting 101 has waited as long as its queue lets it."""
 ANNOUNCEMENT = "announcement"
 """Kind of alarm: a waiting 101 caller is due to be told something."""
+OFFER_CALLBACK = "offer call-back"
+"""Kind of alarm: look again whether a waiting 101 caller should be offered a call-back."""
+DIALOGUE = "dialogue"
+"""Kind of alarm: a caller who was asked something has not answered."""
+AGE = "age"
+"""Kind of alarm: a promised call-back has not been kept for long."""
+TASK = "task"
+"""Kind of alarm: a task has been open for long."""
+ANSWER_SECONDS = 8.0
+"""How long a caller may think about a question, after it was said. A whole number to be keyed has a time of its own."""
+KEYING_SECONDS = 60.0
+RECHECK_SECONDS = 10.0
+"""How often it is looked again whether a call-back should be offered."""
 RELAXATION = "relaxation"
 """Kind of alarm: a waiting 101 caller is due to be told that fewer skills will have to do."""
+OF_CALL = ("call", ESCALATION, PATIENCE, ANNOUNCEMENT, RELAXATION, OFFER_CALLBACK, DIALOGUE, AGE)
+"""Kinds of alarm that end with their call."""
+
+
+RINGING_BACK = frozenset({CallState.RESERVING, CallState.DIALLING, CallState.CHECKING})
 
 
 class Desk:
@@ -44,6 +64,8 @@ class Desk:
         self._unanswered = WaitingOrder()
         """The 999 that nobody has taken yet, waiting or ringing; all others wait in `_order` alone. Asked for in each match."""
         self._alarms = AlarmClock()
+        self._ringing_back: set[str] = set()
+        """Call-backs for which an agent is rung, kept or waiting on the line."""
         self._entries: list[facts.Entry] = []
         self._effects: list[tuple[effects.Effect, int]] = []
         self._reasons: list[str] = []
@@ -61,12 +83,15 @@ class Desk:
 
     def _build_indexes(self) -> None:
         self._order, self._unanswered, self._alarms = WaitingOrder(), WaitingOrder(), AlarmClock()
+        self._ringing_back = set()
         for call in self.state.calls.values():
             self._index_call(call)
         for offer in self.state.offers.values():
             self._arm_offer(offer)
         for record in self.state.agents.values():
             self._arm_wrap_up(record)
+        for task in self.state.tasks.values():
+            self._arm_task(task)
 
     def _because(self, reason: str) -> None:
         """The sentence for what is recorded from here on."""
@@ -97,7 +122,8 @@ class Desk:
             if call is None:
                 self._order.discard(call_id)
                 self._unanswered.discard(call_id)
-                for kind in ("call", ESCALATION, PATIENCE, ANNOUNCEMENT, RELAXATION):
+                self._ringing_back.discard(call_id)
+                for kind in OF_CALL:
                     self._alarms.cancel((kind, call_id))
             else:
                 self._index_call(call)
@@ -111,9 +137,12 @@ class Desk:
         agent = getattr(fact, "agent", None)
         if agent in self.state.agents:
             self._arm_wrap_up(self.state.agents[agent])
+        task_id = getattr(fact, "task_id", None)
+        if task_id is not None:
+            self._index_task(task_id)
 
     def _index_call(self, call: Call) -> None:
-        if self._is_waiting(call):
+        if self._holds_place(call):
             self._order.add(place_of(call, self.policy))
         else:
             self._order.discard(call.call_id)
@@ -121,7 +150,12 @@ class Desk:
             self._unanswered.add(place_of(call, self.policy))
         else:
             self._unanswered.discard(call.call_id)
+        if call.state in RINGING_BACK:
+            self._ringing_back.add(call.call_id)
+        else:
+            self._ringing_back.discard(call.call_id)
         self._arm(("call", call.call_id), call, CALL_DEADLINES.get(call.state))
+        self._arm_age(call)
         self._arm_escalation(call)
         self._arm_waiting(call)
 
@@ -133,10 +167,36 @@ class Desk:
         else:
             self._alarms.set((ESCALATION, call.call_id), climb[1])
 
+    def _arm_age(self, call: Call) -> None:
+        """When a promise not kept is, or is again, an alarm."""
+        queue = self.policy.queues.get(call.queue)
+        if call.callback is None or queue is None or queue.callback is None:
+            self._alarms.cancel((AGE, call.call_id))
+            return
+        seconds = queue.callback.age_alarm_seconds
+        self._alarms.set((AGE, call.call_id), self._next_multiple(call.callback.promised_at, seconds))
+
+    def _index_task(self, task_id: str) -> None:
+        task = self.state.tasks.get(task_id)
+        if task is None:
+            self._alarms.cancel((TASK, task_id))
+        else:
+            self._arm_task(task)
+
+    def _arm_task(self, task: Task) -> None:
+        limits = self.policy.tasks
+        seconds = limits.alarm_999_seconds if task.emergency else limits.alarm_101_seconds
+        self._alarms.set((TASK, task.task_id), self._next_multiple(task.opened_at, seconds))
+
+    def _next_multiple(self, since: Instant, seconds: float) -> Instant:
+        passed_seconds = max(0.0, self._now.since(since))
+        return since.plus((floor(passed_seconds / seconds) + 1) * seconds)
+
     def _arm_waiting(self, call: Call) -> None:
         """When a waiting 101 is to be told something or sent somewhere else. What is overdue needs no alarm: it is done as soon
         as the call waits in silence, whichever step that is (`Routine._attend`)."""
-        times: dict[str, Instant | None] = dict.fromkeys((PATIENCE, ANNOUNCEMENT, RELAXATION))
+        times: dict[str, Instant | None] = dict.fromkeys((PATIENCE, ANNOUNCEMENT, RELAXATION, OFFER_CALLBACK))
+        times[DIALOGUE] = self._answer_due(call)
         if self._is_waiting(call) and call.is_routine:
             queue = self.policy.queues[call.queue]
             times[PATIENCE] = patience_ends(call, self.policy)
@@ -144,19 +204,46 @@ class Desk:
                 times[RELAXATION] = call.queued_at.plus(relaxation.after_seconds)
             if (wanted := announcements_for(call, self.policy.queues, self.policy.classes)) is not None:
                 times[ANNOUNCEMENT] = next_announcement(call, wanted.every_seconds, self._now)
+            if queue.callback is not None and call.asked is None:
+                times[OFFER_CALLBACK] = self._next_look(call, queue.callback)
         for kind, at in times.items():
             if at is None or at.monotonic_ns <= self._now.monotonic_ns:
                 self._alarms.cancel((kind, call.call_id))
             else:
                 self._alarms.set((kind, call.call_id), at)
 
+    def _next_look(self, call: Call, plan: Plan) -> Instant:
+        """When to look next whether this caller should be offered a call-back."""
+        soon = self._now.plus(RECHECK_SECONDS)
+        if call.callback_offered_at is None:
+            return soon
+        return max(
+            soon, call.callback_offered_at.plus(plan.offer_every_seconds), key=lambda at: at.monotonic_ns
+        )
+
+    def _answer_due(self, call: Call) -> Instant | None:
+        """Until when a caller who was asked something may think; None while they are still being asked, or are not."""
+        if call.asked is None or call.asked_at is None or call.announcement is not None:
+            return None
+        seconds = KEYING_SECONDS if call.asked is Asked.KEY else ANSWER_SECONDS
+        since = (
+            call.asked_at
+            if call.quiet_at is None
+            else max(call.asked_at, call.quiet_at, key=lambda at: at.monotonic_ns)
+        )
+        return since.plus(seconds)
+
     def _is_waiting(self, call: Call) -> bool:
-        """Whether it takes part in matching. What a new configuration dropped serves nobody (see `_serve`)."""
+        """Whether the caller waits on the line. What a new configuration dropped serves nobody (see `_serve`)."""
         return call.state is CallState.WAITING and self._is_configured(call)
 
     def _is_unanswered(self, call: Call) -> bool:
         """Whether it is a 999 that nobody has taken yet, and takes part in matching."""
         return is_unanswered_emergency(call) and self._is_configured(call)
+
+    def _holds_place(self, call: Call) -> bool:
+        """Whether it takes part in matching: on the line, or to be called back."""
+        return call.state in (CallState.WAITING, CallState.CALLBACK) and self._is_configured(call)
 
     def _is_configured(self, call: Call) -> bool:
         return call.line in self.policy.lines and call.queue in self.policy.queues
@@ -187,11 +274,16 @@ class Desk:
             call = self.state.calls.get(getattr(entry.fact, "call_id", ""))
             if call is None:
                 continue
-            assert self._is_waiting(call) == (call.call_id in self._order), (
+            assert self._holds_place(call) == (call.call_id in self._order), (
                 f"{call.call_id} {call.state}: place in the order"
             )
             assert self._is_unanswered(call) == (call.call_id in self._unanswered), f"{call.call_id}: 999"
-            assert (call.state is CallState.OFFERED) == bool(call.live_offers), f"{call.call_id}: offers"
-            assert (call.state in (CallState.CONNECTING, CallState.TALKING)) == bool(call.claimed_by), (
-                f"{call.call_id}: claim"
-            )
+            offered = call.state in (CallState.OFFERED, CallState.RESERVING)
+            assert offered == bool(call.live_offers), f"{call.call_id}: offers"
+            claimed = call.state in (CallState.CONNECTING, CallState.TALKING)
+            if call.state is CallState.DIALLING:  # by an agent on the line, or by one who is kept
+                claimed = call.callback is not None and call.callback.kept_agent is None
+            assert claimed == bool(call.claimed_by), f"{call.call_id}: claim"
+            assert call.callback is None or not (
+                call.callback.in_flight and call.state is CallState.CALLBACK
+            ), f"{call.call_id}: an attempt in flight"

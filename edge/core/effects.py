@@ -126,8 +126,8 @@ class SetNotReady:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CollectNumber:
-    """From now on the caller's keys are the digits of a number, given as one `NumberKeyed`; a first key that is the emergency key,
-    or that key after *, is the emergency key still. `collect` False: keys are keys again."""
+    """From now on the caller's keys are the digits of a number, given as one `NumberKeyed`. The emergency key as the first of
+    them, or as the first after *, is that key still. `collect` False: keys are keys again."""
 
     call_id: str
     collect: bool = True
@@ -135,7 +135,7 @@ class CollectNumber:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TellWhenDurable:
-    """Give the engine `Durable` with this token once the fact that caused this is on disk. Not for the switch: for the runtime."""
+    """Give the engine `Durable` with this token once the fact that caused this is on disk: for the runtime, no switch."""
 
     call_id: str
     token: str
@@ -145,8 +145,8 @@ class TellWhenDurable:
 class DialPerson:
     """Ring the person of a call-back, once: an attempt that the switch knows already is not made again.
 
-    `number`: as the trunk wants it. `show_number`: ours, that they see and can ring back. `offer_id`: the agent's leg, which hears
-    ringing meanwhile; None where the person comes first. The rest is what makes the leg a caller's in case we die.
+    `number`: as the trunk wants it. `show_number`: ours, that they see and can ring back. `offer_id`: the agent's leg, which
+    hears ringing meanwhile; None where the person comes first. The rest makes the leg a caller's in case we die.
     """
 
     call_id: str

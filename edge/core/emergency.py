@@ -24,8 +24,9 @@ from edge.core.model import (
     Rung,
     Tier,
 )
-from edge.core.offering import Offering
 from edge.core.ordering import Candidates, skills_needed
+from edge.core.promising import YES
+from edge.core.ringing_back import RingingBack
 from edge.core.state import AgentRecord, Call, Offer
 
 FREEING_SECONDS = 1.0
@@ -37,7 +38,7 @@ UNANSWERED_AGAIN_SECONDS = 10.0
 LIVE = frozenset({OfferState.CALLING, OfferState.RINGING})
 
 
-class Emergencies(Offering):
+class Emergencies(RingingBack):
     """The 999 part of each match, and the emergency key."""
 
     # ------------------------------------------------------------------ matching
@@ -127,6 +128,23 @@ class Emergencies(Offering):
                     "withdrawn, its caller keeps the place"
                 )
                 self._withdraw(offer, OfferOutcome.WITHDRAWN)
+                return True
+        return self._does_attempt_give_way(call, skills, candidates, coming)
+
+    def _does_attempt_give_way(
+        self, call: Call, skills: tuple[str, ...], candidates: Candidates, coming: dict[str, Call]
+    ) -> bool:
+        """Whether the agent of a call-back whose person has not answered could take it; that phone then stops ringing."""
+        for attempt in self._newest_attempts():
+            record = self._agent_of_attempt(attempt)
+            if (
+                record is not None
+                and record.agent not in coming
+                and candidates.would_take(record, call, skills)
+            ):
+                coming[record.agent] = call
+                self._preempt(attempt, call)
+                candidates.bring_back(record)
                 return True
         return False
 
@@ -269,6 +287,10 @@ class Emergencies(Offering):
                     f"{offer.agent} is withdrawn, its caller keeps the place"
                 )
                 self._withdraw(offer, OfferOutcome.WITHDRAWN)
+        for attempt in self._newest_attempts():
+            freed = self._agent_of_attempt(attempt)
+            if candidates.has_not_rejected(freed, call, skills):
+                self._preempt(attempt, call)
 
     def _does_an_agent_ring(self, call: Call, skills: tuple[str, ...], candidates: Candidates) -> bool:
         """Whether anybody rings, or is about to, who is there for such calls: not merely a supervisor or another force."""
@@ -371,7 +393,9 @@ class Emergencies(Offering):
         elif given.upgraded or is_emergency_key:
             self._upgrade(call)
         elif call.state in (CallState.WAITING, CallState.OFFERED):
-            self._menu_key(call, given.key)
+            self._key_while_waiting(call, given.key)
+        elif call.state is CallState.CHECKING and given.key == YES:
+            self._is_present(call)
         else:
             self._ignore(call, given)
 
@@ -384,7 +408,8 @@ class Emergencies(Offering):
             )
             return
         talks_elsewhere = call.elsewhere_since is not None
-        was_leaving = call.state is CallState.LEAVING and not talks_elsewhere
+        left_us = call.state in (CallState.LEAVING, CallState.PROMISED, CallState.CHECKING)
+        was_leaving = left_us and not talks_elsewhere
         was_announced = call.announcement is not None
         self._because(
             f"caller of {call.call_id} pressed the emergency key: an upgraded 101, among the 999 from now on"

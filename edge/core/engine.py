@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edge.core import effects, facts, inputs
-from edge.core.desk import ANNOUNCEMENT, PATIENCE, RELAXATION
+from edge.core.desk import AGE, ANNOUNCEMENT, DIALOGUE, OFFER_CALLBACK, PATIENCE, RELAXATION, TASK
 from edge.core.matching import Matching
 from edge.core.model import (
     Instant,
@@ -73,15 +73,16 @@ class Engine(Reconciling, Matching):
             case inputs.CallRefused():
                 if self._is_new(given.call_id):
                     self._refuse_at_entrance(given)
-            case inputs.CallAnnotated():
-                self._annotate(given)
-            case inputs.CallMarkedAssisted():
-                self._mark_assisted(given)
             case inputs.FallbackTook() if self._is_new(given.call_id):
                 self._arrive_in_fallback(given)
             case (
                 inputs.CallPresented()
                 | inputs.KeyPressed()
+                | inputs.NumberKeyed()
+                | inputs.Durable()
+                | inputs.PersonRang()
+                | inputs.PersonAnswered()
+                | inputs.PersonGone()
                 | inputs.CallPassedOn()
                 | inputs.ColleagueAnswered()
                 | inputs.DiversionAnswered()
@@ -96,23 +97,58 @@ class Engine(Reconciling, Matching):
                 self._react_for_call(given)
             case inputs.PhoneRang() | inputs.PhoneAnswered() | inputs.PhoneGone() | inputs.HoldChanged():
                 self._react_for_offer(given)
-            case inputs.AgentSeen():
-                self._agent_seen(given)
-            case inputs.ReadyPressed():
-                self._ready_pressed(given)
-            case (
-                inputs.WrapUpCoded()
-                | inputs.AssistAsked()
-                | inputs.SupervisionSeen()
-                | inputs.SupervisorInvited()
-                | inputs.ConsultationSeen()
-                | inputs.IncidentSet()
-            ):
-                self._react_to_people(given)
             case inputs.PhoneSeen():
                 self._phone_seen(given)
             case inputs.Reconciled():
                 self._reconcile(given)
+            case (
+                inputs.LinkLost()
+                | inputs.ClockSeen()
+                | inputs.Started()
+                | inputs.Stopping()
+                | inputs.LedgerTrouble()
+            ):
+                self._react_to_circumstances(given)
+            case _:
+                self._react_to_people(given)
+
+    def _react_to_people(self, given: inputs.Input) -> None:
+        """What agents, handlers and supervisors do and order."""
+        match given:
+            case inputs.CallAnnotated():
+                self._annotate(given)
+            case inputs.CallMarkedAssisted():
+                self._mark_assisted(given)
+            case inputs.AgentSeen():
+                self._agent_seen(given)
+            case inputs.ReadyPressed():
+                self._ready_pressed(given)
+            case inputs.WrapUpCoded():
+                self._wrap_up_coded(given)
+            case inputs.AssistAsked():
+                self._assist_asked(given)
+            case inputs.SupervisionSeen():
+                self._supervision_seen(given)
+            case inputs.SupervisorInvited():
+                self._supervisor_invited(given)
+            case inputs.ConsultationSeen():
+                self._consultation_seen(given)
+            case inputs.IncidentSet():
+                self._incident_set(given)
+            case inputs.PersonJudged():
+                self._person_judged(given)
+            case inputs.CallbackOrdered():
+                self._callback_ordered(given)
+            case inputs.CallbackOfferingSet():
+                self._callback_offering_set(given)
+            case inputs.TaskAssigned():
+                self._task_assigned(given)
+            case inputs.TaskClosed():
+                self._task_closed(given)
+
+    def _react_to_circumstances(self, given: inputs.Input) -> None:
+        """What happens to the daemon itself."""
+        match given:
             case inputs.LinkLost():
                 if self.state.sight:
                     self._because(f"lost sight of the switch: {given.error}")
@@ -134,30 +170,6 @@ class Engine(Reconciling, Matching):
                 self._record(facts.DaemonStopped(why=given.why))
             case inputs.LedgerTrouble():
                 self._ledger_trouble(given)
-
-    def _react_to_people(
-        self,
-        given: inputs.WrapUpCoded
-        | inputs.AssistAsked
-        | inputs.SupervisionSeen
-        | inputs.SupervisorInvited
-        | inputs.ConsultationSeen
-        | inputs.IncidentSet,
-    ) -> None:
-        """What handlers and supervisors say, or do beside talking to callers."""
-        match given:
-            case inputs.WrapUpCoded():
-                self._wrap_up_coded(given)
-            case inputs.AssistAsked():
-                self._assist_asked(given)
-            case inputs.SupervisionSeen():
-                self._supervision_seen(given)
-            case inputs.SupervisorInvited():
-                self._supervisor_invited(given)
-            case inputs.ConsultationSeen():
-                self._consultation_seen(given)
-            case inputs.IncidentSet():
-                self._incident_set(given)
 
     def _is_new(self, call_id: str) -> bool:
         """Neither open nor ended just now: late and doubled words about a call do not open it again."""
@@ -200,5 +212,11 @@ class Engine(Reconciling, Matching):
                 elif kind == "call" and self.state.sight:
                     call = self.state.calls[name]
                     getattr(self, f"_{CALL_DEADLINES[call.state].then}")(call)
-                elif kind in (PATIENCE, ANNOUNCEMENT, RELAXATION):
+                elif kind in (PATIENCE, ANNOUNCEMENT, RELAXATION, OFFER_CALLBACK):
                     self._due_calls.append(name)
+                elif kind == DIALOGUE and self.state.sight:
+                    self._no_answer_given(self.state.calls[name])
+                elif kind == AGE:
+                    self._callback_overdue(self.state.calls[name])
+                elif kind == TASK:
+                    self._task_overdue(self.state.tasks[name])

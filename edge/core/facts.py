@@ -560,8 +560,8 @@ class CallbackDeclined:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallbackPromised:
-    """The caller is promised a call-back at their place; they are told once this is on disk. `number`: E.164; `keyed`: not the one
-    they called from. `into`: the call-back of the same number that goes on for both."""
+    """The caller is promised a call-back at their place; they are told once this is on disk. `number`: E.164; `keyed`: not the
+    one they called from. `into`: the call-back of the same number that goes on for both."""
 
     call_id: str
     keyed: bool
@@ -660,6 +660,14 @@ class CallbackAttemptEnded:
     cause: str
     not_before: Instant
     queued_at: Instant | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallbackBarred:
+    """An agent is free for this call-back, and this is in its way: others may come first. "": nothing any more."""
+
+    call_id: str
+    why: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -839,6 +847,7 @@ Fact = (
     | CallbackPickedUp
     | CallbackPresent
     | CallbackAttemptEnded
+    | CallbackBarred
     | CallbackMatched
     | CallbackMoved
     | CallbackOfferingSet
@@ -897,6 +906,7 @@ CallFact = (
     | CallbackPickedUp
     | CallbackPresent
     | CallbackAttemptEnded
+    | CallbackBarred
     | CallbackMatched
     | CallbackMoved
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edge.core.emergency import Emergencies
-from edge.core.model import Instant, Queue, Tier
+from edge.core.model import CallState, Instant, Queue, Tier
 from edge.core.offering import MATCH_AGAIN
 from edge.core.ordering import Candidates, next_relaxation, rest_seconds, skills_needed
 from edge.core.state import AgentRecord, Call
@@ -19,6 +19,8 @@ class Matching(Emergencies):
             return
         self._again.clear()
         candidates = Candidates(self.state, self.policy, self._now)
+        if self._ringing_back:
+            candidates.keep_for_emergencies(self._reserve())
         was_free = candidates.free > 0
         self._serve_emergencies(candidates)
         self._serve_routine(candidates)
@@ -40,6 +42,9 @@ class Matching(Emergencies):
                 return  # most steps free nobody, and hundreds may wait
             if call.tier == Tier.EMERGENCY:
                 passed_over += 1
+                continue
+            if call.state is CallState.CALLBACK:
+                passed_over += not self._ring_back(call, candidates)
                 continue
             skills = skills_needed(call, self.policy.queues[call.queue], self._now)
             if skills in hopeless:

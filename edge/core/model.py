@@ -318,6 +318,11 @@ class OpeningHours:
         index = bisect_right(self.changes, (utc_us, True))
         return index in (0, len(self.changes)) or self.changes[index - 1][1]
 
+    def closes_utc_us(self, utc_us: int) -> int | None:
+        """When it closes next, from this time on; None where the table knows of no such time."""
+        index = bisect_right(self.changes, (utc_us, True))
+        return next((at for at, is_open in self.changes[index:] if not is_open), None)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Queue:
@@ -475,9 +480,9 @@ class Policy:
     missed_offers_maximum: int | None = None
     """After so many missed offers in a row an agent is set not ready; None: never."""
     missed_reason: str = "missed calls"
-    callbacks: Callbacks = Callbacks()
+    callbacks: Callbacks = field(default_factory=Callbacks)
     destinations: Destinations = field(default_factory=NoDestinations, compare=False)
-    tasks: Tasks = Tasks()
+    tasks: Tasks = field(default_factory=Tasks)
     unreachable_seconds: float = 3.0
     """A phone that does not ring within this time is unreachable (ASTERISK.md, design rule 11)."""
     withdrawal_seconds: float = 5.0

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from edge.core import effects, facts
-from edge.core.model import Instant, Tier
-from edge.core.routine import Routine
+from edge.core.model import CallState, Instant, Tier
+from edge.core.promising import Promising
 from edge.core.state import Call
 
 MATCH_AGAIN = ("match", "")
 """Alarm key: something that bars an agent from a call expires then."""
 
 
-class Offering(Routine):
+class Offering(Promising):
     """Recording an offer and asking for it."""
 
     def _look_again(self, at: Instant) -> None:
@@ -48,6 +48,7 @@ class Offering(Routine):
                 priority_class=call.priority_class,
                 waited_seconds=waited_seconds,
                 upgraded=call.upgraded_at is not None,
+                callback=call.state is CallState.RESERVING,
                 notes=self._notes_for(call),
             )
         )

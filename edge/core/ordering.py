@@ -155,7 +155,7 @@ def patience_ends(call: Call, policy: Policy) -> Instant | None:
     queue = policy.queues.get(call.queue)
     if queue is None or queue.maximum_wait_seconds is None:
         return None
-    if not call.is_routine or call.stays or call.first_connected_at is not None:
+    if not call.is_routine or call.stays or call.first_connected_at is not None or call.callback is not None:
         return None
     return call.queued_at.plus(queue.maximum_wait_seconds)
 
@@ -171,6 +171,7 @@ class Candidates:
         self._emergency_skills = emergency_skills(policy)
         self.withheld = False
         """Whether a 999 waits for somebody."""
+        self._keep_free = policy.emergency.keep_free
         self._free = [record for record in state.agents.values() if self._is_free(record)]
 
     @property
@@ -203,14 +204,34 @@ class Candidates:
         self.withheld = True
         self._free = [record for record in self._free if not self._has(record, skills)]
 
+    def keep_for_emergencies(self, agents: int) -> None:
+        """Offer no 101 to so many, at least, of the free agents who can take a 999."""
+        self._keep_free = max(self._keep_free, agents)
+
+    def free_beside(self, record: AgentRecord, skills: Collection[str]) -> int:
+        """How many others with these skills are free."""
+        return sum(other is not record and self._has(other, skills) for other in self._free)
+
+    def at_work_beside(self, record: AgentRecord, skills: Collection[str]) -> int:
+        """How many others with these skills are at work, whatever they are doing."""
+        return sum(other is not record for other in self.at_work(skills))
+
+    def in_order_of_choice(self, call: Call, skills: Collection[str]) -> list[AgentRecord]:
+        """Those who may be asked now for a call-back, the best first. Who are kept free for a 999 are among them: whether enough
+        of those stay is looked at by who asks."""
+        askable = self.askable(call, skills, self._skilled(skills))
+        return sorted(askable, key=lambda record: self._rank(record, skills))
+
     def best(self, call: Call, skills: Collection[str]) -> AgentRecord | None:
         """The best skill level first, within it the agent who has been idle longest."""
         return min(self.askable(call, skills), key=lambda record: self._rank(record, skills), default=None)
 
-    def askable(self, call: Call, skills: Collection[str]) -> list[AgentRecord]:
+    def askable(
+        self, call: Call, skills: Collection[str], among: list[AgentRecord] | None = None
+    ) -> list[AgentRecord]:
         """Free agents who may be asked now: who refused this call only when nobody else could take it, those who merely missed it
-        before those who rejected it."""
-        able = self.rested(skills, call)
+        before those who rejected it. `among`: of these; None: of all who are able."""
+        able = self.rested(skills, call) if among is None else self._rested_of(among, call)
         willing = [record for record in able if not self._remembers_refusal(record, call)]
         if not willing and able and self._another_may(call, skills):
             return []
@@ -218,15 +239,21 @@ class Candidates:
 
     def rested(self, skills: Collection[str], call: Call) -> list[AgentRecord]:
         """Those who are able and may be rung again. For a 101 the call itself makes no difference."""
-        return [record for record in self.able(skills, call) if not self._rests(record, call)]
+        return self._rested_of(self.able(skills, call), call)
+
+    def _rested_of(self, able: list[AgentRecord], call: Call) -> list[AgentRecord]:
+        return [record for record in able if not self._rests(record, call)]
 
     def able(self, skills: Collection[str], call: Call | None = None) -> list[AgentRecord]:
         """Free agents with these skills; for a 101 without those who are kept free for the next 999."""
-        found = [record for record in self._free if self._has(record, skills)]
-        if call is None or call.tier == Tier.EMERGENCY or not self._policy.emergency.keep_free:
+        found = self._skilled(skills)
+        if call is None or call.tier == Tier.EMERGENCY or not self._keep_free:
             return found
-        spare = len([r for r in self._free if self._takes_emergencies(r)]) > self._policy.emergency.keep_free
+        spare = len([r for r in self._free if self._takes_emergencies(r)]) > self._keep_free
         return found if spare else [record for record in found if not self._takes_emergencies(record)]
+
+    def _skilled(self, skills: Collection[str]) -> list[AgentRecord]:
+        return [record for record in self._free if self._has(record, skills)]
 
     def ringable(self, call: Call, skills: Collection[str]) -> list[AgentRecord]:
         """Free agents to be rung for a 999 that rings everybody: who merely missed it too, who rejected it only when nobody

@@ -36,8 +36,8 @@ class Judgement(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Destination:
-    """A number, judged. `number`: E.164, under which it is compared; `dialled`: as the trunk wants it; `spoken`: its digits as people
-    of this country say them. All of them are empty for what is no number. `why`: in words without the number."""
+    """A number, judged. `number`: E.164, under which it is compared; `dialled`: as the trunk wants it; `spoken`: its digits as
+    people of this country say them. All are empty for what is no number. `why`: in words without the number."""
 
     judgement: Judgement
     number: str = ""
@@ -115,8 +115,8 @@ COUNTED = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How a queue offers and keeps call-backs. It is offered by expected wait with hysteresis: from `offer_above_seconds` on, until
-    the expectation falls below `offer_below_seconds`; again every `offer_every_seconds`.
+    """How a queue offers and keeps call-backs. They are offered by expected wait with hysteresis: from `offer_above_seconds` on,
+    until the expectation falls below `offer_below_seconds`; again every `offer_every_seconds`.
 
     `classes`: None for all. `agents_minimum`: how many who could take it must be at work. `attempts`, `spacing_seconds`: between
     them the place is kept (`keep_place`) or given up for one at the end. `handling_seconds`: a talk with its wrap-up, until
@@ -145,18 +145,18 @@ class Plan:
 class Callbacks:
     """What is decided for call-backs as a whole.
 
-    `key`: accepts the offer. `concurrent`: attempts in flight at once. `per_hour`: dials in any hour. `per_number`: promises to one
-    number in a day. `idle_agents`: how many agents who can take a 999 stay free beside the one who is reserved.
+    `key`: accepts the offer. `concurrent`: attempts in flight at once. `per_hour`: dials in any hour. `per_number`: promises to
+    one number in a day. `idle_agents`: how many agents who can take a 999 stay free beside the one who is reserved.
     `preemptions`: after so many rings cut for a 999 it becomes a task. `unrung_seconds`: a person's phone that does not ring by
-    then is not reached. `trunk_rest_seconds`: after a network failure the trunk rests so long, doubled with each that follows, up to
-    `trunk_rest_maximum_seconds`. `clock_synchronised`: promises are made only while the clock is.
+    then is not reached. `trunk_rest_seconds`: after a network failure the trunk rests so long, doubled with each that follows,
+    up to `trunk_rest_maximum_seconds`. `clock_synchronised`: promises are made only while the clock is.
     """
 
     key: str = "1"
     trunk: str = ""
     show_number: str = ""
-    concurrent: int = 2
-    per_hour: int = 60
+    concurrent: int = 10
+    per_hour: int = 200
     per_number: int = 3
     idle_agents: int = 1
     preemptions: int = 2

@@ -14,11 +14,12 @@ from edge.core.model import (
     OfferState,
     Side,
 )
-from edge.core.routine import Routine
+from edge.core.promise import AttemptOutcome
+from edge.core.ringing_back import RingingBack
 from edge.core.state import Call, Offer
 
 
-class Reconciling(Routine):
+class Reconciling(RingingBack):
     """Takes one `Reconciled` and settles every call, offer and agent."""
 
     def _reconcile(self, seen: inputs.Reconciled) -> None:
@@ -26,7 +27,9 @@ class Reconciling(Routine):
         since = self.state.sight_since or self._now
         calls = {call.call_id: call for call in seen.calls}
         legs = {leg.offer_id: leg for leg in seen.offers}
-        missing = [call for call in self.state.calls.values() if call.call_id not in calls]
+        missing = [
+            call for call in self.state.calls.values() if call.call_id not in calls and call.is_on_the_line
+        ]
         known = [call for call in self.state.calls.values() if call.call_id in calls]
         new = [call for call in seen.calls if call.call_id not in self.state.calls]
         self._because(
@@ -42,6 +45,7 @@ class Reconciling(Routine):
             self._ended_unseen(call, since)
         for offer in tuple(self.state.offers.values()):
             self._reconcile_offer(offer, legs.get(offer.offer_id), calls.get(offer.call_id))
+        self._reconcile_attempts(seen, calls)
         for call in known:
             self._reconcile_call(call, calls[call.call_id])
         for stranger in new:
@@ -61,7 +65,44 @@ class Reconciling(Routine):
         for agent in seen.agents:
             self._agent_seen(agent)
 
+    def _reconcile_attempts(self, seen: inputs.Reconciled, calls: dict[str, inputs.SeenCall]) -> None:
+        """An attempt goes on while both its legs are there. One that is not is over, whatever came of it: it may have rung, so it
+        counts. A leg of an attempt that is over is ended."""
+        found = {(attempt.call_id, attempt.attempt) for attempt in seen.attempts}
+        for call in tuple(self.state.calls.values()):
+            promise = call.callback
+            if promise is None or call.state is not CallState.DIALLING or call.call_id in calls:
+                continue
+            is_rung = (call.call_id, promise.attempt) in found
+            if is_rung and (promise.kept_agent is not None or call.claimed_by in self.state.offers):
+                found.discard((call.call_id, promise.attempt))
+                self._because(f"the person of call {call.call_id} is still being rung")
+            else:
+                outcome = AttemptOutcome.AGENT_LEFT if is_rung else AttemptOutcome.INTERRUPTED
+                self._attempt_over(call, outcome, "found after losing sight")
+        for call_id, attempt in sorted(found):
+            self._because(f"attempt {attempt} of call {call_id}, which is over, was left behind: ended")
+            self._ask(effects.EndAttempt(call_id=call_id, attempt=attempt))
+
+    def _promise_unseen(self, call: Call) -> bool:
+        """Whether a caller who is gone had been promised a call-back, or was being called back: then the promise stands."""
+        if call.callback is None or call.connected_at is not None:
+            return False
+        if call.state is CallState.PROMISED or (
+            call.state is CallState.FALLBACK and call.callback.attempt == 0
+        ):
+            self._leave_the_line(call, Side.UNKNOWN, "not seen")
+        else:
+            self._because(f"call {call.call_id} is gone from the switch: the promise to call it back stands")
+            self._cut_announcement(call)
+            self._withdraw_all(call, OfferOutcome.WITHDRAWN)
+            self._release_claim(call)
+            self._attempt_over(call, AttemptOutcome.INTERRUPTED, "not seen")
+        return True
+
     def _ended_unseen(self, call: Call, since: Instant) -> None:
+        if self._promise_unseen(call):
+            return
         stage = self._stage(call)
         self._because(f"call {call.call_id} is gone from the switch: it ended while it was not seen")
         self._cut_announcement(call)
@@ -94,7 +135,7 @@ class Reconciling(Routine):
                 self._record_end(offer, offer.outcome or OfferOutcome.LOST, "not seen")
         elif offer.state is OfferState.ANSWERED and offer.released_at is not None:
             self._alarms.set(("offer", offer.offer_id), self._now.plus(self.policy.withdrawal_seconds))
-        elif offer.state is OfferState.ANSWERED and connected:
+        elif offer.state is OfferState.ANSWERED and (connected or self._waits_for_person(offer)):
             return
         elif connected and call is not None and call.offer_id == offer.offer_id:
             self._answered_unseen(offer)
@@ -108,6 +149,29 @@ class Reconciling(Routine):
                 self.policy.withdrawal_seconds
             )  # its deadline may have passed while we were blind
             self._alarms.set(("offer", offer.offer_id), until)
+
+    def _waits_for_person(self, offer: Offer) -> bool:
+        """Whether this agent is on the line while the person of a call-back is being rung."""
+        call = self.state.calls.get(offer.call_id)
+        return call is not None and call.state is CallState.DIALLING and call.claimed_by == offer.offer_id
+
+    def _reached_unseen(self, call: Call, seen: inputs.SeenCall) -> None:
+        """The person of a call-back answered, and nobody told us: to the agent who waits for them, else to who is free next."""
+        assert call.callback is not None
+        answered = inputs.PersonAnswered(
+            call_id=call.call_id, attempt=call.callback.attempt, leg_id=seen.leg_id
+        )
+        if call.callback.kept_agent is not None or call.claimed_by in self.state.offers:
+            self._person_answered(call, answered)
+            if seen.standing is inputs.Standing.CONNECTED and call.claimed_by is not None:
+                self._joined(call, inputs.PairJoined(call_id=call.call_id, offer_id=call.claimed_by))
+            return
+        self._because(
+            f"the person of call {call.call_id} was found on the line, and nobody with them: served at once"
+        )
+        self._record_presence(call, seen.leg_id)
+        self._record(facts.CallbackPresent(call_id=call.call_id))
+        self._serve(call)
 
     def _answered_unseen(self, offer: Offer) -> None:
         """The pair talks, and the ledger lost (or never got) the answer: catch up, and touch nothing."""
@@ -123,6 +187,20 @@ class Reconciling(Routine):
     def _reconcile_call(self, call: Call, seen: inputs.SeenCall) -> None:
         """A caller in our hands has the place noted anew: the daemon may have died between deciding and writing it."""
         match seen.standing:
+            case inputs.Standing.HELD | inputs.Standing.CONNECTED if call.state is CallState.DIALLING:
+                self._reached_unseen(call, seen)
+            case inputs.Standing.FALLBACK if call.state is CallState.DIALLING:
+                self._fallback_reached(call, _found_in_fallback(call, seen.leg_id))
+            case _ if call.state in (CallState.CALLBACK, CallState.RESERVING):
+                attempt = 0 if call.callback is None else call.callback.attempt
+                self._because(
+                    f"a leg of call {call.call_id}, which waits to be called back, was left behind: ended"
+                )
+                self._ask(effects.EndAttempt(call_id=call.call_id, attempt=attempt))
+            case inputs.Standing.HELD if call.state is CallState.PROMISED:
+                self._serve_promised(call, inputs.Woken())
+            case inputs.Standing.HELD if call.state is CallState.CHECKING:
+                self._serve_checked(call, inputs.Woken())
             case inputs.Standing.HELD if call.state in (CallState.CONNECTING, CallState.TALKING):
                 self._returned(call, inputs.PairReturned(call_id=call.call_id))
                 self._note_if_elsewhere(call)
@@ -133,6 +211,8 @@ class Reconciling(Routine):
             case inputs.Standing.HELD:
                 self._serve_again(call, inputs.Woken())
                 self._cut_announcement(call)  # nobody will tell of its end any more
+                if call.asked is not None:
+                    self._decline(call, "interrupted")
                 self._note_if_elsewhere(call)
             case inputs.Standing.CONNECTED if call.state in (CallState.WAITING, CallState.OFFERED):
                 self._served_by_unknown(call)
@@ -141,12 +221,7 @@ class Reconciling(Routine):
             ):
                 self._joined(call, inputs.PairJoined(call_id=call.call_id, offer_id=call.claimed_by or ""))
             case inputs.Standing.FALLBACK if call.state is not CallState.FALLBACK:
-                self._fallback(
-                    call,
-                    inputs.FallbackTook(
-                        call_id=call.call_id, line=call.line, leg_id=call.leg_id, why="found there"
-                    ),
-                )
+                self._fallback(call, _found_in_fallback(call, call.leg_id))
             case _:
                 pass
 
@@ -181,3 +256,7 @@ class Reconciling(Routine):
                     joined_utc_us=seen.joined_utc_us,
                 )
             )
+
+
+def _found_in_fallback(call: Call, leg_id: str) -> inputs.FallbackTook:
+    return inputs.FallbackTook(call_id=call.call_id, line=call.line, leg_id=leg_id, why="found there")

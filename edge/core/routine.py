@@ -39,6 +39,7 @@ class Routine(Handling):
         knowledge = given.knowledge if isinstance(given, inputs.CallPresented) else None
         if knowledge is not None and not call.number_withheld:
             self._recognise(call, knowledge)
+        self._match_number(call)
         if adopted or not call.is_routine or not self._is_configured(call):
             self._serve(call)
             return
@@ -49,6 +50,10 @@ class Routine(Handling):
                 self._offer_menu(call)
         if not call.diverted:
             self._note_if_elsewhere(call)
+
+    def _match_number(self, call: Call) -> None:
+        """A call-back or a task may be open for this number, see `promising.py`."""
+        raise NotImplementedError
 
     def _greeting(self, line: Line) -> str | None:
         if self.state.incident_since is not None and self.policy.incident.greeting is not None:

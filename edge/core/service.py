@@ -6,7 +6,6 @@ Methods that a table names take the thing and the input: `_abandon(call, given)`
 from __future__ import annotations
 
 from edge.core import effects, facts, inputs
-from edge.core.desk import Desk
 from edge.core.escalation import RUNG_ANEW_SECONDS
 from edge.core.model import (
     BUDDY,
@@ -27,6 +26,7 @@ from edge.core.model import (
     Tier,
 )
 from edge.core.ordering import head_start_seconds
+from edge.core.ring_back import RingBack
 from edge.core.state import AgentRecord, Call, Offer
 
 CLOCKS_APART_SECONDS = 1.0
@@ -48,7 +48,7 @@ def whom(agent: str | None) -> str:
     return {BUDDY: "the buddy force", TEST: "the test phone"}.get(agent or "", f"agent {agent}")
 
 
-class Service(Desk):
+class Service(RingBack):
     """Reactions to what callers, agents and phones do, and to deadlines."""
 
     def _ignore(self, thing: Call | Offer, given: inputs.Input) -> None:
@@ -247,6 +247,8 @@ class Service(Desk):
         """Durations reach to the end, or to where it was last seen: a night without sight is not a talk of nine hours."""
         connected_at, last_seen = call.connected_at, unseen_since or self._now
         talked_until = call.agent_left_at or last_seen
+        waited_seconds = max(0.0, (connected_at or last_seen).since(call.queued_at))
+        self._open_task_for(call, outcome, waited_seconds)
         self._record(
             facts.CallEnded(
                 call_id=call.call_id,
@@ -254,7 +256,7 @@ class Service(Desk):
                 stage=stage,
                 side=side,
                 cause=cause,
-                waited_seconds=max(0.0, (connected_at or last_seen).since(call.queued_at)),
+                waited_seconds=waited_seconds,
                 talked_seconds=max(0.0, talked_until.since(connected_at)) if connected_at else 0.0,
                 agent=call.agent,
                 unseen_since=unseen_since,

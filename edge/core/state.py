@@ -45,6 +45,8 @@ ENDED_MEMORY_SECONDS = 60.0
 
 SAMPLES_REMEMBERED = 20
 """How many talks, departures and predictions of a queue are remembered, to expect the next by."""
+DURABLE_SECONDS = 10.0
+PROMISED_SECONDS = 60.0
 HOUR_SECONDS = 3600.0
 DAY_SECONDS = 86_400.0
 
@@ -82,6 +84,8 @@ class Callback:
     picked_up_at: Instant | None = None
     check_seconds: float = 0.0
     not_before: Instant | None = None
+    barred: str = ""
+    """What is in its way although an agent is free."""
     last_outcome: AttemptOutcome | None = None
     matched_by: list[str] = field(default_factory=list)
     """Calls that came from this number since."""
@@ -209,7 +213,12 @@ class Call:
     @property
     def is_on_the_line(self) -> bool:
         """Whether the caller, or the person who was called back, has a leg."""
-        return self.state not in (CallState.CALLBACK, CallState.RESERVING, CallState.DIALLING, CallState.ENDED)
+        return self.state not in (
+            CallState.CALLBACK,
+            CallState.RESERVING,
+            CallState.DIALLING,
+            CallState.ENDED,
+        )
 
     @property
     def promised_at(self) -> Instant | None:
@@ -217,8 +226,13 @@ class Call:
         return None if self.callback is None else self.callback.promised_at
 
     @property
+    def promise_seconds(self) -> float:
+        """How long the disk may take to have the promise; then how long the caller may take to leave."""
+        return PROMISED_SECONDS if self.callback is not None and self.callback.confirmed else DURABLE_SECONDS
+
+    @property
     def attempt_since(self) -> Instant | None:
-        """From when the person's phone has `attempt_seconds`: from its ringing, before that from the dialling or the intent to."""
+        """Since when the person's phone has its time: from its ringing, before that from the dialling or the intent to."""
         if self.callback is None:
             return None
         return self.callback.rang_at or self.callback.dialled_at or self.callback.attempted_at
@@ -533,6 +547,7 @@ def _call_upgraded(state: State, fact: facts.CallUpgraded, at: Instant) -> None:
     call.queue, call.tier, call.upgraded_at = fact.queue, Tier.EMERGENCY, at
     _forget_dialogue(call)
     if call.callback is not None:  # they are among the 999 instead
+        _give_up_agent(state, call.callback)
         call.callback = None
         state.promises.upgraded += 1
 
@@ -755,7 +770,7 @@ def _take_off_call(state: State, fact: facts.OfferFact) -> None:
     if call is None or fact.offer_id not in call.live_offers:
         return
     _forget_live(call, fact.offer_id)
-    if call.state is CallState.OFFERED and not call.live_offers:
+    if call.state in (CallState.OFFERED, CallState.RESERVING) and not call.live_offers:
         _move_call(call, fact)
 
 
@@ -821,6 +836,8 @@ def _fallback_entered(state: State, fact: facts.FallbackEntered, at: Instant) ->
 def _fallback_connected(state: State, fact: facts.FallbackConnected, at: Instant) -> None:
     call = _call(state, fact)
     _move_call(call, fact)
+    if call.callback is not None:
+        call.callback.in_flight = False
     call.connected_at, call.agent = at, fact.agent
     call.first_connected_at = call.first_connected_at or at
     if (record := state.agents.get(fact.agent or "")) is not None:
@@ -1019,6 +1036,7 @@ def _callback_present(state: State, fact: facts.CallbackPresent, at: Instant) ->
     _move_call(call, fact)
     promise.picked_up_at = None
     _give_up_agent(state, promise)
+    _nobody_has(call)
 
 
 def _give_up_agent(state: State, promise: Callback) -> None:
@@ -1045,6 +1063,10 @@ def _callback_attempt_ended(state: State, fact: facts.CallbackAttemptEnded, at: 
     call.leg_id, call.announcement = "", None
     if fact.queued_at is not None:
         call.queued_at = fact.queued_at
+
+
+def _callback_barred(state: State, fact: facts.CallbackBarred, at: Instant) -> None:  # noqa: ARG001
+    _promise(_call(state, fact)).barred = fact.why
 
 
 def _callback_matched(state: State, fact: facts.CallbackMatched, at: Instant) -> None:
@@ -1279,6 +1301,7 @@ _FOLDS: dict[type[facts.Fact], Callable[[State, Any, Instant], None]] = {
     facts.CallbackPickedUp: _callback_picked_up,
     facts.CallbackPresent: _callback_present,
     facts.CallbackAttemptEnded: _callback_attempt_ended,
+    facts.CallbackBarred: _callback_barred,
     facts.CallbackMatched: _callback_matched,
     facts.CallbackMoved: _callback_moved,
     facts.CallbackOfferingSet: _callback_offering_set,

@@ -8,12 +8,12 @@ nothing that is said asks for an answer; only the menu, which does, is not for t
 
 from __future__ import annotations
 
-from math import ceil
-
 from edge.core import effects, facts
+from edge.core.expectation import SAMPLES_NEEDED, Expectation, expect, is_bad, mean
 from edge.core.model import Announcements, CallState, Menu
 from edge.core.ordering import (
     Candidates,
+    Place,
     announcements_for,
     next_announcement,
     place_of,
@@ -21,13 +21,12 @@ from edge.core.ordering import (
     untold_relaxation,
 )
 from edge.core.service import Service
-from edge.core.state import Call
+from edge.core.state import AgentRecord, Call
 
 SPOKEN_MAXIMUM = 20
 """Numbers are said up to here, and "more than twenty" above."""
-SERVICES_NEEDED = 5
-SERVICES_WITHIN_SECONDS = 900.0
-"""An expected wait is only said when so many callers were served within so long: otherwise nobody knows."""
+UNSERVED = frozenset({CallState.WAITING, CallState.OFFERED, CallState.CALLBACK, CallState.RESERVING})
+"""Who has nobody yet, on the line or to be called back."""
 
 
 class Telling(Service):
@@ -44,15 +43,21 @@ class Telling(Service):
             self._ask(effects.StopAnnouncement(call_id=call.call_id))
 
     def _tell(self, call: Call) -> None:
-        """Say what is due to a caller who waits in silence: first what a relaxation waits for, then how it stands."""
-        if call.announcement is not None:
+        """Say what is due to a caller who waits in silence: first what a relaxation waits for, then that they may be called back,
+        then how it stands. Nothing to who is in a dialogue."""
+        self._predict(call)
+        if call.announcement is not None or call.asked is not None:
             return
         relaxation = untold_relaxation(call, self.policy.queues[call.queue])
         if relaxation is not None and self._now.since(call.queued_at) >= relaxation.after_seconds:
             prompt = relaxation.prompt or ""
             self._announce(call, prompt, (prompt,), "that fewer skills will have to do")
-        elif self._is_news_due(call):
+        elif not self._offer_callback(call) and self._is_news_due(call):
             self._tell_how_it_stands(call)
+
+    def _offer_callback(self, call: Call) -> bool:
+        """Offer a call-back, see `promising.py`."""
+        raise NotImplementedError
 
     # ------------------------------------------------------------------ the menu
 
@@ -96,51 +101,97 @@ class Telling(Service):
             self._announce(call, "waiting", sounds, "how it stands")
 
     def _outlook(self, call: Call, wanted: Announcements) -> tuple[str, ...]:
-        position = self._true_position(call)
-        if position is None:
+        expectation = self._expectation(call)
+        if expectation is None:
             return ()
+        position = min(expectation.position, SPOKEN_MAXIMUM + 1)  # "more than twenty"
         sounds: tuple[str, ...] = ("position", f"number:{position}") if wanted.position else ()
-        minutes = self._expected_minutes(call, position) if wanted.expected_wait else None
-        if minutes is not None and minutes <= SPOKEN_MAXIMUM:
-            sounds += ("expected-wait", f"number:{minutes}", "minutes")
-        return sounds
+        return sounds + (self._spoken_wait(call, expectation) if wanted.expected_wait else ())
 
-    def _true_position(self, call: Call) -> int | None:
-        """How many of those whom the same agents may take come first, this one counted, ringing ones too; up to "more than
-        twenty". None while nobody is at work for them."""
-        candidates = Candidates(self.state, self.policy, self._now)
-        agents = list(candidates.at_work(self._skills(call)))
+    def _spoken_wait(self, call: Call, expectation: Expectation) -> tuple[str, ...]:
+        """The range in minutes; nothing where talks have not been seen, or recent waits were expected wrongly."""
+        low, high = expectation.minutes
+        if (
+            not expectation.measured
+            or is_bad(self.state.prediction_errors.get(call.queue, ()))
+            or high > SPOKEN_MAXIMUM
+        ):
+            return ()
+        self._record_prediction(call, expectation)
+        if low == high:
+            return ("expected-wait", f"number:{low}", "minutes")
+        return ("expected-wait-between", f"number:{low}", "and", f"number:{high}", "minutes")
+
+    # ------------------------------------------------------------------ what is expected
+
+    def _predict(self, call: Call) -> None:
+        """Expect this caller's wait once, so that it can be told later how good we are at it."""
+        queue = self.policy.queues[call.queue]
+        wanted = announcements_for(call, self.policy.queues, self.policy.classes)
+        if call.prediction is not None or call.callback is not None:
+            return
+        if queue.callback is None and (wanted is None or not wanted.expected_wait):
+            return
+        expectation = self._expectation(call)
+        if expectation is not None:
+            self._record_prediction(call, expectation)
+
+    def _record_prediction(self, call: Call, expectation: Expectation) -> None:
+        low, high = expectation.low_seconds, expectation.high_seconds
+        self._because(f"call {call.call_id} is expected to wait {low:.0f} to {high:.0f} s from now")
+        self._record(
+            facts.WaitPredicted(
+                call_id=call.call_id,
+                low_seconds=low,
+                high_seconds=high,
+                position=expectation.position,
+                agents=expectation.agents,
+                measured=expectation.measured,
+            )
+        )
+
+    def _expectation(self, call: Call) -> Expectation | None:
+        """How long this caller is expected to wait; None while nobody is at work for them."""
+        return self._expectation_behind(call, place_of(call, self.policy))
+
+    def _expectation_at_end(self, call: Call) -> Expectation | None:
+        """The same for whoever would join the queue of this caller now."""
+        return self._expectation_behind(call, None)
+
+    def _expectation_behind(self, call: Call, place: Place | None) -> Expectation | None:
+        """Those whom the same agents may take and who come first count: ringing ones, 999 and call-backs too."""
+        agents = list(Candidates(self.state, self.policy, self._now).at_work(self._skills(call)))
         if not agents:
             return None
-        place, rivals = place_of(call, self.policy), 0
+        queue = self.policy.queues[call.queue]
+        talks = self.state.handlings.get(call.queue, ())
+        measured = len(talks) >= SAMPLES_NEEDED
+        prior_seconds = queue.callback.handling_seconds if queue.callback is not None else mean(talks)
+        return expect(
+            1 + self._rivals(agents, place),
+            len(agents),
+            mean(talks) + queue.wrap_up_seconds if measured else prior_seconds,
+            mean(self.state.departures.get(call.queue, ())),
+            measured=measured,
+        )
+
+    def _rivals(self, agents: list[AgentRecord], place: Place | None) -> int:
+        """How many come before this place (None: before whoever joins now) and may be taken by any of these agents."""
+        candidates = Candidates(self.state, self.policy, self._now)
         shared: dict[tuple[str, ...], bool] = {}
+        rivals = 0
         for other in self.state.calls.values():
-            if not self._is_unserved(other) or place_of(other, self.policy) >= place:
+            if not self._is_unserved(other) or (place is not None and place_of(other, self.policy) >= place):
                 continue
             skills = self._skills(other)
             if skills not in shared:
                 shared[skills] = any(candidates.has_skills(record, skills) for record in agents)
             rivals += shared[skills]
-            if rivals == SPOKEN_MAXIMUM:
-                break
-        return rivals + 1
+        return rivals
 
     def _is_unserved(self, call: Call) -> bool:
-        unserved = call.state in (CallState.WAITING, CallState.OFFERED)
+        unserved = call.state in UNSERVED
         return unserved and not call.test and self._is_configured(call)
-
-    def _expected_minutes(self, call: Call, position: int) -> int | None:
-        """Position times the mean time between the queue's last services, the one that has been going on since the last of them
-        included, in whole minutes; None when that is not known."""
-        served = [
-            at
-            for at in self.state.services.get(call.queue, ())
-            if self._now.since(at) <= SERVICES_WITHIN_SECONDS
-        ]
-        if position > SPOKEN_MAXIMUM or len(served) < SERVICES_NEEDED:
-            return None
-        mean_seconds = self._now.since(served[0]) / (len(served) - 1)
-        return max(1, ceil(position * mean_seconds / 60.0))
 
     def _skills(self, call: Call) -> tuple[str, ...]:
         return skills_needed(call, self.policy.queues[call.queue], self._now)

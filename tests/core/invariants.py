@@ -28,6 +28,7 @@ from edge.core.ordering import (
     skills_needed,
     untold_relaxation,
 )
+from edge.core.promising import CONFIRMATION
 from edge.core.state import AgentRecord, Call, Offer
 
 LIVE = (OfferState.CALLING, OfferState.RINGING)
@@ -42,6 +43,7 @@ def check_all(engine: Engine, step: Step, now: Instant) -> None:
     check_emergency_preempts(engine, now)
     check_emergency_untouched(engine, step)
     check_routine(engine, now)
+    check_callbacks(engine, step, now)
     check_told(engine, now)
     check_order(engine, step, now)
     check_rejections(engine, step, now)
@@ -53,11 +55,14 @@ def check_places(engine: Engine) -> None:
     """Every open call waits in the order, is offered, or has a claim: exactly one of them."""
     for call in engine.state.calls.values():
         claimed = call.state in (CallState.CONNECTING, CallState.TALKING)
+        if call.state is CallState.DIALLING:
+            claimed = call.callback is not None and call.callback.kept_agent is None
         assert claimed == (call.claimed_by is not None), call
-        assert (call.state is CallState.OFFERED) == bool(call.live_offers), call
+        assert (call.state in (CallState.OFFERED, CallState.RESERVING)) == bool(call.live_offers), call
         in_order = engine.position(call.call_id) is not None
         configured = call.line in engine.policy.lines and call.queue in engine.policy.queues
-        assert in_order == (call.state is CallState.WAITING and configured), call
+        assert in_order == (call.state in (CallState.WAITING, CallState.CALLBACK) and configured), call
+        assert (call.leg_id == "") == (not call.is_on_the_line), call
 
 
 def check_offers(engine: Engine) -> None:
@@ -156,10 +161,48 @@ def check_routine(engine: Engine, now: Instant) -> None:
             assert now.since(offer.released_at) < 60.0, offer
 
 
+def check_callbacks(engine: Engine, step: Step, now: Instant) -> None:
+    """Nothing is said before it is durable; one attempt at a time, one dial each, never to an emergency; one of each number."""
+    for effect, _ in step.effects:
+        if isinstance(effect, effects.Announce) and effect.prompt == CONFIRMATION:
+            promise = engine.state.calls[effect.call_id].callback
+            assert promise is not None and promise.confirmed, effect
+        if isinstance(effect, effects.DialPerson):
+            call = engine.state.calls[effect.call_id]
+            assert call.is_routine and call.callback is not None, effect
+            assert call.callback.dialled_at == now, "one dial an attempt"
+            assert engine.policy.destinations.judge(effect.number).is_allowed
+    for call in engine.state.calls.values():
+        promise = call.callback
+        if promise is None:
+            continue
+        assert call.is_routine, call
+        flying = call.state in (CallState.DIALLING, CallState.CHECKING)
+        assert promise.in_flight or not flying, call
+        if promise.kept_agent is not None:
+            kept = engine.state.agents[promise.kept_agent]
+            assert (kept.activity, kept.reserved_for) == (Activity.RESERVED, call.call_id), call
+    open_numbers = [
+        (call.callback.number, call.queue)
+        for call in engine.state.calls.values()
+        if call.callback is not None
+        and call.callback.number
+        and not call.callback.into
+        and call.state not in (CallState.TALKING, CallState.CONNECTING)
+    ]
+    assert len(open_numbers) == len(set(open_numbers)), "two open call-backs for one number and queue"
+
+
 def check_told(engine: Engine, now: Instant) -> None:
     """Nothing is said to who talks; nothing that a waiting 101 is due is left undone, whatever else happened at its time."""
     for call in engine.state.calls.values():
-        hears = (CallState.WAITING, CallState.OFFERED, CallState.LEAVING)
+        hears = (
+            CallState.WAITING,
+            CallState.OFFERED,
+            CallState.LEAVING,
+            CallState.PROMISED,
+            CallState.CHECKING,
+        )
         assert call.announcement is None or call.state in hears, call
         if not engine.state.sight or not call.is_routine or engine.position(call.call_id) is None:
             continue
@@ -178,12 +221,24 @@ def check_order(engine: Engine, step: Step, now: Instant) -> None:
             continue
         if fact.agent in NOT_PEOPLE or engine.state.calls[fact.call_id].rung >= Rung.SUPERVISORS:
             continue  # a supervisor is rung for the emergency, whatever their skills
+        promise = engine.state.calls[fact.call_id].callback
+        if promise is not None and promise.answered_at is not None:
+            continue  # a person who was reached gets the agent who was kept for them
         place = place_of(engine.state.calls[fact.call_id], engine.policy)
         for call in engine.state.calls.values():
             if engine.position(call.call_id) is None or place_of(call, engine.policy) >= place:
                 continue
+            if call.callback is not None and not _is_its_turn(call, now):
+                continue
             if fact.agent not in call.refused_by:
                 assert not has_skills(engine, fact.agent, call, now), (fact, call)
+
+
+def _is_its_turn(call: Call, now: Instant) -> bool:
+    """Whether nothing but the order is in the way of this call-back."""
+    assert call.callback is not None
+    waits_until = call.callback.not_before
+    return not call.callback.barred and (waits_until is None or waits_until.monotonic_ns <= now.monotonic_ns)
 
 
 def check_rejections(engine: Engine, step: Step, now: Instant) -> None:
@@ -228,7 +283,7 @@ def check_nobody_idles(engine: Engine) -> None:
     """An agent who is free and a call they may take never stand side by side (rests, refusals and 999 apart)."""
     state = engine.state
     emergencies = [call for call in state.calls.values() if call.tier == Tier.EMERGENCY]
-    if engine.policy.emergency.keep_free:
+    if engine.policy.emergency.keep_free or any(call.callback is not None for call in state.calls.values()):
         return
     if not state.sight or any(engine.position(call.call_id) is not None for call in emergencies):
         return

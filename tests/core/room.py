@@ -38,6 +38,7 @@ from edge.core.model import (
     Tier,
     TransferKind,
 )
+from edge.core.promise import AttemptOutcome
 from edge.core.state import replay
 from tests.core.invariants import check_all
 
@@ -109,6 +110,9 @@ class Room:
         self.engine = Engine(self.policy)
         self.entries: list[facts.Entry] = []
         self.asked: list[effects.Effect] = []
+        self.disk = True
+        """Whether the disk takes facts at once; False: `Durable` is given by `catch_up`."""
+        self._owed: list[effects.TellWhenDurable] = []
         self.tell(inputs.Started(version="1", policy_digest="", boot_id="boot-1"))
         if seen:
             self.look()
@@ -119,16 +123,29 @@ class Room:
         self.entries += step.entries
         self.asked += [effect for effect, _ in step.effects]
         check_all(self.engine, step, self.now)
+        self._owed += [e for e, _ in step.effects if isinstance(e, effects.TellWhenDurable)]
+        if self.disk:
+            self.catch_up()
         return step
 
+    def catch_up(self) -> None:
+        """The disk has everything: whoever asked is told."""
+        owed, self._owed = self._owed, []
+        for asked in owed:
+            self.tell(inputs.Durable(call_id=asked.call_id, token=asked.token))
+
     def look(
-        self, calls: tuple[inputs.SeenCall, ...] = (), offers: tuple[inputs.SeenOffer, ...] = ()
+        self,
+        calls: tuple[inputs.SeenCall, ...] = (),
+        offers: tuple[inputs.SeenOffer, ...] = (),
+        attempts: tuple[inputs.SeenAttempt, ...] = (),
     ) -> Step:
         """The switch is seen (again): everybody signed in at idle phones, and these legs."""
         return self.tell(
             inputs.Reconciled(
                 calls=calls,
                 offers=offers,
+                attempts=attempts,
                 agents=tuple(inputs.AgentSeen(agent=name, phone=name) for name in self.policy.agents),
                 phones=tuple(
                     inputs.PhoneSeen(phone=name, state=PhoneState.IDLE) for name in self.policy.phones
@@ -188,6 +205,11 @@ def play(room: Room, table: str) -> None:
     assert [_played(room, row) for row in expected] == expected
 
 
+def happen(room: Room, row: str) -> None:
+    """One row, whatever the engine asks for in return."""
+    _happen(room, row.split())
+
+
 def _played(room: Room, row: str) -> str:
     """The row as it really went."""
     if row.startswith("="):
@@ -229,6 +251,14 @@ def spoken(effect: effects.Effect) -> str:
             return f"divert {effect.call_id} to {effect.phone}"
         case effects.SetNotReady():
             return f"set {effect.agent} not ready"
+        case effects.CollectNumber():
+            return f"{'collect' if effect.collect else 'no more'} digits of {effect.call_id}"
+        case effects.TellWhenDurable():
+            return f"await disk for {effect.call_id}"
+        case effects.DialPerson():
+            return f"dial {effect.number} for {effect.call_id}"
+        case effects.EndAttempt():
+            return f"end attempt {effect.attempt} of {effect.call_id}"
 
 
 REFUSALS: Mapping[str, Refusal] = {
@@ -251,7 +281,9 @@ def _happen(room: Room, words: list[str]) -> None:
         case ["link", "lost"]:
             room.tell(inputs.LinkLost(link="ari", error="reset"))
         case ["seen", *legs]:
-            room.look(*_legs(room, legs))
+            attempts = [word.partition("!") for word in legs if "!" in word]
+            seen = tuple(inputs.SeenAttempt(call_id=name, attempt=int(n)) for name, _, n in attempts)
+            room.look(*_legs(room, [word for word in legs if "!" not in word]), seen)
         case ["killed", *_]:  # "killed and restarted" reads better
             room.restart()
         case [call_id, "calls", name]:
@@ -291,10 +323,41 @@ def _happen(room: Room, words: list[str]) -> None:
             _phone_does(room, name, rest)
         case [call_id, "presses", key]:
             room.tell(inputs.KeyPressed(call_id=call_id, key=key))
+        case [call_id, "calls", name, "from", number]:
+            room.tell(replace(arrival(call_id, name), caller_number=number, number_withheld=False))
+        case [call_id, "keys", *number]:
+            room.tell(inputs.NumberKeyed(call_id=call_id, number="".join(number)))
+        case [call_id, "hears", "to", "the", "end"]:
+            prompt = room.engine.state.calls[call_id].announcement or ""
+            room.tell(inputs.AnnouncementFinished(call_id=call_id, prompt=prompt, completed=True))
+        case ["person", call_id, *what]:
+            _person_does(room, call_id, what)
         case [call_id, "hangs", "up"]:
             room.tell(inputs.CallerGone(call_id=call_id, side=Side.CALLER, cause="16"))
         case _:
             raise ValueError(f"not in the language: {' '.join(words)}")
+
+
+def _person_does(room: Room, call_id: str, words: list[str]) -> None:
+    """The person who is called back, in the latest attempt."""
+    promise = room.engine.state.calls[call_id].callback
+    attempt = 0 if promise is None else promise.attempt
+    match words:
+        case ["rings"]:
+            room.tell(inputs.PersonRang(call_id=call_id, attempt=attempt))
+        case ["answers"]:
+            room.tell(inputs.PersonAnswered(call_id=call_id, attempt=attempt, leg_id=f"{call_id}-back"))
+        case [outcome]:
+            room.tell(
+                inputs.PersonGone(
+                    call_id=call_id,
+                    attempt=attempt,
+                    outcome=AttemptOutcome(outcome.replace("-", "_")),
+                    cause=outcome,
+                )
+            )
+        case _:
+            raise ValueError(f"not in the language: person {call_id} {' '.join(words)}")
 
 
 def _agent_does(room: Room, agent: str, words: list[str]) -> None:

@@ -426,10 +426,10 @@ def _said(room: Room) -> dict[str, tuple[str, ...]]:
 
 
 def test_the_expected_wait_is_said_only_when_it_is_known() -> None:
-    """Five services in 15 minutes, one every 18 s, none for the last 19 s: the first expects one minute, the third two."""
+    """One agent, talks of 60 s each. After four nobody knows; after five whoever is next expects up to two minutes."""
     wanted = Announcements(every_seconds=10.0, expected_wait=True)
     room = room_with(ONE, queue={"announcements": wanted, "wrap_up_seconds": 0.0})
-    for index in range(5):
+    for index in range(6):
         play(
             room,
             f"""
@@ -438,16 +438,22 @@ def test_the_expected_wait_is_said_only_when_it_is_known() -> None:
             s{index} joined
             """,
         )
-        room.wait(9.0)
-        if index < 4:
+        if index == 3:
+            play(room, "early calls 101 -> serve early")
+            room.wait(10.0)
+            play(room, "early hangs up")
+            room.wait(50.0)
+        elif index < 5:
+            room.wait(60.0)
+        if index < 5:
             play(room, f"s{index} hangs up")
-            room.wait(9.0)
+    assert "early" not in _said(room)
     for name in ("c1", "c2", "c3"):
         room.tell(arrival(name))
     room.wait(10.0)
     said = _said(room)
-    assert said["c1"] == ("expected-wait", "number:1", "minutes")
-    assert said["c3"] == ("expected-wait", "number:2", "minutes")
+    assert said["c1"] == ("expected-wait-between", "number:1", "and", "number:2", "minutes")
+    assert said["c3"] == ("expected-wait-between", "number:1", "and", "number:5", "minutes")
 
 
 def test_first_human_and_right_desk_are_both_kept() -> None:

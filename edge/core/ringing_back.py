@@ -1,0 +1,517 @@
+"""From the place in the queue to the person's voice: reserving an agent for a call-back, ringing the person, joining both.
+
+Rule 1: at most one attempt of a call-back is in flight, ever. Its intent is on disk before anything is dialled; an attempt whose
+outcome we lost is looked up, and never made again.
+Rule 2: agent first: the agent waits on the line while the person's phone rings, so that a human voice answers. Caller first is an
+option: then an agent is kept for them until they have pressed a key.
+Rule 3: it begins only while somebody who can take a 999 stays free beside. Until then the agent whose turn it is stays free for
+it, so that nobody who joined later is served first. A 999 that finds nobody free takes the agent while the person's phone rings.
+Rule 4: whatever happens the place is kept, or the call becomes a task for a human. The number is judged again before each dial.
+"""
+
+from __future__ import annotations
+
+from edge.core import effects, facts, inputs
+from edge.core.model import (
+    Activity,
+    CallOutcome,
+    CallState,
+    Instant,
+    OfferOutcome,
+    OfferState,
+    Queue,
+    Side,
+    Stage,
+)
+from edge.core.offering import Offering
+from edge.core.ordering import Candidates, emergency_skills, head_start_seconds, skills_needed
+from edge.core.promise import COUNTED, AttemptOutcome, First, Plan
+from edge.core.state import AgentRecord, Call, Callback, Offer
+
+PRESS_KEY = "callback-press-key"
+TRUNK_ALARM_FAILURES = 3
+"""So many failures of the network in a row are an alarm."""
+WORDS = {
+    AttemptOutcome.NO_ANSWER: "nobody answered",
+    AttemptOutcome.BUSY: "the number was busy",
+    AttemptOutcome.REJECTED: "the call was rejected",
+    AttemptOutcome.NETWORK: "the network failed",
+    AttemptOutcome.INVALID: "there is no such number",
+    AttemptOutcome.MACHINE: "a machine answered, in the handler's judgement",
+    AttemptOutcome.NO_KEY: "no key was pressed",
+    AttemptOutcome.HUNG_UP: "whoever answered hung up before anybody spoke",
+    AttemptOutcome.PREEMPTED: "a 999 took the agent",
+    AttemptOutcome.AGENT_LEFT: "the agent hung up",
+    AttemptOutcome.INTERRUPTED: "it was lost sight of",
+}
+
+
+class RingingBack(Offering):
+    """The agent's and the person's side of a call-back."""
+
+    # ------------------------------------------------------------------ matching
+
+    def _ring_back(self, call: Call, candidates: Candidates) -> bool:
+        """Whether the call-back, whose turn it is for any free agent who can take it, has begun or has an agent kept free for it.
+        False: it cannot begin now, and others may come first."""
+        promise = call.callback
+        assert promise is not None
+        if promise.not_before is not None and promise.not_before.monotonic_ns > self._now.monotonic_ns:
+            self._look_again(promise.not_before)
+            return False
+        skills = skills_needed(call, self.policy.queues[call.queue], self._now)
+        askable = candidates.in_order_of_choice(call, skills)
+        if not askable:
+            return False
+        chosen, why = self._choose(askable, candidates)
+        why = self._why_not_dial(promise) or why
+        self._note_bar(call, promise, why)
+        if why is not None:
+            return False
+        if chosen is None:
+            candidates.take(askable[0].phone)  # kept free for it until the reserve for 999 is there
+            return True
+        return self._begin(call, promise, chosen, candidates)
+
+    def _choose(
+        self, askable: list[AgentRecord], candidates: Candidates
+    ) -> tuple[AgentRecord | None, str | None]:
+        """The first agent beside whom enough who can take a 999 stay free. None without a reason: such a time will come."""
+        skills, reserve = emergency_skills(self.policy), self._reserve()
+        if skills is None or reserve == 0:
+            return askable[0], None
+        for record in askable:
+            if candidates.free_beside(record, skills) >= reserve:
+                return record, None
+        if any(candidates.at_work_beside(record, skills) >= reserve for record in askable):
+            return None, None
+        return None, f"fewer than {reserve} who can take a 999 are at work beside the agent"
+
+    def _reserve(self) -> int:
+        return max(self.policy.callbacks.idle_agents, self.policy.emergency.keep_free)
+
+    def _note_bar(self, call: Call, promise: Callback, why: str | None) -> None:
+        """Say why it is not its turn although an agent is free: somebody may ask."""
+        if (why or "") != promise.barred:
+            words = why or "nothing in its way any more"
+            self._because(f"the call-back of call {call.call_id} and its turn: {words}")
+            self._record(facts.CallbackBarred(call_id=call.call_id, why=why or ""))
+
+    def _why_not_dial(self, promise: Callback) -> str | None:
+        """Why nobody, or this person not, is dialled now; None if they may be."""
+        limits = self.policy.callbacks
+        if self.state.ledger_trouble is not None:
+            return "the ledger is in trouble"
+        if self._does_trunk_rest():
+            assert self.state.trunk_rests_until is not None
+            self._look_again(self.state.trunk_rests_until)
+            return "the trunk fails"
+        if len(self._ringing_back) >= limits.concurrent:
+            return f"{limits.concurrent} are being rung"
+        lately = [at for at in self.state.dials if self._now.since(at) < 3600.0]
+        if len(lately) >= limits.per_hour:
+            self._look_again(lately[0].plus(3600.0))
+            return f"{limits.per_hour} were dialled within an hour"
+        if limits.channels is not None and self._lines_in_use() >= limits.channels:
+            return "the rest of the trunk is for 999 and callers"
+        if any(
+            other in self.state.calls and self.state.calls[other].is_on_the_line
+            for other in promise.matched_by
+        ):
+            return "somebody calls from this number"
+        return None
+
+    def _lines_in_use(self) -> int:
+        return sum(call.is_routine and call.is_on_the_line for call in self.state.calls.values())
+
+    def _begin(self, call: Call, promise: Callback, chosen: AgentRecord, candidates: Candidates) -> bool:
+        """Reserve the agent: rung, or kept where the person comes first. False where the number has become forbidden."""
+        if not self._may_be_dialled(call, promise):
+            return False
+        plan = self._plan(call)
+        candidates.take(chosen.phone)
+        candidates.keep_for_emergencies(self._reserve())
+        if plan.first is First.CALLER:
+            self._because(
+                f"agent {chosen.agent} is kept for the call-back of call {call.call_id}: next in order of service"
+            )
+            self._attempt(call, promise, chosen.agent, None)
+            return True
+        idle_seconds = self._now.since(chosen.idle_since)
+        self._make(
+            call,
+            chosen.agent,
+            chosen.phone or "",
+            self.policy.queues[call.queue].offer_seconds,
+            f"agent {chosen.agent}",
+            f"a call-back, next in order of service (idle {idle_seconds:.0f} s)",
+        )
+        return True
+
+    def _plan(self, call: Call) -> Plan:
+        """The plan of its queue; a queue that has lost its plan keeps what was promised by the usual one."""
+        queue: Queue | None = self.policy.queues.get(call.queue)
+        return Plan() if queue is None or queue.callback is None else queue.callback
+
+    def _may_be_dialled(self, call: Call, promise: Callback) -> bool:
+        """Judge the number again; one that may no longer be dialled is work for a human."""
+        judged = self.policy.destinations.judge(promise.number or "")
+        if judged.is_allowed:
+            return True
+        words = judged.why or judged.judgement.value
+        self._because(
+            f"the number of the call-back of call {call.call_id} may not be dialled any more: {words}"
+        )
+        self._stop_ringing_back(call)
+        self._give_to_human(call, "the number may not be dialled")
+        return False
+
+    def _give_to_human(self, call: Call, why: str) -> None:
+        self._end(call, CallOutcome.UNREACHED, Stage.CALLBACK, Side.SYSTEM, why)
+
+    # ------------------------------------------------------------------ an attempt
+
+    def _reserve_answered(self, offer: Offer, call: Call) -> None:
+        """The agent is on the line: ring the person."""
+        self._because(f"agent {offer.agent} is on the line for the call-back of call {call.call_id}")
+        self._record(facts.OfferAnswered(offer_id=offer.offer_id, call_id=call.call_id, agent=offer.agent))
+        self._withdraw_all(call, OfferOutcome.WITHDRAWN, answered_elsewhere=True)
+        assert call.callback is not None
+        if self._may_be_dialled(call, call.callback):
+            self._attempt(call, call.callback, offer.agent, offer.offer_id)
+
+    def _attempt(self, call: Call, promise: Callback, agent: str, offer_id: str | None) -> None:
+        """Write the intent down; the dialling waits for the disk (`_dial`)."""
+        self._record(
+            facts.CallbackAttempted(
+                call_id=call.call_id,
+                attempt=promise.attempt + 1,
+                offer_id=offer_id,
+                agent=agent,
+                ring_seconds=self._plan(call).ring_seconds,
+                unrung_seconds=self.policy.callbacks.unrung_seconds,
+            )
+        )
+        self._ask(effects.TellWhenDurable(call_id=call.call_id, token=_token(promise)))
+
+    def _dial(self, call: Call, given: inputs.Durable) -> None:
+        promise = call.callback
+        assert promise is not None
+        if given.token != _token(promise) or promise.dialled_at is not None:
+            self._ignore(call, given)
+        elif self._may_be_dialled(call, promise):
+            self._because(
+                f"call {call.call_id} is called back, attempt {promise.attempt}: the person is rung"
+            )
+            self._record(facts.CallbackDialled(call_id=call.call_id, attempt=promise.attempt))
+            self._ask(self._dialling(call, promise))
+
+    def _dialling(self, call: Call, promise: Callback) -> effects.DialPerson:
+        limits = self.policy.callbacks
+        judged = self.policy.destinations.judge(promise.number or "")
+        earlier_us = round(head_start_seconds(call, self.policy) * 1_000_000)
+        return effects.DialPerson(
+            call_id=call.call_id,
+            attempt=promise.attempt,
+            offer_id=call.claimed_by,
+            number=judged.dialled,
+            trunk=limits.trunk,
+            show_number=limits.show_number,
+            ring_seconds=promise.ring_seconds + promise.unrung_seconds,
+            line=call.line,
+            queue=call.queue,
+            language=call.language,
+            joined_utc_us=call.queued_at.utc_us,
+            place_utc_us=call.queued_at.utc_us - earlier_us,
+        )
+
+    def _person_rang(self, call: Call, given: inputs.PersonRang) -> None:
+        promise = call.callback
+        assert promise is not None
+        if given.attempt != promise.attempt or promise.rang_at is not None:
+            self._ignore(call, given)
+            return
+        self._because(f"the person of call {call.call_id} is being rung: their phone rings")
+        self._record(facts.CallbackRang(call_id=call.call_id, attempt=given.attempt))
+
+    def _person_answered(self, call: Call, given: inputs.PersonAnswered) -> None:
+        promise = call.callback
+        assert promise is not None
+        if given.attempt != promise.attempt:
+            self._stray_person(call, given)
+        elif promise.kept_agent is not None:
+            self._picked_up(call, given)
+        else:
+            self._because(
+                f"call {call.call_id} was answered: joined to agent {call.agent}, who waits on the line"
+            )
+            self._record(
+                facts.CallbackAnswered(call_id=call.call_id, attempt=given.attempt, leg_id=given.leg_id)
+            )
+            self._ask(effects.ConnectPair(call_id=call.call_id, offer_id=call.claimed_by or ""))
+
+    def _stray_person(self, call: Call, given: inputs.PersonAnswered) -> None:
+        self._because(f"attempt {given.attempt} of call {call.call_id} was answered, and is over: ended")
+        self._ask(effects.EndAttempt(call_id=call.call_id, attempt=given.attempt))
+
+    def _person_gone(self, call: Call, given: inputs.PersonGone) -> None:
+        assert call.callback is not None
+        if given.attempt != call.callback.attempt:
+            self._ignore(call, given)
+            return
+        outcome = given.outcome
+        if outcome is AttemptOutcome.NO_ANSWER and call.callback.rang_at is None:
+            outcome = AttemptOutcome.NETWORK  # it never rang
+        self._attempt_over(call, outcome, given.cause)
+
+    def _attempt_overdue(self, call: Call) -> None:
+        """It has rung as long as the plan says, or has not rung at all."""
+        promise = call.callback
+        assert promise is not None
+        rang = promise.rang_at is not None
+        self._ask(effects.EndAttempt(call_id=call.call_id, attempt=promise.attempt))
+        outcome = AttemptOutcome.NO_ANSWER if rang else AttemptOutcome.NETWORK
+        if promise.dialled_at is None:
+            outcome = (
+                AttemptOutcome.INTERRUPTED
+            )  # the disk did not take the intent in time: nothing was dialled
+        self._attempt_over(call, outcome, "not answered in time" if rang else "did not ring in time")
+
+    def _attempt_over(self, call: Call, outcome: AttemptOutcome, cause: str) -> None:
+        """The attempt led to no conversation: the place is kept, lost by the plan, or work for a human now."""
+        promise = call.callback
+        assert promise is not None
+        plan = self._plan(call)
+        counted = outcome in COUNTED and not (
+            outcome is AttemptOutcome.INTERRUPTED and promise.dialled_at is None
+        )
+        self._because(f"attempt {promise.attempt} to call {call.call_id} back: {WORDS[outcome]} ({cause})")
+        self._let_agent_go(call)
+        spacing_seconds = plan.spacing_seconds if counted else 0.0
+        if outcome is AttemptOutcome.AGENT_LEFT:
+            spacing_seconds = (
+                self.policy.refusal_rest_seconds
+            )  # as after any refusal: not the same phone again at once
+        self._record(
+            facts.CallbackAttemptEnded(
+                call_id=call.call_id,
+                attempt=promise.attempt,
+                outcome=outcome,
+                counted=counted,
+                cause=cause,
+                not_before=self._now.plus(spacing_seconds),
+                queued_at=None if plan.keep_place or not counted else self._now,
+            )
+        )
+        if outcome is AttemptOutcome.NETWORK:
+            self._rest_trunk()
+        if (why := self._why_no_more(promise, plan, outcome)) is not None:
+            self._because(f"call {call.call_id} is not called back any more: {why}")
+            self._give_to_human(call, why)
+
+    def _why_no_more(self, promise: Callback, plan: Plan, outcome: AttemptOutcome) -> str | None:
+        limits = self.policy.callbacks
+        if outcome is AttemptOutcome.INVALID:
+            return "there is no such number"
+        if promise.counted >= plan.attempts:
+            return f"not reached in {promise.counted} attempts"
+        if promise.preemptions >= limits.preemptions:
+            return f"cut for a 999 {promise.preemptions} times"
+        if promise.network_failures >= limits.network_failures:
+            return f"the network failed {promise.network_failures} times"
+        return None
+
+    def _let_agent_go(self, call: Call) -> None:
+        """The agent who waits on the line is free again, without wrap-up: they have talked with nobody."""
+        offer = self.state.offers.get(call.claimed_by or "")
+        if offer is not None and offer.state is OfferState.ANSWERED and call.connected_at is None:
+            self._record_withdrawal(offer, OfferOutcome.WITHDRAWN)
+            self._ask(effects.HangUpOffer(offer_id=offer.offer_id))
+
+    def _rest_trunk(self) -> None:
+        limits, failures = self.policy.callbacks, self.state.trunk_failures + 1
+        seconds = min(
+            limits.trunk_rest_seconds * 2 ** min(failures - 1, 16), limits.trunk_rest_maximum_seconds
+        )
+        self._because(
+            f"the network failed {failures} times in a row: nobody is called back for {seconds:.0f} s"
+        )
+        self._record(facts.TrunkRested(seconds=seconds, failures=failures))
+        if failures == TRUNK_ALARM_FAILURES:
+            detail = f"{failures} call-backs in a row failed in the network; places are kept"
+            self._record(facts.AlarmRaised(kind="trunk fails", detail=detail))
+
+    # ------------------------------------------------------------------ who leaves
+
+    def _person_hung_up(self, call: Call, side: Side, cause: str) -> None:
+        """Somebody who was called back is gone before a conversation: they have abandoned nothing, the promise stands."""
+        self._because(
+            f"the person of call {call.call_id} is gone before they talked with anybody: the promise stands"
+        )
+        self._cut_announcement(call)
+        self._withdraw_all(call, OfferOutcome.WITHDRAWN)
+        self._release_claim(call)
+        self._attempt_over(call, AttemptOutcome.HUNG_UP, f"{side}: {cause}")
+
+    def _abandon(self, call: Call, given: inputs.CallerGone) -> None:
+        if call.callback is None:
+            super()._abandon(call, given)
+        else:
+            self._person_hung_up(call, given.side, given.cause)
+
+    def _checked_hung_up(self, call: Call, given: inputs.CallerGone) -> None:
+        self._person_hung_up(call, given.side, given.cause)
+
+    def _fallback_over(self, call: Call, given: inputs.CallerGone) -> None:
+        """Promised, and gone from the switch's own queue before anybody answered there: the promise stands."""
+        if call.callback is None or call.connected_at is not None:
+            super()._fallback_over(call, given)
+        elif call.callback.attempt == 0:
+            self._leave_the_line(call, given.side, given.cause)
+        else:
+            self._person_hung_up(call, given.side, given.cause)
+
+    def _agent_left(self, offer: Offer, given: inputs.PhoneGone) -> None:
+        call = self.state.calls.get(offer.call_id)
+        if call is None or call.state is not CallState.DIALLING or call.claimed_by != offer.offer_id:
+            super()._agent_left(offer, given)
+            return
+        assert call.callback is not None
+        self._because(f"agent {offer.agent} hung up while the person of call {call.call_id} was being rung")
+        self._ask(effects.EndAttempt(call_id=call.call_id, attempt=call.callback.attempt))
+        self._record_end(offer, OfferOutcome.LOST, given.cause)
+        self._attempt_over(call, AttemptOutcome.AGENT_LEFT, given.cause)
+
+    def _stop_ringing_back(self, call: Call) -> None:
+        """Whatever rings or is kept for it rings no more. The call itself is left in its state."""
+        self._withdraw_all(call, OfferOutcome.WITHDRAWN)
+        if call.callback is not None and call.callback.in_flight:
+            self._ask(effects.EndAttempt(call_id=call.call_id, attempt=call.callback.attempt))
+        self._let_agent_go(call)
+
+    def _claim(self, offer: Offer, given: inputs.PhoneAnswered) -> None:
+        call = self.state.calls.get(offer.call_id)
+        if call is not None and call.state in (CallState.CALLBACK, CallState.RESERVING):
+            self._reserve_answered(offer, call)
+        else:
+            super()._claim(offer, given)
+
+    def _claim_late(self, offer: Offer, given: inputs.PhoneAnswered) -> None:
+        call = self.state.calls.get(offer.call_id)
+        if call is not None and call.state is CallState.RESERVING:
+            self._claim(offer, given)  # the first answer seen wins
+        else:
+            super()._claim_late(offer, given)
+
+    # ------------------------------------------------------------------ caller first
+
+    def _picked_up(self, call: Call, given: inputs.PersonAnswered) -> None:
+        self._because(f"call {call.call_id} was answered by somebody or something: asked for a key")
+        self._record(
+            facts.CallbackPickedUp(
+                call_id=call.call_id,
+                attempt=given.attempt,
+                leg_id=given.leg_id,
+                check_seconds=self.policy.callbacks.check_seconds,
+            )
+        )
+        self._serve(call)
+        self._announce(call, PRESS_KEY, (PRESS_KEY,), "who rings, and what to press")
+
+    def _is_present(self, call: Call) -> None:
+        """A person pressed the key: a caller at their place again, put through to the agent who was kept for them."""
+        promise = call.callback
+        assert promise is not None
+        kept = self.state.agents.get(promise.kept_agent or "")
+        self._because(f"the person of call {call.call_id} pressed the key")
+        self._stop_announcement(call)
+        self._record(facts.CallbackPresent(call_id=call.call_id))
+        candidates = Candidates(self.state, self.policy, self._now)
+        is_free = kept is not None and kept.activity is Activity.IDLE and kept.not_ready_reason is None
+        if kept is not None and is_free and candidates.phone_is_free(kept.phone):
+            seconds = self._offer_seconds(call)
+            self._make(
+                call, kept.agent, kept.phone or "", seconds, f"agent {kept.agent}", "was kept for them"
+            )
+
+    def _serve_checked(self, call: Call, given: inputs.Input) -> None:  # noqa: ARG002
+        """Found again in our hands while asked for a key: asked again, with the time that is left."""
+        self._because(f"call {call.call_id} is still being asked for a key")
+        self._cut_announcement(call)
+        self._serve(call)
+        self._announce(call, PRESS_KEY, (PRESS_KEY,), "who rings, and what to press")
+
+    def _fallback_reached(self, call: Call, given: inputs.FallbackTook) -> None:
+        """The person answered while we could not be reached: the switch's own queue gives them to a human, at their place."""
+        self._because(
+            f"the person of call {call.call_id} answered, and the switch's own queue took them ({given.why})"
+        )
+        self._let_agent_go(call)
+        self._record_presence(call, given.leg_id)
+        self._record(facts.FallbackEntered(call_id=call.call_id, why=given.why))
+
+    def _record_presence(self, call: Call, leg_id: str) -> None:
+        """Somebody answered and is on the line, and nobody asks them for a key."""
+        assert call.callback is not None
+        attempt = call.callback.attempt
+        self._record(
+            facts.CallbackPickedUp(call_id=call.call_id, attempt=attempt, leg_id=leg_id, check_seconds=0.0)
+        )
+
+    def _no_key(self, call: Call) -> None:
+        self._because(f"nobody pressed a key when call {call.call_id} was called back: let go")
+        self._cut_announcement(call)
+        self._ask(effects.HangUpCaller(call_id=call.call_id))
+        self._attempt_over(call, AttemptOutcome.NO_KEY, "no key")
+
+    # ------------------------------------------------------------------ 999 and the handler's judgement
+
+    def _newest_attempts(self) -> list[Call]:
+        """Call-backs whose person is being rung, the newest attempt first."""
+        calls = (self.state.calls[call_id] for call_id in self._ringing_back)
+        return sorted(
+            (call for call in calls if call.state is CallState.DIALLING),
+            key=lambda call: (-_began(call).monotonic_ns, call.call_id),
+        )
+
+    def _agent_of_attempt(self, call: Call) -> AgentRecord | None:
+        assert call.callback is not None
+        return self.state.agents.get(call.callback.kept_agent or call.agent or "")
+
+    def _preempt(self, call: Call, emergency: Call) -> None:
+        """A 999 needs the agent: the person's phone stops ringing, the place is kept."""
+        assert call.callback is not None
+        self._because(
+            f"999 call {emergency.call_id} needs the agent of the call-back of call {call.call_id}, whose person has not "
+            "answered: given up for now, the place is kept"
+        )
+        self._ask(effects.EndAttempt(call_id=call.call_id, attempt=call.callback.attempt))
+        self._attempt_over(call, AttemptOutcome.PREEMPTED, f"999 call {emergency.call_id}")
+
+    def _person_judged(self, given: inputs.PersonJudged) -> None:
+        """The handler, who is on the line with it, says that a machine answered: the attempt has failed."""
+        record = self.state.agents.get(given.agent or "")
+        offer = None if record is None else self.state.offers.get(record.offer_id or "")
+        last = None if record is None else record.last_call_id
+        call = self.state.calls.get(given.call_id or (offer.call_id if offer else None) or last or "")
+        if call is None or call.callback is None or call.state is not CallState.TALKING or call.passed_on:
+            self._because(
+                f"{given.by} judged what answered a call-back, but none is being talked on: ignored"
+            )
+            return
+        talking = self.state.offers.get(call.claimed_by or "")
+        self._because(f"{given.by} says of call {call.call_id}: {given.outcome}")
+        self._attempt_over(call, given.outcome, f"said {given.by}")
+        if talking is not None:
+            self._expect_end(talking)
+            self._ask(effects.HangUpOffer(offer_id=talking.offer_id))
+
+
+def _token(promise: Callback) -> str:
+    """Token of `TellWhenDurable` for the latest attempt."""
+    return f"attempt {promise.attempt}"
+
+
+def _began(call: Call) -> Instant:
+    assert call.callback is not None
+    return call.callback.attempted_at or call.callback.promised_at
