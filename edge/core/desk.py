@@ -170,7 +170,7 @@ class Desk:
     def _arm_age(self, call: Call) -> None:
         """When a promise not kept is, or is again, an alarm."""
         queue = self.policy.queues.get(call.queue)
-        if call.callback is None or queue is None or queue.callback is None:
+        if call.callback is None or call.connected_at is not None or queue is None or queue.callback is None:
             self._alarms.cancel((AGE, call.call_id))
             return
         seconds = queue.callback.age_alarm_seconds

@@ -352,6 +352,8 @@ class Queue:
     waited_prompt: str = "waited-too-long"
     callback: Plan | None = None
     """How call-backs are offered here; None: they are not."""
+    callback_hours: OpeningHours | None = None
+    """When they are offered; None: whenever the queue is open. Those promised are kept at any hour."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

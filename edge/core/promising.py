@@ -121,6 +121,8 @@ class Promising(Routine):
             return "the trunk fails"
         if not self._is_staffed(call, plan):
             return "too few agents at work"
+        if queue.callback_hours is not None and not queue.callback_hours.is_open(self._now.utc_us):
+            return "not at this hour"
         if not self._would_be_in_time(queue, plan, expectation):
             return "the queue closes before"
         if self._open_callbacks(queue.name) >= plan.list_maximum:
