@@ -21,7 +21,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, Annotated, Any, Self
 
-import phonenumbers
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from edge.config.fields import Language, Name
@@ -29,10 +28,10 @@ from edge.config.findings import ConfigurationError, Finding, Level
 from edge.config.position import Positions
 from edge.config.reading import Reading
 from edge.config.sections import Section
+from edge.numbering import REGION, e164, possible
 from edge.views.caller import masked
 
 LONGEST_NOTE = 200
-_NUMBER = re.compile(r"\+?\(?[0-9][0-9 ()./-]{2,30}")
 _TABLE = "number"
 _PERMISSIONS = 0o600
 _KNOWN_NUMBERS = 4096
@@ -45,21 +44,10 @@ class NumberListError(ConfigurationError):
 @lru_cache(
     _KNOWN_NUMBERS
 )  # one lookup asks twice, in the list and in the history, and parsing takes some 50 microseconds
-def normalise(number: str, region: str = "GB") -> str | None:
-    """`number` in E.164, so that all ways of writing it are one; None for what could be nobody's number.
-
-    Only its length and shape are judged: a range of numbers that was opened after our tables were made is somebody's, too.
-    """
-    if not _NUMBER.fullmatch(number):
-        return None
-    try:
-        parsed = phonenumbers.parse(number, region)
-    except phonenumbers.NumberParseException:
-        return None
-    possible = phonenumbers.is_possible_number_with_reason(parsed)
-    if possible != phonenumbers.ValidationResult.IS_POSSIBLE:
-        return None
-    return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
+def normalise(number: str, region: str = REGION) -> str | None:
+    """`number` in E.164, so that all ways of writing it are one; None for what could be nobody's number."""
+    found = possible(number, region)
+    return None if found is None else e164(found)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
