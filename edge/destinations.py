@@ -116,6 +116,11 @@ class SiteDestinations:
         return ""
 
 
+def same_number(one: str, other: str) -> bool:
+    """Whether both are the same number, however written."""
+    return _compared(one) == _compared(other)
+
+
 def is_never_dialled(beginning: str) -> bool:
     """Whether no number that begins so (E.164) is ever dialled, whatever a site allows."""
     return beginning.startswith(NEVER) and not beginning.startswith(ISLE_OF_MAN_MOBILE)

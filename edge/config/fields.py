@@ -70,6 +70,12 @@ Name = Annotated[
 Number = Annotated[
     str, matching(r"\+?[0-9]{1,20}", 'must be 1 to 20 digits (a leading + is allowed), such as "101"')
 ]
+Beginning = Annotated[
+    str,
+    matching(
+        r"\+[0-9]{1,15}", 'must be the beginning of numbers with the country, such as "+441" or "+447700900"'
+    ),
+]
 AgentNumber = Annotated[str, matching(r"[0-9]{1,10}", "must be 1 to 10 digits, such as 4001")]
 Code = Annotated[str, matching(r"[*#]{0,2}[0-9]{1,6}", 'must be digits after * or #, such as "*22"')]
 Reason = Annotated[
@@ -146,6 +152,7 @@ Hours = Annotated[str, AfterValidator(_checked_hours)]
 Day = Annotated[str, AfterValidator(_checked_day)]
 Language = Annotated[str, matching(r"[a-z]{2,3}", 'must be the code of a language, such as "en" or "cy"')]
 Key = Annotated[str, matching(r"[0-9*#]", "must be one key of a phone: 0 to 9, * or #")]
+Digit = Annotated[str, matching(r"[0-9]", "must be one digit of a phone, which can be said: 0 to 9")]
 KeyOrNone = Annotated[
     str, matching(r"[0-9*#]?", 'must be one key of a phone: 0 to 9, * or #; or "" for none')
 ]

@@ -16,6 +16,8 @@ from edge.config.sections import (
     AgentSection,
     AnnouncementsSection,
     AssistedSection,
+    CallbackPlanSection,
+    CallbackSection,
     CapacitySection,
     ClassSection,
     CodesSection,
@@ -35,6 +37,7 @@ from edge.config.sections import (
     Section,
     SiteSection,
     SwitchSection,
+    TasksSection,
     TimingSection,
     TriageSection,
     WrapUpSection,
@@ -57,6 +60,8 @@ from edge.core.model import (
     Repeat,
     Tier,
 )
+from edge.core.promise import Callbacks, Destinations, NoDestinations, Plan, Tasks
+from edge.destinations import SiteDestinations
 from edge.pbx.asterisk.settings import AsteriskSettings
 
 __all__ = [
@@ -71,6 +76,19 @@ __all__ = [
     "TimingSection",
     "is_loopback",
 ]
+
+
+CALLBACK_GREETING = "callback-returned"
+"""For the line whose number is shown: says nothing of who called."""
+CALLBACK_PROMPTS = frozenset(
+    {
+        *(f"callback-{name}" for name in ("offer", "your-number", "keyed", "is-it-right", "is-it-safe")),
+        *(f"callback-{name}" for name in ("key-number", "not-that-number", "not-possible", "promised")),
+        "callback-press-key",
+        *(f"digit-{digit}" for digit in range(10)),
+    }
+)
+"""Ids of the prompts in which call-backs are offered and promised."""
 
 
 class Configuration(Section):
@@ -89,6 +107,8 @@ class Configuration(Section):
     incident: IncidentSection = IncidentSection()
     assisted: AssistedSection = AssistedSection()
     missed_offers: MissedOffersSection = MissedOffersSection()
+    callback: CallbackSection | None = None
+    tasks: TasksSection = TasksSection()
     codes: CodesSection = CodesSection()
     not_ready: NotReadySection = NotReadySection()
     wrap_up: WrapUpSection = WrapUpSection()
@@ -164,6 +184,26 @@ class Configuration(Section):
         """The hours of that name as instants, around the year in which the configuration was read."""
         return self.hours[name].timetable.opening_hours(name, ZoneInfo(self.site.timezone), self._year)
 
+    @property
+    def own_numbers(self) -> frozenset[str]:
+        """Numbers that come back to us, as written: of lines, agents, phones behind a trunk, and the one that is shown."""
+        shown = {self.callback.show_number} if self.callback else set[str]()
+        lines = {line.number for line in self.lines.values()}
+        phones = {phone.number for phone in self.phones.values() if phone.number is not None}
+        return frozenset(shown | lines | phones | self.agents.keys())
+
+    def destinations(self) -> Destinations:
+        """Which numbers are dialled for a call-back."""
+        if self.callback is None:
+            return NoDestinations()
+        return SiteDestinations(
+            allow=self.callback.allow,
+            deny=self.callback.deny,
+            own=self.own_numbers,
+            crown_dependencies=self.callback.crown_dependencies,
+            dial_format=self.callback.dial_format,
+        )
+
     def policy(self) -> Policy:
         """What the engine needs of all this."""
         used = {queue.hours for queue in self.queues.values() if queue.hours}
@@ -184,6 +224,9 @@ class Configuration(Section):
             assisted_offer_seconds=self.assisted.offer_seconds,
             missed_offers_maximum=self.missed_offers.maximum or None,
             missed_reason=self.missed_offers.reason,
+            callbacks=_callbacks(self.callback),
+            destinations=self.destinations(),
+            tasks=_tasks(self.tasks),
             digest=self.digest,
             **self.timing.model_dump(),
         )
@@ -203,6 +246,7 @@ class Configuration(Section):
             maximum_wait_seconds=section.maximum_wait_seconds,
             overflow_queue=section.overflow_queue,
             overflow_phone=section.overflow_phone,
+            callback=_plan(section.plan) if self.callback else None,
             closed_prompt=section.closed_prompt,
             full_prompt=section.full_prompt,
             waited_prompt=section.waited_prompt,
@@ -246,6 +290,8 @@ class Configuration(Section):
             yield queue.announcements.prompt if queue.announcements else ""
         for section in self.classes.values():
             yield section.announcements.prompt if section.announcements else ""
+        if any(queue.plan for queue in self.queues.values()):
+            yield from CALLBACK_PROMPTS
 
     def asterisk_settings(self) -> AsteriskSettings:
         """What the adapter of the switch needs of all this."""
@@ -301,6 +347,25 @@ def _announcements(section: AnnouncementsSection | None) -> Announcements | None
 
 def _repeat(section: RepeatSection | None) -> Repeat | None:
     return None if section is None else Repeat(**section.model_dump())
+
+
+def _callbacks(section: CallbackSection | None) -> Callbacks:
+    if section is None:
+        return Callbacks()
+    given = section.model_dump(exclude={"dial_format", "allow", "deny", "crown_dependencies", "channels"})
+    return Callbacks(**given, channels=section.channels or None)
+
+
+def _plan(section: CallbackPlanSection | None) -> Plan | None:
+    return None if section is None else Plan(**section.model_dump(exclude={"enabled"}))
+
+
+def _tasks(section: TasksSection) -> Tasks:
+    return Tasks(
+        abandoned_101_after_seconds=section.abandoned_101_after_seconds or None,
+        alarm_999_seconds=section.alarm_999_seconds,
+        alarm_101_seconds=section.alarm_101_seconds,
+    )
 
 
 def _agent(number: str, section: AgentSection) -> Agent:

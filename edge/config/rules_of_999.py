@@ -52,6 +52,7 @@ def _nothing_stands_in_front_of_999(configuration: Configuration) -> Iterator[Co
             "maximum_wait_seconds": queue.maximum_wait_seconds,
             "overflow_queue": queue.overflow_queue,
             "overflow_phone": queue.overflow_phone,
+            "callback": queue.plan,
         }
         for key, value in fronts.items():
             if name in queues and value is not None:

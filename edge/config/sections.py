@@ -9,16 +9,18 @@ from collections.abc import Mapping
 from dataclasses import fields
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from edge.config.fields import (
     AlertInfo,
+    Beginning,
     Climb,
     Code,
     Day,
     DeadMan,
+    Digit,
     HeadStart,
     Hour,
     Hours,
@@ -50,6 +52,8 @@ from edge.config.fields import (
 )
 from edge.config.hours import WEEK, Nation, Ranges, Timetable, parse_ranges
 from edge.core.model import STANDARD_CLASS, Announcements, Answer, Emergency, PhoneKind, Policy, Queue
+from edge.core.promise import Callbacks, First, Plan, Tasks
+from edge.destinations import ALLOWED, DialFormat
 
 EMERGENCY_OFFER_SECONDS = 4.0
 """How long one agent's phone rings for a 999 unless the file says otherwise: then the next agent's rings."""
@@ -57,9 +61,13 @@ CODES_MOST = 9
 """Wrap-up codes and queues to send back to are dialled by one digit each."""
 
 
-def _default(model: type, name: str) -> float:
+def _default(model: type, name: str) -> Any:
     """The engine's own default, so that it is written once."""
-    return next(float(f.default) for f in fields(model) if f.name == name)  # type: ignore[arg-type]
+    return next(f.default for f in fields(model) if f.name == name)
+
+
+ABANDONED_101_SECONDS = 60.0
+"""A 101 that gave up after so long becomes a task, unless the file says otherwise."""
 
 
 OFFER_SECONDS = _default(Queue, "offer_seconds")
@@ -254,6 +262,65 @@ class CodesSection(Section):
     whisper: Code = "*32"
     barge: Code = "*33"
     conference: Code = "*34"
+    callback_done: Code = "*35"
+    machine: Code = "*36"
+
+
+class CallbackSection(Section):
+    """`[callback]`: call-backs as a whole (`edge.core.promise.Callbacks`), and who is dialled (`edge.destinations`)."""
+
+    trunk: User
+    show_number: Number
+    """Ours, that the person sees and may ring back."""
+    dial_format: DialFormat = DialFormat.NATIONAL
+    allow: tuple[Beginning, ...] = ALLOWED
+    deny: tuple[Beginning, ...] = ()
+    crown_dependencies: Annotated[bool, Field(strict=True)] = False
+    key: Digit = _default(Callbacks, "key")
+    concurrent: Annotated[int, whole(1, 1000)] = _default(Callbacks, "concurrent")
+    per_hour: Annotated[int, whole(1, 10_000)] = _default(Callbacks, "per_hour")
+    per_number: Annotated[int, whole(1, 100)] = _default(Callbacks, "per_number")
+    idle_agents: Annotated[int, whole(0, 1000)] = _default(Callbacks, "idle_agents")
+    preemptions: Annotated[int, whole(1, 100)] = _default(Callbacks, "preemptions")
+    network_failures: Annotated[int, whole(1, 1000)] = _default(Callbacks, "network_failures")
+    unrung_seconds: Ring = _default(Callbacks, "unrung_seconds")
+    trunk_rest_seconds: Leaving = _default(Callbacks, "trunk_rest_seconds")
+    trunk_rest_maximum_seconds: Interval = _default(Callbacks, "trunk_rest_maximum_seconds")
+    check_seconds: Ring = _default(Callbacks, "check_seconds")
+    clock_synchronised: Annotated[bool, Field(strict=True)] = _default(Callbacks, "clock_synchronised")
+    channels: Annotated[int, whole(0, 100_000)] = 0
+    """101 channels in use beyond which nobody is dialled; 0: no limit."""
+
+
+class CallbackPlanSection(Section):
+    """`callback` of a queue: `edge.core.promise.Plan`. `enabled` False: as if it were left out, with what is written kept."""
+
+    enabled: Annotated[bool, Field(strict=True)] = True
+    offer_above_seconds: Patience = _default(Plan, "offer_above_seconds")
+    offer_below_seconds: Patience = _default(Plan, "offer_below_seconds")
+    offer_every_seconds: Interval = _default(Plan, "offer_every_seconds")
+    classes: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
+    agents_minimum: Annotated[int, whole(1, 1000)] = _default(Plan, "agents_minimum")
+    in_incident: Annotated[bool, Field(strict=True)] = _default(Plan, "in_incident")
+    may_key_number: Annotated[bool, Field(strict=True)] = _default(Plan, "may_key_number")
+    list_maximum: Annotated[int, whole(1, 100_000)] = _default(Plan, "list_maximum")
+    first: First = _default(Plan, "first")
+    attempts: Annotated[int, whole(1, 20)] = _default(Plan, "attempts")
+    spacing_seconds: HeadStart = _default(Plan, "spacing_seconds")
+    keep_place: Annotated[bool, Field(strict=True)] = _default(Plan, "keep_place")
+    ring_seconds: Ring = _default(Plan, "ring_seconds")
+    age_alarm_seconds: Patience = _default(Plan, "age_alarm_seconds")
+    handling_seconds: Patience = _default(Plan, "handling_seconds")
+    closing_margin_seconds: Hour = _default(Plan, "closing_margin_seconds")
+
+
+class TasksSection(Section):
+    """`[tasks]`: which abandoned 101 become ring-back tasks, and when an open task is an alarm (`edge.core.promise.Tasks`)."""
+
+    abandoned_101_after_seconds: HeadStart = ABANDONED_101_SECONDS
+    """From this wait on; 0: never."""
+    alarm_999_seconds: Patience = _default(Tasks, "alarm_999_seconds")
+    alarm_101_seconds: Patience = _default(Tasks, "alarm_101_seconds")
 
 
 class NotReadySection(Section):
@@ -313,9 +380,15 @@ class QueueSection(Section):
     maximum_wait_seconds: Patience | None = None
     overflow_queue: Name | None = None
     overflow_phone: Name | None = None
+    callback: CallbackPlanSection | None = None
     closed_prompt: Prompt = "closed"
     full_prompt: Prompt = "full"
     waited_prompt: Prompt = "waited-too-long"
+
+    @property
+    def plan(self) -> CallbackPlanSection | None:
+        """How call-backs are offered here; None: they are not."""
+        return self.callback if self.callback and self.callback.enabled else None
 
 
 class ChoiceSection(Section):

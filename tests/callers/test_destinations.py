@@ -31,7 +31,7 @@ HOSTILE = (
     "01632960001#5",
     "01632960001,,5",
     "٠١٦٣٢٩٦٠٠٠١",
-    "０１６３２９６０００１",
+    "".join(chr(ord("\N{FULLWIDTH DIGIT ZERO}") + int(digit)) for digit in "01632960001"),
     "\ud800",
     "anonymous",
     "unavailable",
