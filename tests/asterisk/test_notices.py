@@ -7,8 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from panoramisk.message import Message
 
+from edge.core.inputs import (
+    CallbackOfferingSet,
+    CallbackOrdered,
+    Order,
+    PersonJudged,
+    TaskAssigned,
+    TaskClosed,
+)
+from edge.core.promise import AttemptOutcome, TaskOutcome
 from edge.errors import RefusedError
 from edge.pbx.asterisk import notices
+from edge.pbx.asterisk.ami import translate
+from edge.pbx.asterisk.sightings import Told
 
 
 class Link:
@@ -68,3 +79,51 @@ async def test_bad_names_are_refused(by: str) -> None:
     with pytest.raises(RefusedError, match="letter"):
         await notices.declare_incident(link, True, by)
     assert link.asked == []
+
+
+async def test_what_is_said_about_call_backs_is_what_is_heard() -> None:
+    """Both ends of the same words."""
+    link, call = Link(), "20261124T195416Z-0"
+    await notices.order_callback(link, call, Order.CANCEL, "sergeant", "rang us, is well; thanks!")
+    await notices.order_callback(
+        link, call, Order.MOVE, "ann", "yn Gymraeg, ŵ", queue="welsh", priority_class="vulnerable"
+    )
+    await notices.set_offering(link, False, "ann")
+    await notices.set_offering(link, True, "ann")
+    await notices.judge_callback(link, call, "4001")
+    await notices.assign_task(link, call, "Bryn", "ann")
+    await notices.close_task(link, call, TaskOutcome.REACHED, "Bryn", "spoke to her")
+    await notices.close_task(link, call, TaskOutcome.NO_NEED, "Bryn")
+    heard = [translate.sighting(Message({"Event": "UserEvent", **asked})) for asked in link.asked]
+    assert [seen.said for seen in heard if isinstance(seen, Told)] == [
+        CallbackOrdered(order=Order.CANCEL, by="sergeant", why="rang us, is well; thanks!", call_id=call),
+        CallbackOrdered(
+            order=Order.MOVE,
+            by="ann",
+            why="yn Gymraeg, ŵ",
+            call_id=call,
+            queue="welsh",
+            priority_class="vulnerable",
+        ),
+        CallbackOfferingSet(active=False, by="ann"),
+        CallbackOfferingSet(active=True, by="ann"),
+        PersonJudged(outcome=AttemptOutcome.MACHINE, by="4001", call_id=call),
+        TaskAssigned(task_id=call, to="Bryn", by="ann"),
+        TaskClosed(task_id=call, by="Bryn", outcome=TaskOutcome.REACHED, note="spoke to her"),
+        TaskClosed(task_id=call, by="Bryn", outcome=TaskOutcome.NO_NEED),
+    ]
+
+
+@given(st.text(max_size=100), st.sampled_from(["call", "by", "why", "queue", "priority_class"]))
+async def test_no_order_begins_another_header(text: str, place: str) -> None:
+    """Whatever somebody types: refused with words, or sent on one line, whole."""
+    link = Link()
+    given_ = {"call": "c-1", "by": "ann", "why": "because", "queue": "", "priority_class": ""} | {place: text}
+    try:
+        await notices.order_callback(link, given_.pop("call"), Order.MOVE, **given_)
+    except RefusedError:
+        assert link.asked == []
+    else:
+        assert all(
+            value.isprintable() and len(value) <= 80 for asked in link.asked for value in asked.values()
+        )

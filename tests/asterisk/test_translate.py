@@ -12,13 +12,17 @@ from dialplans.asterisk.generate import PRIORITY_CONSTANT
 from edge.core.effects import MakeOffer, NotePlace
 from edge.core.inputs import (
     CallAnnotated,
+    CallbackOrdered,
     CallRefused,
     IncidentSet,
+    Order,
+    PersonJudged,
     SupervisionSeen,
     SupervisorInvited,
     WrapUpCoded,
 )
 from edge.core.model import Supervision, Tier
+from edge.core.promise import AttemptOutcome
 from edge.pbx.asterisk import identity, snapshot
 from edge.pbx.asterisk.ami import translate as ami
 from edge.pbx.asterisk.ari import translate as ari
@@ -303,6 +307,23 @@ def test_keys_that_are_pressed(headers: dict[str, str], key: str | None) -> None
             ),
         ),
         ({"UserEvent": "EdgeNote", "Call": "", "Kind": "recording"}, None),
+        (
+            {"UserEvent": "EdgeCallback", "Order": "cancel", "Agent": "1001", "By": "1001", "Why": "done"},
+            Told(said=CallbackOrdered(order=Order.CANCEL, agent="1001", by="1001", why="done")),
+        ),
+        (
+            {"UserEvent": "EdgeJudged", "Outcome": "machine", "Agent": "1001", "By": "1001"},
+            Told(said=PersonJudged(outcome=AttemptOutcome.MACHINE, agent="1001", by="1001")),
+        ),
+        ({"UserEvent": "EdgeCallback", "Order": "promote", "Call": "c-1", "By": "x"}, None),
+        ({"UserEvent": "EdgeCallback", "Order": "cancel", "By": "x"}, None),
+        ({"UserEvent": "EdgeJudged", "Outcome": "no_answer", "Call": "c-1", "By": "x"}, None),
+        ({"UserEvent": "EdgeJudged", "Outcome": "machine", "By": "x"}, None),
+        ({"UserEvent": "EdgeOffering", "Active": "", "By": "x"}, None),
+        ({"UserEvent": "EdgeTask", "Task": "c-1", "Order": "close", "Outcome": "bored", "By": "x"}, None),
+        ({"UserEvent": "EdgeTask", "Task": "c-1", "Order": "close", "Outcome": "reached"}, None),
+        ({"UserEvent": "EdgeTask", "Task": "c-1", "Order": "assign", "By": "x"}, None),
+        ({"UserEvent": "EdgeTask", "Order": "assign", "To": "y", "By": "x"}, None),
         ({"UserEvent": "SomebodyElses", "Call": "c-1"}, None),
     ],
 )

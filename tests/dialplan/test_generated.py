@@ -499,8 +499,12 @@ def test_codes_and_reasons(dialplan: dict[str, Context]) -> None:
     codes = dialplan["edge-codes"].extensions
     assert list(codes) == [
         *("*22", "_*22X!", "*23", "*24", "*25", "*251", "*252"),
-        *("*261", "*262", "*27", "*28", "_*31X!", "_*32X!", "_*33X!", "_*34X!"),
+        *("*261", "*262", "*27", "*28", "*35", "*36", "_*31X!", "_*32X!", "_*33X!", "_*34X!"),
     ]
+    done = "EdgeCallback,Order: cancel,Agent: ${EDGE_AGENT},By: ${EDGE_AGENT},Why: not needed any more"
+    assert ("UserEvent", done) in called(codes["*35"])
+    machine = "EdgeJudged,Outcome: machine,Agent: ${EDGE_AGENT},By: ${EDGE_AGENT}"
+    assert ("UserEvent", machine) in called(codes["*36"])
     assert ("UserEvent", "EdgeWrapUp,Agent: ${EDGE_AGENT},Code: antisocial behaviour") in called(
         codes["*262"]
     )

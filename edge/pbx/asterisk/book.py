@@ -16,6 +16,7 @@ from edge.core.inputs import (
     AgentSeen,
     AnnouncementFinished,
     AssistAsked,
+    CallbackOrdered,
     CallerGone,
     CallMarkedAssisted,
     CallPassedOn,
@@ -32,6 +33,7 @@ from edge.core.inputs import (
     KeyPressed,
     PairJoined,
     PairReturned,
+    PersonJudged,
     PhoneAnswered,
     PhoneGone,
     PhoneRang,
@@ -673,6 +675,10 @@ class Book:
         """Pass on what is about people we know; the engine judges the rest."""
         match seen.said:
             case WrapUpCoded(agent=agent) | AssistAsked(agent=agent) if agent not in self._policy.agents:
+                return
+            case CallbackOrdered(agent=str(agent)) | PersonJudged(agent=str(agent)) if (
+                agent not in self._policy.agents
+            ):
                 return
             case (
                 SupervisionSeen(supervisor=supervisor, agent=agent)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+from edge.core.inputs import Order
+from edge.core.promise import AttemptOutcome, TaskOutcome
 from edge.errors import RefusedError
 from edge.pbx.asterisk.control import Link
 
@@ -44,6 +46,55 @@ async def mark_assisted(link: Link, call: str, by: str) -> None:
     await _send(link, "EdgeAssisted", {"Call": _checked_call(call), "By": _checked("by", by)})
 
 
+async def order_callback(
+    link: Link, call: str, order: Order, by: str, why: str, *, queue: str = "", priority_class: str = ""
+) -> None:
+    """Cancel a call-back, or move it to a queue and class ("": as it is). `by`: who, `why`: in their words."""
+    headers = {
+        "Order": order.value,
+        "Call": _checked_call(call),
+        "By": _checked("by", by),
+        "Why": _checked_text("why", why),
+        "Queue": _checked("queue", queue) if queue else "",
+        "Class": _checked("class", priority_class) if priority_class else "",
+    }
+    await _send(link, "EdgeCallback", headers)
+
+
+async def judge_callback(link: Link, call: str, by: str) -> None:
+    """Say that an answering machine has answered a call-back."""
+    headers = {"Outcome": AttemptOutcome.MACHINE.value, "Call": _checked_call(call), "By": _checked("by", by)}
+    await _send(link, "EdgeJudged", headers)
+
+
+async def set_offering(link: Link, active: bool, by: str) -> None:
+    """Pause (`active` False) or resume the offering of call-backs."""
+    await _send(link, "EdgeOffering", {"Active": "yes" if active else "no", "By": _checked("by", by)})
+
+
+async def assign_task(link: Link, task: str, to: str, by: str) -> None:
+    """Make a task the work of `to`, a person."""
+    headers = {
+        "Task": _checked_call(task),
+        "Order": "assign",
+        "To": _checked("to", to),
+        "By": _checked("by", by),
+    }
+    await _send(link, "EdgeTask", headers)
+
+
+async def close_task(link: Link, task: str, outcome: TaskOutcome, by: str, note: str = "") -> None:
+    """Close a task. `note`: in the words of `by`, or nothing."""
+    headers = {
+        "Task": _checked_call(task),
+        "Order": "close",
+        "Outcome": outcome.value,
+        "By": _checked("by", by),
+        "Note": _checked_text("note", note) if note else "",
+    }
+    await _send(link, "EdgeTask", headers)
+
+
 async def _send(link: Link, event: str, headers: dict[str, str]) -> None:
     await link.ask("UserEvent", {"UserEvent": event, **headers})
 
@@ -54,6 +105,15 @@ def _checked(what: str, value: str) -> str:
         raise RefusedError(
             f"{what} {value!r} must be 1 to {LONGEST_VALUE} letters, digits, spaces and _.:/+@#()'-, beginning with a letter"
             " or digit"
+        )
+    return value
+
+
+def _checked_text(what: str, value: str) -> str:
+    """A person's own words on one line."""
+    if not value.isprintable() or not 1 <= len(value) <= LONGEST_VALUE or value != value.strip():
+        raise RefusedError(
+            f"{what} {value!r} must be 1 to {LONGEST_VALUE} printable characters on one line, without spaces around them"
         )
     return value
 

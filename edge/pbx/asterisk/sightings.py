@@ -13,10 +13,15 @@ from dataclasses import dataclass
 from edge.core.inputs import (
     AssistAsked,
     CallAnnotated,
+    CallbackOfferingSet,
+    CallbackOrdered,
     CallRefused,
     IncidentSet,
+    PersonJudged,
     SupervisionSeen,
     SupervisorInvited,
+    TaskAssigned,
+    TaskClosed,
     WrapUpCoded,
 )
 from edge.core.model import PhoneState, TransferKind
@@ -144,6 +149,11 @@ class Told:
         | IncidentSet
         | CallAnnotated
         | CallRefused
+        | CallbackOrdered
+        | CallbackOfferingSet
+        | PersonJudged
+        | TaskAssigned
+        | TaskClosed
     )
 
 

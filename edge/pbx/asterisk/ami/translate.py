@@ -15,13 +15,20 @@ from edge.core.effects import NotePlace
 from edge.core.inputs import (
     AssistAsked,
     CallAnnotated,
+    CallbackOfferingSet,
+    CallbackOrdered,
     CallRefused,
     IncidentSet,
+    Order,
+    PersonJudged,
     SupervisionSeen,
     SupervisorInvited,
+    TaskAssigned,
+    TaskClosed,
     WrapUpCoded,
 )
 from edge.core.model import Line, PhoneState, Supervision, Tier, TransferKind
+from edge.core.promise import AttemptOutcome, TaskOutcome
 from edge.pbx.asterisk import identity
 from edge.pbx.asterisk.ami.wire import text
 from edge.pbx.asterisk.ari.translate import milliseconds
@@ -429,6 +436,69 @@ def _note(message: Message) -> Sighting | None:
     )
 
 
+def _callback(message: Message) -> Sighting | None:
+    order, call_id, agent = text(message, "Order"), text(message, "Call"), text(message, "Agent")
+    if order not in set(Order) or not (call_id or agent):
+        return None
+    return Told(
+        said=CallbackOrdered(
+            order=Order(order),
+            by=_word(message, "By"),
+            why=_word(message, "Why"),
+            call_id=call_id or None,
+            agent=agent or None,
+            queue=_word(message, "Queue") or None,
+            priority_class=_word(message, "Class") or None,
+            switch_utc_us=stamp(message),
+        )
+    )
+
+
+def _offering(message: Message) -> Sighting | None:
+    active = {"yes": True, "no": False}.get(text(message, "Active"))
+    if active is None:
+        return None
+    return Told(
+        said=CallbackOfferingSet(active=active, by=_word(message, "By"), switch_utc_us=stamp(message))
+    )
+
+
+def _judged(message: Message) -> Sighting | None:
+    outcome, call_id, agent = text(message, "Outcome"), text(message, "Call"), text(message, "Agent")
+    if outcome != AttemptOutcome.MACHINE or not (call_id or agent):
+        return None
+    return Told(
+        said=PersonJudged(
+            outcome=AttemptOutcome.MACHINE,
+            by=_word(message, "By"),
+            call_id=call_id or None,
+            agent=agent or None,
+            switch_utc_us=stamp(message),
+        )
+    )
+
+
+def _task(message: Message) -> Sighting | None:
+    task_id, by, at = text(message, "Task"), _word(message, "By"), stamp(message)
+    outcome, to = text(message, "Outcome"), _word(message, "To")
+    if not (task_id and by):
+        return None
+    match text(message, "Order"):
+        case "assign" if to:
+            return Told(said=TaskAssigned(task_id=task_id, to=to, by=by, switch_utc_us=at))
+        case "close" if outcome in set(TaskOutcome):
+            return Told(
+                said=TaskClosed(
+                    task_id=task_id,
+                    by=by,
+                    outcome=TaskOutcome(outcome),
+                    note=_word(message, "Note"),
+                    switch_utc_us=at,
+                )
+            )
+    return None
+
+
 def _word(message: Message, key: str) -> str:
     return identity.clean(text(message, key))
 
@@ -449,6 +519,10 @@ _USER_EVENTS: Mapping[str, Callable[[Message], Sighting | None]] = {
     "EdgeInvite": _invite,
     "EdgeIncident": _incident,
     "EdgeNote": _note,
+    "EdgeCallback": _callback,
+    "EdgeOffering": _offering,
+    "EdgeJudged": _judged,
+    "EdgeTask": _task,
 }
 READERS: Mapping[str, Callable[[Message], Sighting | None]] = {
     "Hangup": _hang_up,
