@@ -75,7 +75,8 @@ def view_agents(
 def _now(state: State, record: AgentRecord | None) -> dict[str, Any]:
     """What is true of the agent at this moment."""
     offer = state.offers.get(record.offer_id or "") if record is not None else None
-    call = state.calls.get(offer.call_id) if offer is not None else None
+    call_id = offer.call_id if offer is not None else record.reserved_for if record is not None else None
+    call = state.calls.get(call_id or "")
     phone = record.phone if record is not None else None
     return {
         "state": record.state if record is not None else AgentState.SIGNED_OUT,
@@ -83,7 +84,7 @@ def _now(state: State, record: AgentRecord | None) -> dict[str, Any]:
         "phone": phone,
         "phone_state": state.phones.get(phone or "", PhoneState.UNKNOWN),
         "not_ready_reason": record.not_ready_reason if record is not None else None,
-        "call_id": offer.call_id if offer is not None else None,
+        "call_id": call_id,
         "call_kind": kind_of(call) if call is not None else None,
         "held": call is not None and call.held,
         "wrap_up_until": record.wrap_up_until if record is not None else None,

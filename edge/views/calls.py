@@ -7,22 +7,28 @@ from dataclasses import replace
 from typing import Any
 
 from edge.core import facts
-from edge.core.model import Instant, Tier
+from edge.core.model import CallState, Instant, Tier
 from edge.views.record import (
     AlarmRecord,
     AnnotationRecord,
     AnnouncementRecord,
     AssistRecord,
+    AttemptRecord,
+    CallbackRecord,
     CallRecord,
     ClassRecord,
     CodeRecord,
     ConnectionRecord,
     ConsultationRecord,
     DepartureRecord,
+    DialogueRecord,
     HoldRecord,
     InvitationRecord,
+    MatchRecord,
+    MoveRecord,
     OfferRecord,
     PassedOnRecord,
+    PredictionRecord,
     RungRecord,
     SentBackRecord,
     SupervisionRecord,
@@ -96,6 +102,7 @@ def _answered(call: CallRecord, fact: facts.CallAnswered, at: Instant) -> None:
 def _queued(call: CallRecord, fact: facts.CallQueued, at: Instant) -> None:
     if call.in_fallback:
         _disconnect(call, at)
+    call.phase = None
     call.queue, call.priority_class, call.tier = fact.queue, fact.priority_class, fact.tier
     call.queued_at, call.in_fallback = fact.queued_at, False
     if not call.connections:
@@ -121,6 +128,7 @@ def _upgraded(call: CallRecord, fact: facts.CallUpgraded, at: Instant) -> None:
     call.tier, call.upgraded_at = Tier.EMERGENCY, at
     if not call.departures or call.departures[-1].answered_at is None:
         call.leaving = False
+    call.phase = call.callback = None  # they are among the 999 instead
 
 
 def _escalated(call: CallRecord, fact: facts.CallEscalated, at: Instant) -> None:
@@ -179,7 +187,11 @@ def _offer_rang(call: CallRecord, fact: facts.OfferRang, at: Instant) -> None:
 
 
 def _offer_answered(call: CallRecord, fact: facts.OfferAnswered, at: Instant) -> None:
-    call.claimed, call.agent = True, fact.agent
+    call.agent = fact.agent
+    if call.phase is CallState.CALLBACK:
+        call.phase = CallState.DIALLING
+    else:
+        call.claimed = True
     if (offer := _offer(call, fact)) is not None:
         offer.answered_at = at
 
@@ -277,6 +289,7 @@ def _resumed(call: CallRecord, fact: facts.CallResumed, at: Instant) -> None:  #
 
 def _fallback_entered(call: CallRecord, fact: facts.FallbackEntered, at: Instant) -> None:
     _disconnect(call, at)
+    call.phase = None
     call.in_fallback, call.fallback_at, call.fallback_why = True, at, fact.why
 
 
@@ -288,6 +301,7 @@ def _ended(call: CallRecord, fact: facts.CallEnded, at: Instant) -> None:
     call.ended_at, call.outcome, call.stage, call.side = at, fact.outcome, fact.stage, fact.side
     call.cause, call.agent, call.unseen_since = fact.cause, fact.agent, fact.unseen_since
     call.waited_seconds, call.talked_seconds = fact.waited_seconds, fact.talked_seconds
+    _on_the_line(call, at)
 
 
 def _annotated(call: CallRecord, fact: facts.CallAnnotated, at: Instant) -> None:
@@ -340,6 +354,169 @@ def _alarm_raised(call: CallRecord, fact: facts.AlarmRaised, at: Instant) -> Non
     call.alarms.append(AlarmRecord(at=at, kind=fact.kind, detail=fact.detail, call_id=fact.call_id))
 
 
+# --- call-backs
+
+
+def _predicted(call: CallRecord, fact: facts.WaitPredicted, at: Instant) -> None:
+    call.predictions.append(
+        PredictionRecord(
+            at=at,
+            low_seconds=fact.low_seconds,
+            high_seconds=fact.high_seconds,
+            position=fact.position,
+            agents=fact.agents,
+            measured=fact.measured,
+        )
+    )
+
+
+def _callback_offered(call: CallRecord, fact: facts.CallbackOffered, at: Instant) -> None:  # noqa: ARG001
+    call.callback_offers.append(at)
+
+
+def _dialogue(call: CallRecord, at: Instant) -> DialogueRecord:
+    """The one in progress, begun now where there is none."""
+    if not call.dialogues or call.dialogues[-1].declined_at is not None:
+        call.dialogues.append(DialogueRecord(accepted_at=at))
+    return call.dialogues[-1]
+
+
+def _callback_asked(call: CallRecord, fact: facts.CallbackAsked, at: Instant) -> None:
+    _dialogue(call, at).asked.append(fact.asked)
+
+
+def _callback_keyed(call: CallRecord, fact: facts.CallbackNumberKeyed, at: Instant) -> None:
+    _dialogue(call, at).keyed.append(fact.judgement)
+
+
+def _callback_declined(call: CallRecord, fact: facts.CallbackDeclined, at: Instant) -> None:
+    dialogue = _dialogue(call, at)
+    dialogue.declined_at, dialogue.declined_why = at, fact.why
+
+
+def _callback_promised(call: CallRecord, fact: facts.CallbackPromised, at: Instant) -> None:
+    call.phase = CallState.PROMISED
+    call.callback = CallbackRecord(promised_at=at, number=fact.number, keyed=fact.keyed, into=fact.into)
+
+
+def _callback_confirmed(call: CallRecord, fact: facts.CallbackConfirmed, at: Instant) -> None:  # noqa: ARG001
+    if call.callback is not None:
+        call.callback.confirmed_at = at
+
+
+def _callback_revoked(call: CallRecord, fact: facts.CallbackRevoked, at: Instant) -> None:
+    call.phase = call.callback = None
+    dialogue = _dialogue(call, at)
+    dialogue.declined_at, dialogue.declined_why = at, fact.why
+
+
+def _callback_waits(call: CallRecord, fact: facts.CallbackWaits, at: Instant) -> None:  # noqa: ARG001
+    _disconnect(call, at)
+    call.phase, call.in_fallback = CallState.CALLBACK, False
+    _off_the_line(call, at)
+
+
+def _off_the_line(call: CallRecord, at: Instant) -> None:
+    if (promise := call.callback) is not None and promise.off_line_since is None:
+        promise.off_line_since = at
+        promise.off_line_at = promise.off_line_at or at
+
+
+def _on_the_line(call: CallRecord, at: Instant) -> None:
+    if (promise := call.callback) is not None and promise.off_line_since is not None:
+        promise.off_line_seconds += at.since(promise.off_line_since)
+        promise.off_line_since = None
+
+
+def _callback_attempted(call: CallRecord, fact: facts.CallbackAttempted, at: Instant) -> None:
+    call.phase, call.agent = CallState.DIALLING, fact.agent
+    if call.callback is not None:
+        call.callback.not_before = None
+        call.callback.attempts.append(
+            AttemptRecord(attempt=fact.attempt, agent=fact.agent, offer_id=fact.offer_id, intended_at=at)
+        )
+
+
+def _attempt(call: CallRecord, attempt: int) -> AttemptRecord | None:
+    made = call.callback.attempts if call.callback is not None else []
+    return next((each for each in reversed(made) if each.attempt == attempt), None)
+
+
+def _callback_dialled(call: CallRecord, fact: facts.CallbackDialled, at: Instant) -> None:
+    if (attempt := _attempt(call, fact.attempt)) is not None:
+        attempt.dialled_at = at
+
+
+def _callback_rang(call: CallRecord, fact: facts.CallbackRang, at: Instant) -> None:
+    if (attempt := _attempt(call, fact.attempt)) is not None:
+        attempt.rang_at = at
+
+
+def _callback_answered(call: CallRecord, fact: facts.CallbackAnswered, at: Instant) -> None:
+    call.phase, call.claimed = None, True
+    _picked_up(call, fact.attempt, at)
+
+
+def _callback_picked_up(call: CallRecord, fact: facts.CallbackPickedUp, at: Instant) -> None:
+    call.phase = CallState.CHECKING
+    _picked_up(call, fact.attempt, at)
+
+
+def _picked_up(call: CallRecord, number: int, at: Instant) -> None:
+    _on_the_line(call, at)
+    if (attempt := _attempt(call, number)) is not None:
+        attempt.answered_at = at
+
+
+def _callback_present(call: CallRecord, fact: facts.CallbackPresent, at: Instant) -> None:  # noqa: ARG001
+    call.phase, call.agent = None, None
+    if call.callback is not None and call.callback.attempts:
+        call.callback.attempts[-1].pressed_at = at
+
+
+def _callback_attempt_ended(call: CallRecord, fact: facts.CallbackAttemptEnded, at: Instant) -> None:
+    attempt = _attempt(call, fact.attempt)
+    if attempt is not None:
+        attempt.ended_at, attempt.outcome = at, fact.outcome
+        attempt.counted, attempt.cause = fact.counted, fact.cause
+        _nobody_was_reached(call, attempt)
+    _disconnect(call, at)
+    call.phase, call.in_fallback = CallState.CALLBACK, False
+    if fact.queued_at is not None:
+        call.queued_at = fact.queued_at
+    if not any(connection.reached for connection in call.connections):
+        call.waiting_since = call.queued_at
+    if call.callback is not None:
+        call.callback.not_before = fact.not_before
+    _off_the_line(call, at)
+
+
+def _nobody_was_reached(call: CallRecord, attempt: AttemptRecord) -> None:
+    """Who was connected in this attempt has not spoken with the person: that was no first human, and no right desk."""
+    for connection in call.connections:
+        if connection.at.monotonic_ns >= attempt.intended_at.monotonic_ns:
+            connection.reached = False
+    if not any(connection.reached for connection in call.connections):
+        call.first_human_seconds = call.right_desk_seconds = None
+
+
+def _callback_matched(call: CallRecord, fact: facts.CallbackMatched, at: Instant) -> None:
+    if call.callback is not None:
+        call.callback.matched.append(MatchRecord(at=at, by_call=fact.by_call, emergency=fact.emergency))
+
+
+def _callback_moved(call: CallRecord, fact: facts.CallbackMoved, at: Instant) -> None:
+    call.queue, call.priority_class = fact.queue, fact.priority_class
+    if call.callback is not None:
+        call.callback.moved.append(
+            MoveRecord(at=at, queue=fact.queue, priority_class=fact.priority_class, by=fact.by, why=fact.why)
+        )
+
+
+def _task_opened(call: CallRecord, fact: facts.TaskOpened, at: Instant) -> None:  # noqa: ARG001
+    call.task = fact.kind
+
+
 _FOLDS: dict[type[facts.Fact], Callable[[CallRecord, Any, Instant], None]] = {
     facts.CallAnswered: _answered,
     facts.CallQueued: _queued,
@@ -378,4 +555,23 @@ _FOLDS: dict[type[facts.Fact], Callable[[CallRecord, Any, Instant], None]] = {
     facts.SupervisionEnded: _supervision_ended,
     facts.SupervisorInvited: _supervisor_invited,
     facts.AlarmRaised: _alarm_raised,
+    facts.WaitPredicted: _predicted,
+    facts.CallbackOffered: _callback_offered,
+    facts.CallbackAsked: _callback_asked,
+    facts.CallbackNumberKeyed: _callback_keyed,
+    facts.CallbackDeclined: _callback_declined,
+    facts.CallbackPromised: _callback_promised,
+    facts.CallbackConfirmed: _callback_confirmed,
+    facts.CallbackRevoked: _callback_revoked,
+    facts.CallbackWaits: _callback_waits,
+    facts.CallbackAttempted: _callback_attempted,
+    facts.CallbackDialled: _callback_dialled,
+    facts.CallbackRang: _callback_rang,
+    facts.CallbackAnswered: _callback_answered,
+    facts.CallbackPickedUp: _callback_picked_up,
+    facts.CallbackPresent: _callback_present,
+    facts.CallbackAttemptEnded: _callback_attempt_ended,
+    facts.CallbackMatched: _callback_matched,
+    facts.CallbackMoved: _callback_moved,
+    facts.TaskOpened: _task_opened,
 }

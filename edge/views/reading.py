@@ -16,6 +16,7 @@ from edge.core.facts import (
     SupervisionBegan,
     SupervisionEnded,
     SupervisorInvited,
+    TaskOpened,
     WrapUpCoded,
     WrapUpStarted,
 )
@@ -109,6 +110,7 @@ STORY_FACTS = (
     SupervisionEnded,
     SupervisorInvited,
     AlarmRaised,
+    TaskOpened,
 )
 """Kinds of facts that records of calls are folded from."""
 FACTS_PER_CALL = 32

@@ -18,6 +18,7 @@ from edge.core.model import (
     Tier,
     TransferKind,
 )
+from edge.core.promise import Asked, AttemptOutcome, Judgement, TaskKind, TaskOutcome
 
 
 @dataclass(slots=True, kw_only=True)
@@ -52,6 +53,8 @@ class ConnectionRecord:
     agent: str | None
     at: Instant
     ended_at: Instant | None = None
+    reached: bool = True
+    """Not where a machine had answered a call-back, or who answered was gone: nobody was spoken with."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -204,6 +207,123 @@ class AlarmRecord:
     call_id: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PredictionRecord:
+    """What was expected of the wait from then on."""
+
+    at: Instant
+    low_seconds: float
+    high_seconds: float
+    position: int
+    agents: int
+    measured: bool
+
+
+@dataclass(slots=True, kw_only=True)
+class DialogueRecord:
+    """One time that a call-back was accepted: what was asked, which numbers were keyed, and why it came to nothing if it did."""
+
+    accepted_at: Instant
+    asked: list[Asked] = field(default_factory=list)
+    keyed: list[Judgement] = field(default_factory=list)
+    declined_at: Instant | None = None
+    declined_why: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class AttemptRecord:
+    """One attempt to reach the person of a call-back. `agent`: who was on the line, or (`offer_id` None) was kept for them."""
+
+    attempt: int
+    agent: str
+    offer_id: str | None
+    intended_at: Instant
+    dialled_at: Instant | None = None
+    rang_at: Instant | None = None
+    answered_at: Instant | None = None
+    pressed_at: Instant | None = None
+    """Caller first: when they pressed the key."""
+    ended_at: Instant | None = None
+    outcome: AttemptOutcome | None = None
+    """How it failed; None while it lasts, and where it led to a conversation."""
+    counted: bool = False
+    cause: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MatchRecord:
+    """Another call came from the number of the call-back."""
+
+    at: Instant
+    by_call: str
+    emergency: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoveRecord:
+    """A person moved the call-back."""
+
+    at: Instant
+    queue: str
+    priority_class: str
+    by: str
+    why: str
+
+
+@dataclass(slots=True, kw_only=True)
+class CallbackRecord:
+    """A promised call-back. `number`: E.164, personal data, None once erased; `keyed`: not the one that called."""
+
+    promised_at: Instant
+    number: str | None
+    keyed: bool
+    into: str | None = None
+    """The call-back of the same number that goes on for both."""
+    confirmed_at: Instant | None = None
+    off_line_at: Instant | None = None
+    """When the caller was off the line for the first time."""
+    off_line_since: Instant | None = None
+    """Since when nobody is on the line; None while somebody is."""
+    off_line_seconds: float = 0.0
+    """How long nobody was on the line, as far as that is over."""
+    attempts: list[AttemptRecord] = field(default_factory=list)
+    not_before: Instant | None = None
+    """When the next attempt may begin."""
+    matched: list[MatchRecord] = field(default_factory=list)
+    moved: list[MoveRecord] = field(default_factory=list)
+
+    @property
+    def in_flight(self) -> bool:
+        """Whether an attempt lasts that has not led to a conversation."""
+        return bool(self.attempts) and self.attempts[-1].ended_at is None
+
+
+@dataclass(slots=True, kw_only=True)
+class TaskRecord:
+    """Work for a human: ring somebody back, or look. `number`: personal data, None once erased or where there is none."""
+
+    task_id: str
+    call_id: str
+    kind: TaskKind
+    detail: str
+    opened_at: Instant
+    waited_seconds: float
+    rang_seconds: float
+    attempts: int
+    calls_in_day: int
+    emergency: bool
+    number_withheld: bool
+    number: str | None
+    linked: list[str] = field(default_factory=list)
+    """Calls that came from the same number since."""
+    assigned_to: str | None = None
+    assigned_at: Instant | None = None
+    closed_at: Instant | None = None
+    closed_by: str | None = None
+    outcome: TaskOutcome | None = None
+    note: str = ""
+
+
 @dataclass(slots=True, kw_only=True)
 class CallRecord:
     """One call, open or ended. Seconds are by the monotonic clock; None means that it has not happened."""
@@ -284,6 +404,16 @@ class CallRecord:
     alarms: list[AlarmRecord] = field(default_factory=list)
     annotations: list[AnnotationRecord] = field(default_factory=list)
     """In order of writing, those made after the call's end too."""
+    predictions: list[PredictionRecord] = field(default_factory=list)
+    callback_offers: list[Instant] = field(default_factory=list)
+    """When the caller was offered a call-back."""
+    dialogues: list[DialogueRecord] = field(default_factory=list)
+    callback: CallbackRecord | None = None
+    """What was promised; None before, once revoked, and of an upgraded caller."""
+    phase: CallState | None = None
+    """Where a call-back is that is with nobody: promised, callback, dialling or checking."""
+    task: TaskKind | None = None
+    """The ring-back task that the call became."""
 
     @property
     def state(self) -> CallState:
@@ -294,6 +424,10 @@ class CallRecord:
             return CallState.FALLBACK
         if self.leaving:
             return CallState.LEAVING
+        if self.phase is CallState.CALLBACK and any(offer.live for offer in self.offers):
+            return CallState.RESERVING
+        if self.phase is not None:
+            return self.phase
         if self.claimed:
             return CallState.CONNECTING if self.connected_at is None else CallState.TALKING
         return CallState.OFFERED if any(offer.live for offer in self.offers) else CallState.WAITING
@@ -328,6 +462,14 @@ class CallRecord:
         """Everybody who was offered the call or took it, in order, each once."""
         took = [*(connection.agent for connection in self.connections), self.agent]
         return list(dict.fromkeys([offer.agent for offer in self.offers] + [who for who in took if who]))
+
+    @property
+    def on_line_seconds(self) -> float | None:
+        """Of the wait for the first person, or the whole wait: what the caller spent on the line. None while it waits."""
+        waited = self.waited_seconds if self.first_human_seconds is None else self.first_human_seconds
+        if waited is None:
+            return None
+        return max(0.0, waited - (self.callback.off_line_seconds if self.callback else 0.0))
 
     @property
     def held_seconds(self) -> float:

@@ -37,12 +37,16 @@ class Fate(StrEnum):
     REFUSED = "refused"
     TURNED_AWAY = "turned away"
     OVERFLOWED = "overflowed"
+    UNREACHED = "unreached"
+    CANCELLED = "cancelled"
+    MERGED = "merged"
     WAITING = "waiting"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """A shift. offered = answered + abandoned + unknown + refused + turned_away + overflowed + waiting. No test call is in it."""
+    """A shift. offered = answered + abandoned + unknown + refused + turned_away + overflowed + unreached + cancelled + merged +
+    waiting. No test call is in it. A call-back is the call that it was promised to: it is answered when its person is."""
 
     offered: int
     """Calls that arrived."""
@@ -57,6 +61,18 @@ class Summary:
     """101 who were told why they could not be served (closed, full, waited too long), whoever hung up then."""
     overflowed: int
     """101 who were sent to another number."""
+    unreached: int
+    """Promised call-backs whose person could not be reached: each became a task for a human."""
+    cancelled: int
+    """Promised call-backs that a named person cancelled or closed."""
+    merged: int
+    """Promised call-backs that went on as an earlier one of the same number."""
+    promised: int
+    """Call-backs promised, whatever became of them."""
+    kept: int
+    """Of `answered`: call-backs whose person was reached."""
+    callbacks_waiting: int
+    """Of `waiting`: call-backs that have not been connected."""
     let_go_after_waiting: int
     """Of `turned_away` and `overflowed`: those who had waited as long as the queue allows."""
     waiting: int
@@ -76,7 +92,9 @@ class Summary:
     test: int
     """Synthetic calls, left out of every other figure."""
     waits: Waits
-    """Of answered calls, from joining the queue to the first person, where that was seen."""
+    """Of answered calls, from joining the queue to the first person, where that was seen; of a call-back too (gross)."""
+    on_line_waits: Waits
+    """Of the same calls, the time on the line alone (net): off the line nobody listens to music."""
     right_desk_waits: Waits
     """Of answered calls, the waits for each person in turn added up, the talk between them left out."""
     abandoned_waits: Waits
@@ -87,10 +105,11 @@ class Summary:
     answered_within_target: int
     """Answered in less than the target: 10.000 s is not under 10 s."""
     service_level: float | None
-    """answered_within_target / (answered + abandoned + unknown + let_go_after_waiting), None before there is any.
+    """answered_within_target / (answered + abandoned + unknown + unreached + let_go_after_waiting), None before there is any.
 
     All abandons are bad (DOMAIN: SL3). Who was refused, turned away or sent elsewhere without having waited is in neither
     part: shown beside it, so that closing a queue neither mends nor spoils the figure. Who had waited in vain is a loss.
+    Nor is a call-back that was cancelled or merged: a person decided about it, or the one that goes on is counted.
     """
 
 
@@ -106,6 +125,8 @@ def summarise(records: Iterable[CallRecord], target_seconds: float) -> Summary:
     waits = known(record.first_human_seconds for record in answered)
     within = sum(seconds < target_seconds for seconds in waits)
     results = len(answered) + len(by_fate[Fate.ABANDONED]) + len(by_fate[Fate.UNKNOWN]) + in_vain
+    results += len(by_fate[Fate.UNREACHED])
+    promised = [record for record in counted if record.callback is not None]
     return Summary(
         offered=len(counted),
         answered=len(answered),
@@ -114,6 +135,12 @@ def summarise(records: Iterable[CallRecord], target_seconds: float) -> Summary:
         refused=len(by_fate[Fate.REFUSED]),
         turned_away=len(by_fate[Fate.TURNED_AWAY]),
         overflowed=len(by_fate[Fate.OVERFLOWED]),
+        unreached=len(by_fate[Fate.UNREACHED]),
+        cancelled=len(by_fate[Fate.CANCELLED]),
+        merged=len(by_fate[Fate.MERGED]),
+        promised=len(promised),
+        kept=sum(fate_of(record) is Fate.ANSWERED for record in promised),
+        callbacks_waiting=sum(fate_of(record) is Fate.WAITING for record in promised),
         let_go_after_waiting=in_vain,
         waiting=len(by_fate[Fate.WAITING]),
         open=sum(record.outcome is None for record in counted),
@@ -124,6 +151,9 @@ def summarise(records: Iterable[CallRecord], target_seconds: float) -> Summary:
         wrap_ups_broken=sum(len(record.wrap_ups_broken) for record in counted),
         test=len(everything) - len(counted),
         waits=measure(waits),
+        on_line_waits=measure(
+            known(r.on_line_seconds for r in answered if r.first_human_seconds is not None)
+        ),
         right_desk_waits=measure(known(record.right_desk_seconds for record in answered)),
         abandoned_waits=measure(known(record.waited_seconds for record in by_fate[Fate.ABANDONED])),
         waits_by_language={
@@ -156,6 +186,12 @@ def fate_of(record: CallRecord) -> Fate:
             return Fate.UNKNOWN
         case CallOutcome.ANSWERED:
             return Fate.ANSWERED
+        case CallOutcome.UNREACHED:
+            return Fate.UNREACHED
+        case CallOutcome.CANCELLED:
+            return Fate.CANCELLED
+        case CallOutcome.MERGED:
+            return Fate.MERGED
         case CallOutcome.ABANDONED:
             return Fate.TURNED_AWAY if record.leaving else Fate.ABANDONED
 

@@ -38,18 +38,32 @@ class Decision:
 
 def tell(entries: Sequence[facts.Entry]) -> list[StoryLine]:
     """The lines of the story of the call that these entries are about."""
-    return [
-        StoryLine(
-            sequence=entry.sequence,
-            at=entry.at,
-            switch_utc_us=entry.switch_utc_us,
-            offset_seconds=entry.at.since(entries[0].at),
-            kind=type(entry.fact).__name__,
-            what=describe(entry.fact),
-            reason=entry.reason,
+    told, nobody_on_the_line = [], False
+    for entry in entries:
+        nobody_on_the_line = _nobody_on_the_line(entry.fact, nobody_on_the_line)
+        reserved = nobody_on_the_line and isinstance(entry.fact, facts.OfferMade)
+        told.append(
+            StoryLine(
+                sequence=entry.sequence,
+                at=entry.at,
+                switch_utc_us=entry.switch_utc_us,
+                offset_seconds=entry.at.since(entries[0].at),
+                kind=type(entry.fact).__name__,
+                what=describe(entry.fact) + (", to ring the person once there" if reserved else ""),
+                reason=entry.reason,
+            )
         )
-        for entry in entries
-    ]
+    return told
+
+
+def _nobody_on_the_line(fact: facts.Fact, before: bool) -> bool:
+    """Whether the call is a call-back without a leg after this fact."""
+    match fact:
+        case facts.CallbackWaits() | facts.CallbackAttemptEnded():
+            return True
+        case facts.CallbackAnswered() | facts.CallbackPickedUp() | facts.CallEnded():
+            return False
+    return before
 
 
 def decisions(entries: Sequence[facts.Entry]) -> list[Decision]:
@@ -80,6 +94,7 @@ STAGES = {
     Stage.RINGING: "while an agent's phone rang",
     Stage.CONNECTING: "while being connected",
     Stage.FALLBACK: "in the switch's own queue",
+    Stage.CALLBACK: "after a call-back was promised",
     Stage.TALKING: "while talking",
 }
 SIDES = {
@@ -94,6 +109,11 @@ STATES = {
     CallState.CONNECTING: "is being connected to an agent",
     CallState.FALLBACK: "is in the switch's own queue",
     CallState.LEAVING: "cannot be served here and is being told so, or sent elsewhere",
+    CallState.PROMISED: "has a promise of a call-back, and the caller is being told",
+    CallState.CALLBACK: "is waiting at its place to be called back",
+    CallState.RESERVING: "is to be called back, and an agent's phone rings",
+    CallState.DIALLING: "is being called back: the person's phone is being rung",
+    CallState.CHECKING: "is being called back: who answered is asked to press a key",
 }
 
 
@@ -134,6 +154,18 @@ def _sentence(call: CallRecord) -> str:
             return f"The call was refused ({call.cause}): it ended {stage}{path}; {ended_by}."
         case CallOutcome.OVERFLOWED:
             return f"The call was sent to another number after a wait of {_seconds(call.waited_seconds)}{path}; {ended_by}."
+        case CallOutcome.UNREACHED:
+            return (
+                f"The person could not be called back within {_seconds(call.waited_seconds)}{path}: it became a task for a human "
+                f"({call.cause})."
+            )
+        case CallOutcome.CANCELLED:
+            return f"The call-back was cancelled after {_seconds(call.waited_seconds)}{path}: {call.cause}."
+        case CallOutcome.MERGED:
+            return (
+                "The call-back went on as the earlier one of the same number after "
+                f"{_seconds(call.waited_seconds)}{path}."
+            )
         case CallOutcome.ENDED_UNKNOWN:
             return f"The end of the call was not seen: it fell {_between(call)}{path}."
 
@@ -154,6 +186,7 @@ def _path(call: CallRecord) -> str:
             f"upgraded 101 at {_after(call, call.upgraded_at)}: the caller pressed the emergency key"
         )
     parts += [f"{words.RUNGS[rung.rung]} at {_after(call, rung.at)}" for rung in call.rungs]
+    parts += _promise(call)
     if refused := [offer for offer in call.offers if _refused(offer)]:
         parts.append("offered in vain to " + ", ".join(f"{_offered_to(o)} ({o.outcome})" for o in refused))
     if call.returned_at:
@@ -165,6 +198,25 @@ def _path(call: CallRecord) -> str:
     if call.fallback_at is not None:
         parts.append(f"through the switch's own queue ({call.fallback_why})")
     return f" ({'; '.join(parts)})" if parts else ""
+
+
+def _promise(call: CallRecord) -> list[str]:
+    """How the call went as a call-back."""
+    promise = call.callback
+    if promise is None:
+        return []
+    parts = [f"call-back promised at {_after(call, promise.promised_at)}"]
+    if promise.off_line_seconds:
+        parts.append(f"{_seconds(promise.off_line_seconds)} of it off the line")
+    if promise.attempts:
+        tried = [words.ATTEMPTS[each.outcome] if each.outcome else "connected" for each in promise.attempts]
+        if promise.in_flight and call.connected_at is None and call.outcome is None:
+            tried[-1] = "in progress"
+        times = "once" if len(tried) == 1 else f"{len(tried)} times"
+        parts.append(f"the person rung {times}: {', '.join(tried)}")
+    if promise.matched:
+        parts.append("called again meanwhile in " + ", ".join(match.by_call for match in promise.matched))
+    return parts
 
 
 def _after(call: CallRecord, at: Instant) -> str:
@@ -247,6 +299,45 @@ def _ended(fact: facts.CallEnded) -> str:
     return f"ended: {fact.outcome.value.replace('_', ' ')}, {STAGES[fact.stage]}; {SIDES[fact.side]} ({fact.cause})"
 
 
+def _predicted(fact: facts.WaitPredicted) -> str:
+    by = "talks that were seen" if fact.measured else "the plan's figure"
+    return (
+        f"expected to wait {fact.low_seconds:.0f} to {fact.high_seconds:.0f} s from here: position {fact.position}, "
+        f"{fact.agents} agents at work, by {by}"
+    )
+
+
+def _promised(fact: facts.CallbackPromised) -> str:
+    number = "the number that was keyed" if fact.keyed else "the number that called"
+    into = "" if fact.into is None else f"; the call-back of call {fact.into} goes on for both"
+    return f"promised a call-back to {number}{into}"
+
+
+def _attempted(fact: facts.CallbackAttempted) -> str:
+    whom = "is on the line" if fact.offer_id is not None else "is kept for the person"
+    return f"attempt {fact.attempt}: {words.who(fact.agent)} {whom}, the person is about to be dialled"
+
+
+def _attempt_ended(fact: facts.CallbackAttemptEnded) -> str:
+    place = "its place is kept" if fact.queued_at is None else "it has a later place now"
+    counted = "counted" if fact.counted else "not counted"
+    return f"attempt {fact.attempt} over: {words.ATTEMPTS[fact.outcome]} ({fact.cause}), {counted}; {place}"
+
+
+def _matched(fact: facts.CallbackMatched) -> str:
+    what = "a 999" if fact.emergency else "a call"
+    return f"{what} came from the same number: call {fact.by_call}"
+
+
+def _task_opened(fact: facts.TaskOpened) -> str:
+    return f"became a task for a human: {words.TASKS[fact.kind]}, {fact.detail}"
+
+
+def _task_closed(fact: facts.TaskClosed) -> str:
+    note = f" ({fact.note})" if fact.note else ""
+    return f"task closed by {fact.by}: {words.TASK_OUTCOMES[fact.outcome]}{note}"
+
+
 _WORDS: dict[type[facts.Fact], Callable[[Any], str]] = {
     facts.DaemonStarted: lambda fact: f"the daemon started, version {fact.version}",
     facts.DaemonStopped: lambda fact: f"the daemon stopped: {fact.why}",
@@ -319,4 +410,47 @@ _WORDS: dict[type[facts.Fact], Callable[[Any], str]] = {
     facts.IncidentDeclared: lambda fact: f"major incident declared by {fact.by}",
     facts.IncidentEnded: lambda fact: f"major incident ended by {fact.by}",
     facts.AlarmRaised: lambda fact: f"ALARM {fact.kind}: {fact.detail}",
+    facts.WaitPredicted: _predicted,
+    facts.CallbackOffered: lambda _: "offered a call-back",
+    facts.CallbackAsked: lambda fact: (
+        f"accepted the call-back, or answered; asked {words.ASKED[fact.asked]}"
+        + (" again" if fact.again else "")
+    ),
+    facts.CallbackNumberKeyed: lambda fact: f"keyed a number: {words.JUDGEMENTS[fact.judgement]}",
+    facts.CallbackDeclined: lambda fact: f"no call-back for now, and goes on waiting: {fact.why}",
+    facts.CallbackPromised: _promised,
+    facts.CallbackConfirmed: lambda _: "the promise is on disk, and the caller is being told",
+    facts.CallbackRevoked: lambda fact: (
+        f"the promise was not made, and the caller goes on waiting: {fact.why}"
+    ),
+    facts.CallbackWaits: lambda fact: (
+        f"off the line, and waits at its place: {SIDES[fact.side]} ({fact.cause})"
+    ),
+    facts.CallbackAttempted: _attempted,
+    facts.CallbackDialled: lambda fact: f"attempt {fact.attempt}: the person was dialled",
+    facts.CallbackRang: lambda fact: f"attempt {fact.attempt}: the person's phone rang",
+    facts.CallbackAnswered: lambda fact: (
+        f"attempt {fact.attempt}: answered, and being connected to the agent"
+    ),
+    facts.CallbackPickedUp: lambda fact: f"attempt {fact.attempt}: answered, and asked to press a key",
+    facts.CallbackPresent: lambda _: "pressed the key, and is on the line again at their place",
+    facts.CallbackAttemptEnded: _attempt_ended,
+    facts.CallbackMatched: _matched,
+    facts.CallbackMoved: lambda fact: (
+        f"call-back moved by {fact.by} to queue {fact.queue}, class {fact.priority_class}: {fact.why}"
+    ),
+    facts.CallbackOfferingSet: lambda fact: (
+        f"the offering of call-backs was {'resumed' if fact.active else 'paused'} by {fact.by}"
+    ),
+    facts.CallbackOfferingTurned: lambda fact: (
+        f"call-backs are {'offered' if fact.active else 'not offered any more'} in queue {fact.queue}: "
+        f"{fact.expected_seconds:.0f} s of waiting are expected"
+    ),
+    facts.TrunkRested: lambda fact: (
+        f"the trunk rests for {fact.seconds:.0f} s after {fact.failures} failures in a row; places are kept"
+    ),
+    facts.TaskOpened: _task_opened,
+    facts.TaskLinked: lambda fact: f"another call came from the number of the task: {fact.by_call}",
+    facts.TaskAssigned: lambda fact: f"task assigned to {fact.to} by {fact.by}",
+    facts.TaskClosed: _task_closed,
 }

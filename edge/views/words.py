@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edge.core.model import BUDDY, TEST, ClassSource, Rung, Supervision, Tier, TransferKind
+from edge.core.promise import Asked, AttemptOutcome, Judgement, TaskKind, TaskOutcome
 from edge.views import caller
 from edge.views.record import CallRecord, DepartureRecord, PassedOnRecord
 
@@ -30,6 +31,44 @@ SUPERVISIONS = {
     Supervision.WHISPER: "whispering",
     Supervision.BARGE: "taking part",
     Supervision.CONFERENCE: "taking part by invitation",
+}
+
+
+ASKED = {
+    Asked.NUMBER: "whether the number that we have is right",
+    Asked.KEY: "to key a number",
+    Asked.KEYED: "whether the number that was keyed is right",
+    Asked.SAFE: "whether it is safe to call that number",
+}
+JUDGEMENTS = {
+    Judgement.ALLOWED: "one that may be dialled",
+    Judgement.NO_NUMBER: "no telephone number",
+    Judgement.FORBIDDEN: "one that is never dialled",
+}
+ATTEMPTS = {
+    AttemptOutcome.NO_ANSWER: "no answer",
+    AttemptOutcome.BUSY: "busy",
+    AttemptOutcome.REJECTED: "rejected",
+    AttemptOutcome.NETWORK: "the network failed",
+    AttemptOutcome.INVALID: "no such number",
+    AttemptOutcome.MACHINE: "an answering machine",
+    AttemptOutcome.NO_KEY: "answered, and no key was pressed",
+    AttemptOutcome.HUNG_UP: "answered, and gone before anybody could speak",
+    AttemptOutcome.PREEMPTED: "cut short for a 999",
+    AttemptOutcome.AGENT_LEFT: "the agent hung up",
+    AttemptOutcome.INTERRUPTED: "its end was not seen",
+}
+TASKS = {
+    TaskKind.ABANDONED_999: "abandoned 999",
+    TaskKind.ABANDONED_101: "abandoned 101",
+    TaskKind.UNREACHED_CALLBACK: "unreached call-back",
+}
+TASK_OUTCOMES = {
+    TaskOutcome.REACHED: "the person was reached",
+    TaskOutcome.NOT_REACHED: "the person was not reached",
+    TaskOutcome.CALLED_AGAIN: "the person had called again",
+    TaskOutcome.NO_NEED: "there was no need",
+    TaskOutcome.INCIDENT: "an incident was opened",
 }
 
 

@@ -51,7 +51,7 @@ def test_status_in_json(edge_json: Callable[..., Any], site: Site) -> None:
     assert (status["well"], status["daemon"]["running"], status["switch"]["seen"]) == (False, False, False)
     assert status["calls"] == {
         "open": 3, "waiting": 1, "offered": 0, "connecting": 0, "talking": 1, "fallback": 1, "leaving": 0,
-        "test": 0,
+        "promised": 0, "callback": 0, "reserving": 0, "dialling": 0, "checking": 0, "test": 0,
     }  # fmt: skip
     assert [queue["tier"] for queue in status["queues"]] == ["999", "101"]
     today = status["queues"][1]["today"]

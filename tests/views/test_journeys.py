@@ -248,6 +248,9 @@ def test_who_was_sent_away_is_counted_apart(tape: Tape, fate: Fate) -> None:
         Fate.REFUSED: summary.refused,
         Fate.TURNED_AWAY: summary.turned_away,
         Fate.OVERFLOWED: summary.overflowed,
+        Fate.UNREACHED: summary.unreached,
+        Fate.CANCELLED: summary.cancelled,
+        Fate.MERGED: summary.merged,
         Fate.WAITING: summary.waiting,
     }
     assert counted == {each: int(each is fate) for each in Fate}
