@@ -22,6 +22,8 @@ COMMANDS = {
     "calls": "Calls with their waits and outcomes.",
     "call": "The story of one call.",
     "why": "Why a call went as it did, one line per decision.",
+    "callbacks": "Call-backs: list, show, cancel, move; pause and resume offering.",
+    "tasks": "Ring-back tasks: list, show, assign, close.",
     "agents": "Agents with their phones and states.",
     "agent": "Sign an agent in or out, ready or not ready.",
     "incident": "Declare a major incident, end it, or see whether one is declared.",

@@ -9,11 +9,12 @@ import click
 from edge.cli import output
 from edge.cli.one_call import entries_of_call
 from edge.cli.places import reading, site
-from edge.views.words import SOURCES, kind_of
+from edge.views.words import SOURCES, TASKS, kind_of
 
 if TYPE_CHECKING:
     from edge.core.model import CallerKnowledge
     from edge.views.calls import CallRecord
+    from edge.views.record import CallbackRecord
     from edge.views.story import StoryLine
 
 
@@ -72,6 +73,11 @@ def _heads(call: CallRecord, shown: output.Callers) -> dict[str, object]:
     if len(call.connections) > 1:
         first, last = _seconds(call.first_human_seconds), _seconds(call.right_desk_seconds)
         heads["waited"] = f"{first} for the first person, {last} for the right desk"
+    if call.callback is not None:
+        heads["call-back"] = _promise(call.callback, shown)
+        heads["waited"] = f"{heads['waited']} gross, {_seconds(call.on_line_seconds)} of it on the line"
+    if call.task is not None:
+        heads["task"] = f"{TASKS[call.task]} (edge tasks show {call.call_id})"
     if call.wrap_up_codes:
         heads["wrap-up code"] = ", ".join(given.code for given in call.wrap_up_codes)
     for note in call.annotations:
@@ -81,6 +87,19 @@ def _heads(call: CallRecord, shown: output.Callers) -> dict[str, object]:
     if shown.numbers and call.knowledge is not None:
         heads["known"] = _knowledge(call.knowledge)
     return heads
+
+
+def _promise(promise: CallbackRecord, shown: output.Callers) -> str:
+    how = "keyed" if promise.keyed else "the number that called"
+    off = (
+        "still on the line"
+        if promise.off_line_at is None
+        else f"off the line {output.local(promise.off_line_at, '%H:%M:%S')}"
+    )
+    return (
+        f"promised {output.local(promise.promised_at, '%H:%M:%S')} to {shown.number(promise.number)} ({how}), {off}, "
+        f"{len(promise.attempts)} attempts"
+    )
 
 
 def _knowledge(known: CallerKnowledge) -> str:

@@ -52,6 +52,7 @@ class Since(click.ParamType[int]):
 @click.option("--class", "priority_class", help="Calls that have this class, or had when they ended.")
 @click.option("--language", help="Calls in this language, such as cy.")
 @click.option("--upgraded", is_flag=True, help="Only 101 whose caller pressed the emergency key.")
+@click.option("--callbacks", is_flag=True, help="Only calls that were promised a call-back.")
 @click.option("--test", is_flag=True, help="Only test calls, which are in no figure.")
 @click.option(
     "--outcome", type=click.Choice([outcome.value for outcome in CallOutcome]), help="Calls that ended so."
@@ -66,6 +67,7 @@ def command(
     priority_class: str | None,
     language: str | None,
     upgraded: bool,
+    callbacks: bool,
     test: bool,
     outcome: str | None,
     numbers: bool,
@@ -82,6 +84,7 @@ def command(
             and (priority_class is None or call.priority_class == priority_class)
             and (language is None or call.language == language)
             and (not upgraded or call.upgraded_at is not None)
+            and (not callbacks or call.callback is not None)
             and (not test or call.test)
             and (outcome is None or call.outcome == outcome)
         )
@@ -189,7 +192,8 @@ def _where(call: CallRecord) -> str:
 
 def _state(call: CallRecord) -> str:
     if call.outcome is None:
-        return call.state.value
+        attempts = len(call.callback.attempts) if call.callback is not None else 0
+        return f"{call.state.value} (attempt {attempts})" if attempts else call.state.value
     words = call.outcome.value.replace("_", " ")
     return (
         words if call.outcome is CallOutcome.ANSWERED or call.stage is None else f"{words} ({_where(call)})"

@@ -17,7 +17,7 @@ import click
 
 from edge.core.model import MICROSECONDS, Instant
 from edge.views import caller, words
-from edge.views.record import AlarmRecord, CallRecord, OfferRecord
+from edge.views.record import AlarmRecord, CallbackRecord, CallRecord, OfferRecord
 from edge.views.shift import Summary, Waits
 
 if TYPE_CHECKING:
@@ -117,6 +117,18 @@ class Callers:
         whole = call.caller_number or caller.masked(None, call.number_withheld)
         return f"{whole} {call.caller_name}" if call.caller_name else whole
 
+    def number(self, number: str | None, *, withheld: bool = False) -> str:
+        """A number without a caller's name, for a table."""
+        return number if self.numbers and number else caller.masked(number, withheld)
+
+    def number_fields(self, number: str | None, *, withheld: bool) -> dict[str, Any]:
+        """The same for JSON."""
+        shown: dict[str, Any] = {
+            "caller": caller.caller_id(self.key, number),
+            "number_mask": caller.masked(number, withheld),
+        }
+        return {**shown, "number": number} if self.numbers else shown
+
     def fields(self, call: CallRecord) -> dict[str, Any]:
         """For JSON."""
         shown: dict[str, Any] = {
@@ -198,6 +210,76 @@ def call_json(call: CallRecord, shown: Callers) -> dict[str, Any]:
         "wrap_up_ended": instant(call.wrap_up_ended_at),
         "wrap_up_seconds": call.wrap_up_seconds,
         **_work_json(call),
+        **_callback_json(call, shown),
+    }
+
+
+def _callback_json(call: CallRecord, shown: Callers) -> dict[str, Any]:
+    """How the call was offered a call-back, and became one."""
+    return {
+        "on_line_seconds": call.on_line_seconds,
+        "predictions": [
+            {
+                "at": instant(each.at),
+                "low_seconds": each.low_seconds,
+                "high_seconds": each.high_seconds,
+                "position": each.position,
+                "agents": each.agents,
+                "measured": each.measured,
+            }
+            for each in call.predictions
+        ],
+        "callback_offered": [instant(at) for at in call.callback_offers],
+        "callback_dialogues": [
+            {
+                "accepted": instant(each.accepted_at),
+                "asked": [asked.value for asked in each.asked],
+                "keyed": [judgement.value for judgement in each.keyed],
+                "declined": instant(each.declined_at),
+                "declined_why": each.declined_why or None,
+            }
+            for each in call.dialogues
+        ],
+        "callback": None if call.callback is None else promise_json(call.callback, shown),
+        "task": call.task,
+    }
+
+
+def promise_json(promise: CallbackRecord, shown: Callers) -> dict[str, Any]:
+    """A promised call-back in JSON."""
+    return {
+        "promised": instant(promise.promised_at),
+        **shown.number_fields(promise.number, withheld=False),
+        "keyed": promise.keyed,
+        "into": promise.into,
+        "confirmed": instant(promise.confirmed_at),
+        "off_line": instant(promise.off_line_at),
+        "off_line_seconds": promise.off_line_seconds,
+        "not_before": instant(promise.not_before),
+        "attempts": [
+            {
+                "attempt": each.attempt,
+                "agent": each.agent,
+                "offer_id": each.offer_id,
+                "intended": instant(each.intended_at),
+                "dialled": instant(each.dialled_at),
+                "rang": instant(each.rang_at),
+                "answered": instant(each.answered_at),
+                "pressed": instant(each.pressed_at),
+                "ended": instant(each.ended_at),
+                "outcome": each.outcome,
+                "counted": each.counted,
+                "cause": each.cause or None,
+            }
+            for each in promise.attempts
+        ],
+        "matched": [
+            {"at": instant(m.at), "by_call": m.by_call, "emergency": m.emergency} for m in promise.matched
+        ],
+        "moved": [
+            {"at": instant(m.at), "queue": m.queue, "class": m.priority_class, "by": m.by, "why": m.why}
+            for m in promise.moved
+        ],
     }
 
 
@@ -330,6 +412,12 @@ def summary_json(summary: Summary) -> dict[str, Any]:
         "refused": summary.refused,
         "turned_away": summary.turned_away,
         "overflowed": summary.overflowed,
+        "unreached": summary.unreached,
+        "cancelled": summary.cancelled,
+        "merged": summary.merged,
+        "promised": summary.promised,
+        "kept": summary.kept,
+        "callbacks_waiting": summary.callbacks_waiting,
         "let_go_after_waiting": summary.let_go_after_waiting,
         "waiting": summary.waiting,
         "open": summary.open,
@@ -339,6 +427,7 @@ def summary_json(summary: Summary) -> dict[str, Any]:
         "abandoned_in_transfer": summary.abandoned_in_transfer,
         "wrap_ups_broken": summary.wrap_ups_broken,
         "waits": _waits_json(summary.waits),
+        "on_line_waits": _waits_json(summary.on_line_waits),
         "right_desk_waits": _waits_json(summary.right_desk_waits),
         "abandoned_waits": _waits_json(summary.abandoned_waits),
         "waits_by_language": {

@@ -11,10 +11,10 @@ from edge.cli.daemon import daemon_pid
 from edge.cli.places import Site
 from edge.core import facts
 from edge.core.model import MICROSECONDS, CallState, Instant, Rung
-from edge.core.state import Call, apply
+from edge.core.state import Call, Promises, apply
 from edge.views.agents import AgentView, count_by_state, view_agents
 from edge.views.calls import CallFold, CallRecord
-from edge.views.queues import WAITING, QueueView, view_queues
+from edge.views.queues import CALLBACKS, DIALLING, WAITING, QueueView, view_queues
 from edge.views.reading import Reader, entries, entries_of, open_state, sequence_before
 from edge.views.record import AlarmRecord
 from edge.views.words import RUNGS, kind_of, tier_name
@@ -42,6 +42,13 @@ DAY_FACTS = (
     facts.SupervisionBegan,
     facts.SupervisionEnded,
     facts.AlarmRaised,
+    facts.CallbackPromised,
+    facts.CallbackRevoked,
+    facts.CallbackWaits,
+    facts.CallbackAttempted,
+    facts.CallbackAnswered,
+    facts.CallbackPickedUp,
+    facts.CallbackAttemptEnded,
 )
 """What the figures of a day are made of, and the alarms of the last hour."""
 BUSY_CALLS_SHOWN = 20
@@ -121,6 +128,19 @@ class Picture:
         return view_agents(self.state, self._site.agents, self.today)
 
     @property
+    def callbacks(self) -> list[Call]:
+        """Call-backs that have been promised and not been connected, by their places."""
+        found = [call for call in self.state.calls.values() if call.state in CALLBACKS | DIALLING]
+        return sorted(found, key=lambda call: call.queued_at.utc_us)
+
+    @property
+    def oldest_task_at(self) -> Instant | None:
+        """When the task that has been open longest was opened."""
+        return min(
+            (task.opened_at for task in self.state.tasks.values()), key=lambda at: at.utc_us, default=None
+        )
+
+    @property
     def well(self) -> bool:
         """Whether calls are being served: the daemon lives and sees the switch, and the ledger takes facts."""
         return self.pid is not None and self.state.sight and self.state.ledger_trouble is None
@@ -161,12 +181,46 @@ def picture_json(picture: Picture) -> dict[str, Any]:
         },
         "alarms": [output.alarm_json(alarm) for alarm in picture.alarms],
         "queues": [_queue_json(queue, at) for queue in picture.queues],
+        "callbacks": _callbacks_json(picture),
+        "tasks": _tasks_json(picture, at),
         "agents": {state.value: count for state, count in count_by_state(picture.agents).items()},
         "calls": {
             "open": sum(picture.calls_by_state().values()),
             **picture.calls_by_state(),
             "test": picture.open_test_calls,
         },
+    }
+
+
+def _callbacks_json(picture: Picture) -> dict[str, Any]:
+    state, open_calls = picture.state, picture.callbacks
+    promises = state.promises
+    return {
+        "waiting": sum(call.state in CALLBACKS for call in open_calls),
+        "dialling": sum(call.state in DIALLING for call in open_calls),
+        "offering_paused": state.offering_paused,
+        "offering": dict(sorted(state.offering.items())),
+        "trunk_rests_until": output.instant(state.trunk_rests_until),
+        "promises": {
+            "made": promises.made,
+            "kept": promises.kept,
+            "merged": promises.merged,
+            "cancelled": promises.cancelled,
+            "became_tasks": promises.became_tasks,
+            "upgraded": promises.upgraded,
+            "out_of_turn": promises.out_of_turn,
+        },
+    }
+
+
+def _tasks_json(picture: Picture, at: Instant) -> dict[str, Any]:
+    oldest, tasks = picture.oldest_task_at, picture.state.tasks.values()
+    return {
+        "open": len(tasks),
+        "unassigned": sum(task.assigned_to is None for task in tasks),
+        "emergency": sum(task.emergency for task in tasks),
+        "oldest": output.instant(oldest),
+        "oldest_seconds": None if oldest is None else output.age_seconds(oldest, at),
     }
 
 
@@ -181,6 +235,9 @@ def _queue_json(queue: QueueView, at: Instant) -> dict[str, Any]:
         "talking": queue.talking,
         "leaving": queue.leaving,
         "fallback": queue.fallback,
+        "callbacks": queue.callbacks,
+        "dialling": queue.dialling,
+        "offering": queue.offering,
         "upgraded": queue.upgraded,
         "oldest": output.instant(oldest),
         "oldest_seconds": None if oldest is None else output.age_seconds(oldest, at),
@@ -195,7 +252,7 @@ def render(picture: Picture, live: bool = False) -> Group:
     at = output.now()
     parts: list[Any] = [
         *_warnings(picture),
-        output.pairs(_heads(picture)),
+        output.pairs({**_heads(picture), **_promises(picture, at)}),
         "",
         _queue_table(picture, at),
         "",
@@ -214,6 +271,10 @@ def _warnings(picture: Picture) -> list[Any]:
     lines = []
     if (since := picture.state.incident_since) is not None:
         lines.append(output.text(f"MAJOR INCIDENT since {output.local(since)}", "bold white on red"))
+    if broken := picture.state.promises.out_of_turn:
+        lines.append(
+            output.text(f"PROMISES BROKEN: {broken} call-backs were served out of turn", "bold white on red")
+        )
     alarms = picture.alarms
     for alarm in alarms[:ALARMS_SHOWN]:
         about = "" if alarm.call_id is None else f" (call {alarm.call_id})"
@@ -244,6 +305,50 @@ def _heads(picture: Picture) -> dict[str, object]:
     }
 
 
+def _promises(picture: Picture, at: Instant) -> dict[str, object]:
+    """Call-backs and tasks; nothing where there never were any."""
+    state, shown = picture.state, dict[str, object]()
+    if state.promises != Promises() or picture.callbacks or state.offering or state.offering_paused:
+        waiting = sum(call.state in CALLBACKS for call in picture.callbacks)
+        rung = len(picture.callbacks) - waiting
+        shown["call-backs"] = f"{waiting} waiting, {rung} being rung; {_offering(picture, at)}"
+        shown["promises"] = _promises_kept(state.promises)
+    if (oldest := picture.oldest_task_at) is not None:
+        unassigned = sum(task.assigned_to is None for task in state.tasks.values())
+        minutes = output.age_seconds(oldest, at) / 60
+        shown["tasks"] = (
+            f"{len(state.tasks)} open, {unassigned} nobody's yet, the oldest for {minutes:.0f} min"
+        )
+    return shown
+
+
+def _offering(picture: Picture, at: Instant) -> str:
+    state = picture.state
+    if state.offering_paused:
+        return "offering PAUSED"
+    queues = ", ".join(sorted(queue for queue, on in state.offering.items() if on))
+    until = state.trunk_rests_until
+    rests = until is not None and until.utc_us > at.utc_us
+    offered = f"offered in {queues}" if queues else "not offered now"
+    return offered + (f"; the trunk RESTS until {output.local(until, '%H:%M:%S')}" if rests else "")
+
+
+def _promises_kept(promises: Promises) -> str:
+    """The live counter."""
+    parts = {
+        "made": promises.made,
+        "kept": promises.kept,
+        "merged": promises.merged,
+        "cancelled": promises.cancelled,
+        "became tasks": promises.became_tasks,
+        "upgraded": promises.upgraded,
+    }
+    return (
+        ", ".join(f"{count} {name}" for name, count in parts.items())
+        + f"; {promises.out_of_turn} out of turn"
+    )
+
+
 def _daemon(picture: Picture, pid: int | None) -> str:
     state = picture.state
     if pid is None:
@@ -267,7 +372,7 @@ def _age(since: Instant | None, at: Instant) -> str:
 
 def _queue_table(picture: Picture, at: Instant) -> Any:
     columns = (
-        "=queue", "=tier", ">waiting", ">oldest s", ">ringing", ">talking", ">fallback",
+        "=queue", "=tier", ">waiting", ">oldest s", ">ringing", ">talking", ">fallback", ">call-backs",
         ">today", ">answered", ">abandoned", ">sent away", ">upgraded",
         ">median s", ">longest s", ">under target", ">target s",
     )  # fmt: skip
@@ -282,6 +387,7 @@ def _queue_table(picture: Picture, at: Instant) -> Any:
                 queue.ringing,
                 queue.talking,
                 queue.fallback,
+                queue.callbacks + queue.dialling,
                 queue.today.offered,
                 queue.today.answered,
                 queue.today.abandoned,
@@ -358,4 +464,7 @@ def _call_state(call: Call) -> str:
     more += [call.leaving_for] if call.leaving_for else []
     more += ["passed on"] if call.passed_on else []
     more += ["on hold"] if call.held else []
+    more += ["call-back offered"] if call.state in WAITING and call.callback_offered_at else []
+    if call.callback is not None and call.callback.attempt:
+        more.append(f"attempt {call.callback.attempt}")
     return f"{call.state.value} ({', '.join(more)})" if more else call.state.value

@@ -44,6 +44,29 @@ class Word(click.ParamType[str]):
         return written
 
 
+class Words(click.ParamType[str]):
+    """What a person says, on one line: what may go through the switch whole."""
+
+    name = "text"
+    _longest = 80
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The text as it is."""
+        written = str(value)
+        if not written.isprintable() or not 1 <= len(written) <= self._longest or written != written.strip():
+            self.fail(
+                f"{written!r} is not 1 to {self._longest} printable characters on one line, without spaces around them",
+                param,
+                ctx,
+            )
+        return written
+
+
+by_option = click.option(
+    "--by", type=Word(), required=True, metavar="NAME", help="Who does this: it is a fact of the record."
+)
+
+
 def user() -> str:
     """Who asks: the user of the system, and where it is known who became root."""
     name = UNSUITABLE.sub("_", os.environ.get("SUDO_USER") or _user_name(os.getuid()))[:64]

@@ -138,12 +138,13 @@ def test_caller_first() -> None:
     assert agent.call_id == "c1"
     tape.say(facts.CallbackPickedUp(call_id="c1", attempt=attempt, leg_id="p1", check_seconds=10.0))
     call = tape.fold.calls["c1"]
-    assert call.state is CallState.CHECKING
+    states = [call.state]
     tape.wait(4)
     tape.say(facts.CallbackPresent(call_id="c1"))
-    assert call.state is CallState.WAITING
+    states.append(call.state)
     tape.connect("c1", "4001")
-    assert call.state is CallState.TALKING
+    states.append(call.state)
+    assert states == [CallState.CHECKING, CallState.WAITING, CallState.TALKING]
     assert call.callback is not None
     assert call.callback.attempts[0].pressed_at == tape.now
     assert (call.first_human_seconds, call.on_line_seconds) == (109, 7)
