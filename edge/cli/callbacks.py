@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 ENDING = {"ignore_unknown_options": True}
 """Of an id, such as -17, is no option."""
-WITH_A_PERSON = frozenset({CallState.CONNECTING, CallState.TALKING, CallState.FALLBACK})
 call_argument = click.argument("call_id", metavar="CALL")
 why_option = click.option(
     "--why", type=Words(), required=True, metavar="TEXT", help="In your words: it is a fact of the record."
@@ -139,10 +138,12 @@ def machine(call_id: str, by: str, as_json: bool) -> None:
     from edge.core.promise import AttemptOutcome
     from edge.pbx.asterisk.notices import judge_callback
 
-    call, promise = _promised(call_id)
+    call, _ = _promised(call_id)
     _check_open(call)
-    if not promise.attempts:
-        raise Failure(f"call {call.call_id} has not been rung yet: nothing has answered it", 1)
+    if call.state is not CallState.TALKING:
+        raise Failure(
+            f"call {call.call_id} is {call.state.value}: nothing that answered it is on the line", 1
+        )
 
     async def send(link: Link) -> None:
         await judge_callback(link, call.call_id, by)
@@ -206,11 +207,13 @@ def _check_open(call: CallRecord) -> None:
 
 
 def _undecided(call_id: str) -> CallRecord:
-    """An open call-back whose person is not being spoken with."""
+    """An open call-back whose person is not on the line."""
+    from edge.core.promising import OPEN
+
     call, _ = _promised(call_id)
     _check_open(call)
-    if call.state in WITH_A_PERSON:
-        raise Failure(f"call {call.call_id} is {call.state.value}: its person is with somebody now", 1)
+    if call.state not in OPEN:
+        raise Failure(f"call {call.call_id} is {call.state.value}: its person is on the line now", 1)
     return call
 
 
@@ -349,6 +352,8 @@ def _heads(call: CallRecord, promise: CallbackRecord, shown: output.Callers) -> 
     }
     if promise.into is not None:
         heads["goes on as"] = promise.into
+    if promise.barred:
+        heads["passed over"] = promise.barred
     if promise.not_before is not None:
         heads["not before"] = output.local(promise.not_before)
     if promise.matched:

@@ -256,6 +256,7 @@ def promise_json(promise: CallbackRecord, shown: Callers) -> dict[str, Any]:
         "off_line": instant(promise.off_line_at),
         "off_line_seconds": promise.off_line_seconds,
         "not_before": instant(promise.not_before),
+        "barred": promise.barred or None,
         "attempts": [
             {
                 "attempt": each.attempt,

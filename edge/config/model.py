@@ -207,6 +207,7 @@ class Configuration(Section):
     def policy(self) -> Policy:
         """What the engine needs of all this."""
         used = {queue.hours for queue in self.queues.values() if queue.hours}
+        used |= {queue.plan.hours for queue in self.queues.values() if queue.plan and queue.plan.hours}
         hours = {name: self.opening_hours(name) for name in sorted(used)}
         return Policy(
             lines={name: _line(name, section) for name, section in self.lines.items()},
@@ -247,6 +248,7 @@ class Configuration(Section):
             overflow_queue=section.overflow_queue,
             overflow_phone=section.overflow_phone,
             callback=_plan(section.plan) if self.callback else None,
+            callback_hours=hours[section.plan.hours] if section.plan and section.plan.hours else None,
             closed_prompt=section.closed_prompt,
             full_prompt=section.full_prompt,
             waited_prompt=section.waited_prompt,
@@ -357,7 +359,7 @@ def _callbacks(section: CallbackSection | None) -> Callbacks:
 
 
 def _plan(section: CallbackPlanSection | None) -> Plan | None:
-    return None if section is None else Plan(**section.model_dump(exclude={"enabled"}))
+    return None if section is None else Plan(**section.model_dump(exclude={"enabled", "hours"}))
 
 
 def _tasks(section: TasksSection) -> Tasks:

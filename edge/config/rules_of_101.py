@@ -123,6 +123,11 @@ def _hours_open_sometimes(configuration: Configuration) -> Iterator[Contradictio
     wanted: dict[KeyPath, str | None] = {
         ("queue", name, "hours"): queue.hours for name, queue in configuration.queues.items()
     }
+    wanted |= {
+        ("queue", name, "callback", "hours"): queue.plan.hours
+        for name, queue in configuration.queues.items()
+        if queue.plan
+    }
     yield from unknown("table of hours", wanted, configuration.hours)
     for name, hours in configuration.hours.items():
         if not hours.timetable.ever_open:

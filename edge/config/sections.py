@@ -299,6 +299,8 @@ class CallbackPlanSection(Section):
     offer_above_seconds: Patience = _default(Plan, "offer_above_seconds")
     offer_below_seconds: Patience = _default(Plan, "offer_below_seconds")
     offer_every_seconds: Interval = _default(Plan, "offer_every_seconds")
+    hours: Name | None = None
+    """When they are offered; None: whenever the queue is open."""
     classes: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
     agents_minimum: Annotated[int, whole(1, 1000)] = _default(Plan, "agents_minimum")
     in_incident: Annotated[bool, Field(strict=True)] = _default(Plan, "in_incident")

@@ -431,7 +431,7 @@ def _on_the_line(call: CallRecord, at: Instant) -> None:
 def _callback_attempted(call: CallRecord, fact: facts.CallbackAttempted, at: Instant) -> None:
     call.phase, call.agent = CallState.DIALLING, fact.agent
     if call.callback is not None:
-        call.callback.not_before = None
+        call.callback.not_before, call.callback.barred = None, ""
         call.callback.attempts.append(
             AttemptRecord(attempt=fact.attempt, agent=fact.agent, offer_id=fact.offer_id, intended_at=at)
         )
@@ -505,6 +505,11 @@ def _callback_matched(call: CallRecord, fact: facts.CallbackMatched, at: Instant
         call.callback.matched.append(MatchRecord(at=at, by_call=fact.by_call, emergency=fact.emergency))
 
 
+def _callback_barred(call: CallRecord, fact: facts.CallbackBarred, at: Instant) -> None:  # noqa: ARG001
+    if call.callback is not None:
+        call.callback.barred = fact.why
+
+
 def _callback_moved(call: CallRecord, fact: facts.CallbackMoved, at: Instant) -> None:
     call.queue, call.priority_class = fact.queue, fact.priority_class
     if call.callback is not None:
@@ -572,6 +577,7 @@ _FOLDS: dict[type[facts.Fact], Callable[[CallRecord, Any, Instant], None]] = {
     facts.CallbackPresent: _callback_present,
     facts.CallbackAttemptEnded: _callback_attempt_ended,
     facts.CallbackMatched: _callback_matched,
+    facts.CallbackBarred: _callback_barred,
     facts.CallbackMoved: _callback_moved,
     facts.TaskOpened: _task_opened,
 }

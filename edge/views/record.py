@@ -289,6 +289,8 @@ class CallbackRecord:
     attempts: list[AttemptRecord] = field(default_factory=list)
     not_before: Instant | None = None
     """When the next attempt may begin."""
+    barred: str = ""
+    """What is in its way although an agent is free."""
     matched: list[MatchRecord] = field(default_factory=list)
     moved: list[MoveRecord] = field(default_factory=list)
 

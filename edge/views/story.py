@@ -436,6 +436,9 @@ _WORDS: dict[type[facts.Fact], Callable[[Any], str]] = {
     facts.CallbackPresent: lambda _: "pressed the key, and is on the line again at their place",
     facts.CallbackAttemptEnded: _attempt_ended,
     facts.CallbackMatched: _matched,
+    facts.CallbackBarred: lambda fact: (
+        f"passed over although an agent is free: {fact.why}" if fact.why else "nothing is in its way any more"
+    ),
     facts.CallbackMoved: lambda fact: (
         f"call-back moved by {fact.by} to queue {fact.queue}, class {fact.priority_class}: {fact.why}"
     ),

@@ -285,7 +285,7 @@ WHY = ("--why", "because")
         (("callbacks", "show", "c4"), "was promised no call-back"),
         (("callbacks", "show", "nothing"), "no call has an id that ends with"),
         (("callbacks", "cancel", "c4", *BY, *WHY), "was promised no call-back"),
-        (("callbacks", "cancel", "c3", *BY, *WHY), "its person is with somebody now"),
+        (("callbacks", "cancel", "c3", *BY, *WHY), "its person is on the line now"),
         (
             ("callbacks", "move", "c1", "--queue", "emergency", *BY, *WHY),
             "nobody but the caller becomes one of them",
@@ -295,7 +295,7 @@ WHY = ("--why", "because")
             "there is no queue 'x'; known: emergency, general",
         ),
         (("callbacks", "move", "c1", "--class", "x", *BY, *WHY), "there is no class 'x'; known: standard"),
-        (("callbacks", "machine", "c2", *BY), "has not been rung yet"),
+        (("callbacks", "machine", "c2", *BY), "is promised: nothing that answered it is on the line"),
         (("tasks", "show", "c1"), "no task has an id that ends with 'c1'"),
         (("tasks", "close", "zz", "--outcome", "reached", *BY), "no task has an id"),
         (("tasks", "assign", "1", "--to", "x", *BY), ""),

@@ -44,12 +44,21 @@ alarm_999_seconds = 60
 alarm_101_seconds = 1800
 [capacity]
 channels_101 = 40
+[hours.weekday.week]
+mon = "08:00-20:00"
+tue = "08:00-20:00"
+wed = "08:00-20:00"
+thu = "08:00-20:00"
+fri = "08:00-20:00"
+sat = "closed"
+sun = "closed"
 """
 PLAN = """
 [queue.public.callback]
 offer_above_seconds = 200
 offer_below_seconds = 100
 offer_every_seconds = 30
+hours = "weekday"
 classes = ["vulnerable"]
 agents_minimum = 1
 in_incident = true
@@ -130,6 +139,8 @@ def test_all_arrives_as_written(written: Written, full: str) -> None:
     )
     assert policy.tasks == Tasks(abandoned_101_after_seconds=90, alarm_999_seconds=60, alarm_101_seconds=1800)
     assert policy.queues["emergency"].callback is None
+    hours = policy.queues["public"].callback_hours
+    assert (hours is not None and hours.name, policy.queues["public"].hours) == ("weekday", None)
 
 
 def test_what_is_left_out_is_the_engine_s_default(written: Written, good: str) -> None:
@@ -189,6 +200,7 @@ def test_whom_the_site_dials(written: Written, full: str) -> None:
         ("alarm_999_seconds = 60", "alarm_999_seconds = 0", "tasks.alarm_999_seconds", "greater than"),
         # --- what does not go together
         ('key = "3"', 'key = "9"', "callback.key", "is the emergency key"),
+        ('hours = "weekday"', 'hours = "x"', "queue.public.callback.hours", "there is no table of hours"),
         ('["vulnerable"]', '["v"]', "queue.public.callback.classes.0", 'there is no class "v"'),
         ("offer_below_seconds = 100", "offer_below_seconds = 300", "queue.public.callback.offer_below_seconds", "is above"),
         ("ring_seconds = 20", "ring_seconds = 14.9", "queue.public.callback.ring_seconds", "Ofcom"),
