@@ -31,7 +31,7 @@ def _callbacks_can_be_made(configuration: Configuration) -> Iterator[Contradicti
                 "there is no [callback]: through which trunk are people rung, and which number do they see?",
                 'Add [callback] with trunk = "..." and show_number = "...", or enabled = false here.',
             )
-    elif not plans:
+    elif not any(queue.callback for queue in configuration.queues.values()):
         yield Contradiction(
             ("callback",),
             "no queue offers call-backs",

@@ -46,7 +46,7 @@ def default_file() -> Path:
     "--lab",
     "directory",
     type=click.Path(path_type=Path),
-    help="A lab that is up with --wrap-up 0. [default: its own]",
+    help="A lab that is up with --wrap-up 0 --no-callbacks. [default: its own]",
 )
 @click.option(
     "--json",
@@ -85,13 +85,15 @@ def _lab(directory: Path | None) -> Iterator[Lab]:
         found = Lab.read(directory)
         if found is None:
             raise LabError(
-                f"No lab is up in {directory}: hwtest lab up --dir {directory} --wrap-up 0 starts one."
+                f"No lab is up in {directory}: hwtest lab up --dir {directory} --wrap-up 0 --no-callbacks starts one."
             )
         yield found
         return
     with tempfile.TemporaryDirectory(prefix="edge101-bench-") as folder:
         place = Path(folder, "lab")
-        started = stack.up(stack.Wishes(directory=place, agents=AGENTS, wrap_up_seconds=0), _say)
+        started = stack.up(
+            stack.Wishes(directory=place, agents=AGENTS, wrap_up_seconds=0, callbacks=False), _say
+        )
         try:
             yield started
         finally:

@@ -70,6 +70,12 @@ def lab_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 type=click.Path(path_type=Path),
                 help="TOML file with tables to merge over the lab's edge101.toml.",
             ),
+            click.option(
+                "--callbacks/--no-callbacks",
+                default=True,
+                show_default=True,
+                help="Offer call-backs to callers of 101 who would wait long.",
+            ),
             click.option("--supervise", is_flag=True, help="Start edge again when it dies."),
         )
     ):
@@ -219,6 +225,13 @@ def softphone(lab: Lab, user: str) -> list[str]:
         f"  account  {agent.user}@{agent.registrar}   password  {agent.password}",
         f"  call     {lines['101']} or {lines['999']} as the public; any softphone may also call",
         f"           sip:{lines['101']}@{lab.sip.host}:{lab.sip.port} without an account",
+        *(
+            [
+                f"  call-back  press {lab.callback.key} when it is offered; it rings at {lab.callee.host}:{lab.callee.port}"
+            ]
+            if lab.callback
+            else []
+        ),
         f"  serve    dial {code} to sign in as agent {agent.number}, {lab.codes['sign_out']} to sign out",
     ]
 

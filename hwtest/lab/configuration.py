@@ -20,18 +20,38 @@ TEST_PHONE = "test1"
 BUDDY_PHONE = "buddy"
 BUDDY_NUMBER = "01632960998"
 """Of the buddy force, behind the trunk to public numbers (Ofcom: numbers for drama)."""
+CALLBACK_LINE = "callback"
+"""The line of the number that call-backs show."""
+CALLBACK_NUMBER = "01632960900"
 SECRETS = ("ari", "ami")
 """Files below D/secrets that hold one password each."""
+
+SOON: Mapping[str, float] = {
+    "offer_above_seconds": 20.0,
+    "offer_below_seconds": 10.0,
+    "offer_every_seconds": 30.0,
+    "spacing_seconds": 5.0,
+    "handling_seconds": 60.0,
+    "ring_seconds": 15.0,
+}
+"""A lab's call-backs: offered and tried again soon enough to be watched."""
 
 Document = dict[str, Any]
 
 
 def document(
-    directory: Path, ports: Ports, agents: int, wrap_up_seconds: float | None, asterisk_version: str
+    directory: Path,
+    ports: Ports,
+    agents: int,
+    wrap_up_seconds: float | None,
+    asterisk_version: str,
+    *,
+    callbacks: bool = True,
 ) -> Document:
     """The lab's configuration: lines 101, 1010 and 999, and `agents` agents who can take all of them.
 
-    An unanswered 999 goes on to a supervisor and to the buddy force; 9990 is a line for test calls.
+    An unanswered 999 goes on to a supervisor and to the buddy force; 9990 is a line for test calls. Who would wait long for 101
+    is offered a call-back (`callbacks`), which rings at the public numbers; a policy turns it off by `enabled = false`.
     """
     wrap_up = DEFAULT_WRAP_UP_SECONDS if wrap_up_seconds is None else float(wrap_up_seconds)
     return {
@@ -43,6 +63,12 @@ def document(
         },
         "ledger": {"url": f"sqlite:///{directory}/ledger.sqlite"},
         "emergency": {"queue": "999", "key": "9", "buddy_phone": BUDDY_PHONE},
+        "callback": {
+            "trunk": CALLEE,
+            "show_number": CALLBACK_NUMBER,
+            "idle_agents": 1 if agents > 1 else 0,
+            "clock_synchronised": False,  # a lab's machine may be anybody's
+        },
         "not_ready": {"reasons": ["break", "training", "report writing"]},
         "queue": {
             "101": {
@@ -50,6 +76,7 @@ def document(
                 "wrap_up_seconds": wrap_up,
                 "target_seconds": 30.0,
                 "target_share": 0.8,
+                "callback": {**SOON, "enabled": callbacks},
             },
             "999": {
                 "skills": ["999"],
@@ -62,6 +89,12 @@ def document(
             "101": {"number": "101", "tier": "101", "queue": "101", "greeting": "greeting-101"},
             "101-no-greeting": {"number": "1010", "tier": "101", "queue": "101"},
             "999": {"number": "999", "tier": "999", "queue": "999"},
+            CALLBACK_LINE: {
+                "number": CALLBACK_NUMBER,
+                "tier": "101",
+                "queue": "101",
+                "greeting": "callback-returned",
+            },
             "999-test": {"number": "9990", "tier": "999", "queue": "999", "test_phone": TEST_PHONE},
         },
         "agent": {**{str(FIRST_AGENT + index): _agent(index) for index in range(agents)}, **_supervisors()},

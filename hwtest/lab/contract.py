@@ -70,6 +70,19 @@ class Mi(msgspec.Struct, frozen=True, kw_only=True):
     token: str | None = None
 
 
+class LabCallback(msgspec.Struct, frozen=True, kw_only=True):
+    """How call-backs are had in this lab: a caller of 101 who hears the offer presses `key`, and then answers the questions."""
+
+    key: str
+    """Accepts the offer. Then 1 means yes, 2 another number, * to go on waiting; a number is ended by #."""
+    show_number: str
+    """What the person sees who is called back, and may call: the line `callback`."""
+    trunk: str
+    """Call-backs arrive at `callee` in lab.json, as calls to the number in national digits."""
+    ring_seconds: dict[str, float]
+    """By queue that offers call-backs: how long the person's phone rings."""
+
+
 class Lab(msgspec.Struct, frozen=True, kw_only=True):
     """The content of lab.json. It holds passwords: its file is for its owner only."""
 
@@ -91,6 +104,8 @@ class Lab(msgspec.Struct, frozen=True, kw_only=True):
     """How to start a part again."""
     ledger: str
     mi: Mi = Mi()
+    callback: LabCallback | None = None
+    """Null where nobody is offered a call-back."""
     directory: str
     config: str
     asterisk_version: str

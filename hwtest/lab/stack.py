@@ -23,7 +23,7 @@ from edge.errors import EXIT_CONFIGURATION
 from hwtest.lab import configuration as lab_configuration
 from hwtest.lab import daemon, packages, processes, sip
 from hwtest.lab.asterisk import AsteriskProcess, modules_conf
-from hwtest.lab.contract import Address, Lab, LabAgent, LabPhone, Login, Pids
+from hwtest.lab.contract import Address, Lab, LabAgent, LabCallback, LabPhone, Login, Pids
 from hwtest.lab.packages import AsteriskInstallation, LabError, Progress
 from hwtest.lab.ports import HOST, Ports, claim
 from hwtest.lab.processes import ProcessIdentity
@@ -50,6 +50,8 @@ class Wishes:
     policy: Path | None = None
     supervise: bool = False
     with_daemon: bool = True
+    callbacks: bool = True
+    """Whether callers who would wait long are offered a call-back."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,7 +189,9 @@ def _obtain(wishes: Wishes, progress: Progress) -> AsteriskInstallation:
 
 def _configure(directory: Path, wishes: Wishes, ports: Ports, version: str) -> Configuration:
     """Writes edge101.toml and its secrets, and reads them as the daemon will."""
-    made = lab_configuration.document(directory, ports, wishes.agents, wishes.wrap_up_seconds, version)
+    made = lab_configuration.document(
+        directory, ports, wishes.agents, wishes.wrap_up_seconds, version, callbacks=wishes.callbacks
+    )
     if wishes.policy is not None:
         made = lab_configuration.merged(made, lab_configuration.read_policy(wishes.policy))
     for name in lab_configuration.SECRETS:
@@ -264,6 +268,7 @@ def _describe(
         pids=Pids(asterisk=asterisk.pid),
         commands={"edge": daemon.command(directory), "asterisk": (*asterisk.command, "-f", "-n")},
         ledger=configuration.ledger.url,
+        callback=_callback(configuration),
         directory=str(directory),
         config=str(directory / "edge101.toml"),
         asterisk_version=version,
@@ -275,6 +280,14 @@ def _describe(
 def _lines(configuration: Configuration) -> dict[str, str]:
     lines = {_name_of(name): line.number for name, line in configuration.lines.items()}
     return {**lines, "plain_queue": sip.PLAIN_QUEUE, "plain_dial": sip.PLAIN_DIAL}
+
+
+def _callback(configuration: Configuration) -> LabCallback | None:
+    given, plans = configuration.callback, {n: queue.plan for n, queue in configuration.queues.items()}
+    offering = {name: plan.ring_seconds for name, plan in plans.items() if plan is not None}
+    if given is None or not offering:
+        return None
+    return LabCallback(key=given.key, show_number=given.show_number, trunk=given.trunk, ring_seconds=offering)
 
 
 def _name_of(line: str) -> str:

@@ -36,6 +36,7 @@ def test_the_lab_s_configuration_is_one_the_daemon_accepts(tmp_path: Path) -> No
         "101-no-greeting": "1010",
         "999": "999",
         "999-test": "9990",
+        "callback": "01632960900",
     }
     assert {number: agent.phone for number, agent in configuration.agents.items()} == {
         "4001": "agent1",
@@ -113,3 +114,24 @@ def test_a_policy_that_is_not_there_is_refused_by_name(tmp_path: Path) -> None:
     """The message names the file."""
     with pytest.raises(LabError, match=r"none\.toml: No such file"):
         read_policy(tmp_path / "none.toml")
+
+
+def test_the_lab_s_101_offers_call_backs(tmp_path: Path) -> None:
+    """At the public numbers, soon, also on a machine whose clock nobody keeps, and answered neutrally when rung back."""
+    policy = loaded(tmp_path).policy()
+    plan = policy.queues["101"].callback
+    assert plan is not None
+    assert (plan.offer_above_seconds, plan.spacing_seconds, plan.ring_seconds) == (20, 5, 15)
+    assert (policy.callbacks.trunk, policy.callbacks.clock_synchronised) == (CALLEE, False)
+    assert policy.lines["callback"].number == policy.callbacks.show_number
+    assert policy.lines["callback"].greeting == "callback-returned"
+    assert policy.destinations.judge("07700900123").dialled == "07700900123"
+    assert not policy.destinations.judge("01632960900").is_allowed
+    assert policy.queues["999"].callback is None
+
+
+def test_a_policy_turns_them_off(tmp_path: Path) -> None:
+    """In a word, and without a warning."""
+    configuration = loaded(tmp_path, {"queue": {"101": {"callback": {"enabled": False}}}})
+    assert configuration.policy().queues["101"].callback is None
+    assert configuration.warnings == ()

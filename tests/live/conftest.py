@@ -21,7 +21,7 @@ POLICY: dict[str, Any] = {
     "timing": {"refusal_rest_seconds": 0.2, "unreachable_rest_seconds": 0.5},
     "class": {"vulnerable": {"head_start_seconds": 60.0}},
     "queue": {
-        "101": {"offer_seconds": 4.0},
+        "101": {"offer_seconds": 4.0, "callback": {"enabled": False}},
         "999": {"offer_seconds": 4.0},
         "welsh": {
             "skills": ["101", "welsh"],
