@@ -2,7 +2,8 @@
 
 While a commit is on its way the loop goes on deciding, and what it decides makes the next group. A ledger that is slow or
 refuses must not stop a call (DESIGN, "Survival", layer 6): after `COMMIT_SECONDS` effects no longer wait for it, facts stay
-in memory up to `BACKLOG_MAXIMUM`, and what happened becomes a fact itself once the ledger takes facts again.
+in memory up to `BACKLOG_MAXIMUM`, and what happened becomes a fact itself once the ledger takes facts again. What must not be
+done before its fact is on disk, however long that takes (a promise said, a stranger rung), asks by `TellWhenDurable` to be told.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from typing import Any
 
 import structlog
 
-from edge.core.effects import Effect, MakeOffer
+from edge.core.effects import Effect, MakeOffer, TellWhenDurable
 from edge.core.engine import Step
 from edge.core.facts import AlarmRaised, Entry
-from edge.core.inputs import Input, LedgerTrouble
+from edge.core.inputs import Durable, Input, LedgerTrouble
 from edge.ledger.codec import EntryRefusedError
 from edge.ledger.executor import CommitExecutor
 from edge.ports import LedgerError
@@ -80,6 +81,7 @@ class Recorder:
         self._learn = learn
         self._entries: list[Entry] = []
         self._effects: list[tuple[Effect, int]] = []
+        self._curious: list[tuple[TellWhenDurable, int]] = []
         self._reasons: list[tuple[str, Sequence[Entry]]] = []
         self._checkpoint: tuple[int, bytes] | None = None
         self._work = asyncio.Event()
@@ -100,11 +102,14 @@ class Recorder:
             raise BacklogFullError(
                 f"{len(self._entries)} facts wait for the ledger ({self.trouble}): ending, the switch's own queue takes over"
             )
+        effects = phones_first(step)
+        self._curious += [(asked, cause) for asked, cause in effects if isinstance(asked, TellWhenDurable)]
+        effects = [asked for asked in effects if not isinstance(asked[0], TellWhenDurable)]
         if self.trouble is None:
-            self._effects.extend(phones_first(step))
+            self._effects.extend(effects)
         else:
-            self._release(phones_first(step))
-        if self._effects:
+            self._release(effects)
+        if self._effects or self._curious:
             self._urgent.set()
         self._checkpoint = checkpoint or self._checkpoint
         self._idle.clear()
@@ -115,11 +120,10 @@ class Recorder:
         while True:
             await self._work.wait()
             self._work.clear()
-            while self._entries or self._effects:
+            while self._entries or self._effects or self._curious:
                 await self._gather()
                 await self._commit_group()
-            if not self._entries and not self._effects:
-                self._idle.set()
+            self._idle.set()
 
     async def flush(self) -> None:
         """Wait until everything taken so far is committed and released."""
@@ -156,6 +160,7 @@ class Recorder:
             await asyncio.sleep(RETRY_SECONDS)
             return
         self._release(released)
+        self._tell_durable()
         self._learn(entries)
         if checkpoint is not None:
             await self._save(checkpoint)
@@ -170,6 +175,16 @@ class Recorder:
             self._release(waiting)
             self._troubled(f"a commit takes longer than {COMMIT_SECONDS * 1000:.0f} ms")
         await asyncio.shield(commit)
+
+    def _tell_durable(self) -> None:
+        """After a commit: what waits for facts that are all on disk by now is told so."""
+        waits_from = self._entries[0].sequence if self._entries else None
+        curious, self._curious = self._curious, []
+        for asked, cause in curious:
+            if waits_from is None or cause < waits_from:
+                self._post(Durable(call_id=asked.call_id, token=asked.token))
+            else:
+                self._curious.append((asked, cause))
 
     def _log_later(self, reason: str, entries: Sequence[Entry]) -> None:
         """The duty log, when the effects are on their way: writing a line takes longer than deciding."""

@@ -12,10 +12,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from edge import recorder
-from edge.core.effects import Effect, HangUpOffer
+from edge.core.effects import Effect, HangUpOffer, TellWhenDurable
 from edge.core.engine import Step
 from edge.core.facts import AlarmRaised, Entry, WrapUpEnded
-from edge.core.inputs import Input, LedgerTrouble
+from edge.core.inputs import Durable, Input, LedgerTrouble
 from edge.core.model import ClockState, Instant
 from edge.ledger import open_ledger
 from edge.ledger.executor import ThreadCommitExecutor
@@ -37,6 +37,12 @@ def entry(sequence: int) -> Entry:
 def step(sequence: int) -> Step:
     """A step of one fact and one effect that names it."""
     return Step((entry(sequence),), ((HangUpOffer(offer_id=str(sequence)), sequence),), "because")
+
+
+def curious(sequence: int) -> Step:
+    """A step of one fact, whose effects are to be told when it is on disk, and one more."""
+    effects = (TellWhenDurable(call_id="c", token=str(sequence)), HangUpOffer(offer_id=str(sequence)))
+    return Step((entry(sequence),), tuple((effect, sequence) for effect in effects), "because")
 
 
 class HeldLedger:
@@ -71,6 +77,11 @@ class Rig:
         """Sequences, each with the last that was durable when it was told."""
         self.recorder = Recorder(executor, self._perform, self._post, self._learn)
 
+    @property
+    def durable(self) -> list[str]:
+        """Tokens of what was told to be durable, in order."""
+        return [given.token for given in self.posted if isinstance(given, Durable)]
+
     def _learn(self, entries: Sequence[Entry]) -> None:
         self.learnt += [(entry.sequence, self.ledger.inner.last_sequence()) for entry in entries]
 
@@ -80,6 +91,8 @@ class Rig:
         self.changed.set()
 
     def _post(self, given: Input) -> None:
+        if isinstance(given, Durable):
+            assert int(given.token) <= self.ledger.inner.last_sequence(), "told before it was on disk"
         self.posted.append(given)
         self.changed.set()
 
@@ -179,6 +192,73 @@ async def test_a_slow_commit_that_fails_in_the_end_repeats_no_effect(monkeypatch
 
         assert [offer for offer, _ in here.performed] == ["1", "2"]
         assert [row.sequence for row in here.ledger.inner.read()] == [1, 2]
+
+
+async def test_durable_is_told_after_the_commit_once_and_in_order() -> None:
+    """To the engine and not to the switch, whose effects go as ever."""
+    async with rig() as here:
+        for sequence in range(1, 51):
+            here.recorder.take(curious(sequence))
+        await here.recorder.flush()
+
+        assert here.durable == [str(n) for n in range(1, 51)]
+        assert [offer for offer, _ in here.performed] == here.durable
+        assert {given.call_id for given in here.posted if isinstance(given, Durable)} == {"c"}
+
+
+async def test_durable_is_told_of_a_fact_that_is_on_disk_already() -> None:
+    """A step without a fact asks about an earlier one."""
+    async with rig() as here:
+        here.recorder.take(step(1))
+        await here.recorder.flush()
+        here.recorder.take(Step((), ((TellWhenDurable(call_id="c", token="1"), 1),), ""))
+        await here.recorder.flush()
+
+        assert here.durable == ["1"]
+
+
+async def test_a_slow_commit_makes_nothing_durable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Effects go ahead of it; only what is on disk is told, and what was decided meanwhile waits for its own commit."""
+    monkeypatch.setattr(recorder, "COMMIT_SECONDS", 0.01)
+    async with rig() as here:
+        here.ledger.open.clear()
+        here.recorder.take(curious(1))
+        await here.until(lambda: bool(here.performed))
+        here.recorder.take(curious(2))
+        await here.until(lambda: len(here.performed) == 2)
+        assert (here.durable, here.ledger.inner.last_sequence()) == ([], 0)
+
+        here.ledger.open.set()
+        await here.recorder.flush()
+        assert here.durable == ["1", "2"]
+
+
+async def test_a_refused_commit_makes_nothing_durable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not while the ledger is in trouble; once when it takes the facts again."""
+    monkeypatch.setattr(recorder, "RETRY_SECONDS", 0.001)
+    async with rig() as here:
+        here.ledger.refusal = "database is locked"
+        here.recorder.take(curious(1))
+        await here.until(lambda: here.recorder.trouble is not None)
+        here.recorder.take(curious(2))
+        assert [offer for offer, _ in here.performed] == ["1", "2"]
+        assert here.durable == []
+
+        here.ledger.refusal = None
+        await here.until(lambda: len(here.durable) == 2)
+        await here.recorder.flush()
+        assert here.durable == ["1", "2"]
+
+
+async def test_durable_is_told_although_a_text_had_to_be_cleaned() -> None:
+    """The refusal of one text is no trouble of the ledger."""
+    hostile = replace(entry(1), fact=WrapUpEnded(agent="40\udc8001"))
+    async with rig() as here:
+        asked = (TellWhenDurable(call_id="c", token="1"), 1)
+        here.recorder.take(Step((hostile,), (asked,), "because"))
+        await here.recorder.flush()
+
+        assert here.durable == ["1"]
 
 
 async def test_text_that_no_ledger_takes_is_cleaned_and_kept() -> None:
