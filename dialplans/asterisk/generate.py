@@ -70,7 +70,8 @@ EVENTS = (
     "BlindTransfer",
     "AttendedTransfer",
 )
-"""The manager events that the adapter acts on; every other stays in the switch (a call makes 43)."""
+"""The manager events that the adapter acts on; every other stays in the switch (a call makes 43). DialState has a filter of
+its own, for the few legs that it is read of."""
 
 _PERMISSIONS = 0o640  # the files hold the passwords of ARI and AMI
 _SAFE = re.compile(r"[A-Za-z0-9_.+/=@%^~*#:-][A-Za-z0-9_.+/=@%^~*#: -]*")

@@ -1,6 +1,7 @@
 """What the generated files promise, whatever their wording."""
 
 import hashlib
+import re
 import stat
 from collections import Counter
 from copy import deepcopy
@@ -18,6 +19,7 @@ from dialplans.asterisk.generate import DECISECONDS_OF_2026, EVENTS, FILES, Unsa
 from edge.config import Configuration
 from edge.config.sections import CapacitySection, QueueSection
 from edge.pbx.asterisk.ami.translate import READERS
+from edge.pbx.asterisk.identity import leg_of_attempt, leg_of_offer
 from tests.dialplan.conftest import site
 from tests.dialplan.reading import Context, Step, Walk, extension, read
 
@@ -117,6 +119,8 @@ def test_every_line_has_its_entry(dialplan: dict[str, Context], configuration: C
         ("edge-key", "9"),
         ("edge-divert-key", "9"),
         ("edge-divert", "phone-home"),
+        ("edge-line-public", "reached"),
+        ("edge-line-welsh", "reached"),
     ],
 )
 def test_no_waiting_caller_is_hung_up(dialplan: dict[str, Context], context: str, name: str) -> None:
@@ -530,6 +534,7 @@ def test_nothing_of_the_caller_is_used(configuration: Configuration) -> None:
         text = text.replace(cleaning, "")
     text = text.replace("${CALLERID(num-pres)}", "")  # one of Asterisk's own words, never a caller's
     text = text.replace("PJSIP_HEADER(add,Alert-Info)", "")  # ours, on a leg of ours
+    text = text.replace("CALLERID(num)=${FILTER(+0-9,${EDGE_PERSON})}", "")  # whom we rang
     for word in ("CALLERID", "PJSIP_HEADER", "CONNECTEDLINE", "SIP_HEADER", "REDIRECTING", "CALLERPRES"):
         assert word not in text
     assert [line for line in text.splitlines() if "${EXTEN" in line] == [
@@ -540,8 +545,53 @@ def test_nothing_of_the_caller_is_used(configuration: Configuration) -> None:
 
 
 def test_the_switch_tells_what_is_read_and_no_more() -> None:
-    """Events of the filter are those that the adapter reads, besides two about the link itself; QueueMember is a reply."""
-    assert set(READERS) - {"QueueMember"} == set(EVENTS) - {"FullyBooted", "Shutdown"}
+    """Events of the filter are those that the adapter reads, besides two about the link itself; QueueMember is a reply, and
+    DialState has a filter of its own."""
+    assert set(READERS) - {"QueueMember", "DialState"} == set(EVENTS) - {"FullyBooted", "Shutdown"}
+
+
+def test_only_the_dialling_of_persons_is_told(configuration: Configuration) -> None:
+    """DialState comes with every leg that is dialled: only those of persons who are called back pass, by our own name of them."""
+    text = generate(configuration, VERSION)["edge101-manager.conf"]
+    [line] = [line for line in text.splitlines() if line.startswith("eventfilter") and "DialState" in line]
+    pattern = re.compile(line.partition(" = ")[2].replace("[:cntrl:]", r"\r\n"), re.DOTALL)
+    event = "Event: DialState\r\nPrivilege: call,all\r\nDestUniqueid: {}\r\nDialStatus: RINGING\r\n\r\n"
+    assert pattern.search(event.format(leg_of_attempt("20261126T100000Z-7", 1)))
+    assert not pattern.search(event.format(leg_of_offer("20261126T100000Z-7.1")))
+    assert not pattern.search(event.replace("DialState", "Newstate").format(leg_of_attempt("c", 1)))
+
+
+def test_a_person_who_answers_is_a_caller_from_then_on(
+    dialplan: dict[str, Context], configuration: Configuration
+) -> None:
+    """With the dead-man, in the application, and without it in the queue; nothing that was written on the leg is written anew."""
+    for name, line in configuration.lines.items():
+        if line.tier == "999":
+            assert "reached" not in dialplan[f"edge-line-{name}"].extensions
+            continue
+        assert called(extension(dialplan, f"edge-line-{name}", "reached")) == [
+            ("Set", f"TIMEOUT(absolute)={line.renewed_within:g}"),
+            ("Set", "CALLERID(num)=${FILTER(+0-9,${EDGE_PERSON})}"),
+            ("Set", "CHANNEL(musicclass)=default"),
+            ("Set", "__TRANSFER_CONTEXT=edge-transfer"),
+            (
+                "Stasis",
+                f"edge101,reached,${{EDGE_CALL}},{name},${{EDGE_JOINED}},${{CALLERID(num-pres)}}",
+            ),
+            ("Set", "EDGE_WHY=entry"),
+            ("Goto", "fallback,1"),
+        ]
+
+
+def test_a_person_who_answers_is_served_although_their_line_is_gone(dialplan: dict[str, Context]) -> None:
+    """By the queue that stands on their leg."""
+    walk = Walk(
+        dialplan, {"EDGE_LINE": "gone", **QUEUE}, {"${DIALPLAN_EXISTS(edge-line-${EDGE_LINE},reached,1)}": False}
+    )
+    walk.go("edge-reached", "reached")
+    applications = [step.application for step in walk.seen.values() if step]
+    assert "Queue" in applications
+    assert "Stasis" not in applications
 
 
 def settings(text: str) -> dict[str, dict[str, str]]:

@@ -31,15 +31,20 @@ from edge.core.inputs import (
     HoldChanged,
     Input,
     KeyPressed,
+    NumberKeyed,
     PairJoined,
     PairReturned,
+    PersonAnswered,
+    PersonGone,
     PersonJudged,
+    PersonRang,
     PhoneAnswered,
     PhoneGone,
     PhoneRang,
     PhoneSeen,
     ReadyPressed,
     Reconciled,
+    SeenAttempt,
     SeenCall,
     SeenOffer,
     Standing,
@@ -49,7 +54,8 @@ from edge.core.inputs import (
 )
 from edge.core.model import NOT_PEOPLE, PhoneState, Policy, Side, Tier
 from edge.pbx.asterisk import identity
-from edge.pbx.asterisk.causes import refusal
+from edge.pbx.asterisk.causes import outcome, refusal
+from edge.pbx.asterisk.keying import Heard, NumberEntry
 from edge.pbx.asterisk.sightings import (
     AssistedMarked,
     Bridged,
@@ -72,9 +78,11 @@ from edge.pbx.asterisk.sightings import (
     LegRang,
     MemberSeen,
     PassedOn,
+    PersonRinging,
     PlaybackEnded,
     ReadyAsked,
     Sighting,
+    TimePassed,
     Told,
 )
 
@@ -105,7 +113,8 @@ class CallerLeg:
 
     `playback`: what plays to it by our wish. `upgraded`: a 101 that nobody may let go any more. `served_by`: the agent whom
     the switch connected by itself (`served`, whoever it was). `passed_to`: the agent to whom a transfer brought them.
-    `found`: seen first in a snapshot, so that it may hear what another life of ours began.
+    `found`: seen first in a snapshot, so that it may hear what another life of ours began. `entry`: the number that is being
+    keyed.
     """
 
     call_id: str
@@ -123,6 +132,22 @@ class CallerLeg:
     passed_to: str | None = None
     served: bool = False
     found: bool = False
+    entry: NumberEntry | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class PersonLeg:
+    """The leg of somebody who is called back, until they answer: from then on it is a caller's. `ending`: as of an agent's."""
+
+    call_id: str
+    attempt: int
+    rang: bool = False
+    ending: bool = False
+
+    @property
+    def leg_id(self) -> str:
+        """The channel's id."""
+        return identity.leg_of_attempt(self.call_id, self.attempt)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -163,6 +188,7 @@ class Snapshot:
     upgraded: tuple[KeyTaken, ...] = ()
     offers: tuple[AgentLeg, ...] = ()
     legs: frozenset[str] = frozenset()
+    attempts: tuple[PersonLeg, ...] = ()
     members: tuple[MemberSeen, ...] = ()
     devices: tuple[DeviceSeen, ...] = ()
     switch_utc_us: int | None = None
@@ -178,6 +204,8 @@ class Book:
         self._emergency_queues = frozenset((*fed, policy.emergency.queue))
         self.calls: dict[str, CallerLeg] = {}
         self.offers: dict[str, AgentLeg] = {}
+        self.attempts: dict[str, PersonLeg] = {}
+        """By leg."""
         self._callers: dict[str, CallerLeg] = {}
         self._taken_over: dict[str, str] = {}
         self._ended: OrderedDict[str, LegEnded] = OrderedDict()
@@ -199,6 +227,7 @@ class Book:
             Told: self._told,
             LegAnswered: self._leg_answered,
             LegRang: self._leg_rang,
+            PersonRinging: self._person_ringing,
             LegEnded: self._leg_ended,
             HangUpAsked: self._hang_up_asked,
             Bridged: self._bridged,
@@ -210,6 +239,7 @@ class Book:
             FallbackConnected: self._fallback_connected,
             CallMissing: self._call_missing,
             ReadyAsked: self._ready_asked,
+            TimePassed: self._time_passed,
         }
 
     def see(self, sighting: Sighting) -> list[Input]:
@@ -218,7 +248,11 @@ class Book:
 
     def has_business(self, call_id: str) -> bool:
         """Does any leg of this call still exist?"""
-        return call_id in self.calls or any(identity.call_of_offer(offer) == call_id for offer in self.offers)
+        return (
+            call_id in self.calls
+            or any(identity.call_of_offer(offer) == call_id for offer in self.offers)
+            or any(person.call_id == call_id for person in self.attempts.values())
+        )
 
     def released(self) -> frozenset[str]:
         """Offers whose phone has hung up while the switch still shows their leg."""
@@ -261,6 +295,36 @@ class Book:
         """Whether the switch has told of the end of this offer's leg, not long ago."""
         return identity.leg_of_offer(offer_id) in self._ended
 
+    def attempt_made(self, call_id: str, attempt: int) -> bool:
+        """We are about to ring a person. False: we have done so before, whatever has come of it."""
+        person = PersonLeg(call_id=call_id, attempt=attempt)
+        if any(person.leg_id in known for known in (self.attempts, self._callers, self._ended)):
+            return False
+        self.attempts[person.leg_id] = person
+        return True
+
+    def attempt_ending(self, call_id: str, attempt: int) -> bool:
+        """We are about to ask for the end of a person's leg. False: it is over, or has been answered: the engine, which is about
+        to hear of that, decides."""
+        person = PersonLeg(call_id=call_id, attempt=attempt)
+        if person.leg_id in self._callers or person.leg_id in self._ended:
+            return False
+        self.attempts.setdefault(person.leg_id, person).ending = True
+        return True
+
+    def collect(self, call_id: str, *, collect: bool) -> None:
+        """From now on the caller's keys are digits of a number, or (`collect` False) keys again."""
+        call = self.calls.get(call_id)
+        if call is not None:
+            emergency = self._policy.emergency
+            key = emergency.key if emergency.queue is not None else None
+            call.entry = NumberEntry(key) if collect and call.place is Place.HELD else None
+
+    @property
+    def is_collecting(self) -> bool:
+        """Whether any caller keys a number."""
+        return any(call.entry is not None for call in self.calls.values())
+
     def hand_over(self, call_id: str, offer_id: str) -> CallerLeg | None:
         """We are about to join this pair. None: the caller is gone, talks already, or is the switch's own queue's (which the
         engine is about to hear): the agent's leg would be ended before a Bridge() that answers a 999 for nobody."""
@@ -279,6 +343,9 @@ class Book:
 
     def _caller_entered(self, seen: CallerEntered) -> Iterable[Input]:
         """A leg that we know belongs to the call that we know, whatever a transfer has written on it meanwhile."""
+        if seen.attempt is not None:
+            yield from self._person_answered(seen, seen.attempt)
+            return
         call = self._callers.get(seen.leg_id) or self.calls.get(seen.call_id)
         if call is None:
             if seen.call_id not in self._closed:
@@ -448,10 +515,28 @@ class Book:
         call = self._callers.get(seen.leg_id)
         if call is None or (call.place is Place.FALLBACK and not call.served):
             return
+        if call.entry is not None and call.place is Place.HELD:
+            match call.entry.press(seen.key):
+                case Heard.TAKEN:
+                    return
+                case Heard.WHOLE:
+                    yield _keyed(call, seen.switch_utc_us)
+                    return
+            call.entry = None
         emergency = self._policy.emergency
         if seen.key == emergency.key and emergency.queue is not None:
             call.upgraded = True  # at once: a hang-up that was decided on before must not be carried out
         yield KeyPressed(call_id=call.call_id, key=seen.key, switch_utc_us=seen.switch_utc_us)
+
+    def _time_passed(self, seen: TimePassed) -> Iterable[Input]:
+        """Who has stopped keying has keyed their number; who was taken out of our hands meanwhile keys none."""
+        for call in self.calls.values():
+            if call.entry is None:
+                continue
+            if call.place is not Place.HELD:
+                call.entry = None
+            elif call.entry.is_over(seen.now_seconds, spoken_to=call.playback is not None):
+                yield _keyed(call, None)
 
     def _key_taken(self, seen: KeyTaken) -> Iterable[Input]:
         call = self.calls.get(seen.call_id)
@@ -505,6 +590,44 @@ class Book:
                 switch_utc_us=seen.switch_utc_us,
             )
 
+    # --- persons who are called back ---
+
+    def _person_ringing(self, seen: PersonRinging) -> Iterable[Input]:
+        person = self.attempts.get(seen.leg_id)
+        if person is not None and not (person.rang or person.ending):
+            person.rang = True
+            yield PersonRang(call_id=person.call_id, attempt=person.attempt, switch_utc_us=seen.switch_utc_us)
+
+    def _person_answered(self, seen: CallerEntered | FallbackEntered, attempt: int) -> Iterable[Input]:
+        """Their leg is the caller's from now on. One that we asked to end, or that has ended, is not: its end is told instead."""
+        person = self.attempts.get(seen.leg_id)
+        if seen.leg_id in self._callers or seen.leg_id in self._ended or (person and person.ending):
+            return
+        self.attempts.pop(seen.leg_id, None)
+        self._closed.pop(seen.call_id, None)  # the caller hung up then
+        self._open(
+            CallerLeg(
+                call_id=seen.call_id,
+                leg_id=seen.leg_id,
+                line=seen.line,
+                caller=seen.caller,
+                joined_utc_us=seen.joined_utc_us,
+            )
+        )
+        yield PersonAnswered(
+            call_id=seen.call_id, attempt=attempt, leg_id=seen.leg_id, switch_utc_us=seen.switch_utc_us
+        )
+
+    def _person_gone(self, person: PersonLeg, end: LegEnded) -> Iterable[Input]:
+        del self.attempts[person.leg_id]
+        yield PersonGone(
+            call_id=person.call_id,
+            attempt=person.attempt,
+            outcome=outcome(end, rang=person.rang),
+            cause=_words(end),
+            switch_utc_us=end.switch_utc_us,
+        )
+
     # --- agents' legs ---
 
     def _leg_rang(self, seen: LegRang) -> Iterable[Input]:
@@ -547,6 +670,9 @@ class Book:
         if seen.leg_id in self._ended:
             return ()
         _remember(self._ended, seen.leg_id, seen)
+        person = self.attempts.get(seen.leg_id)
+        if person is not None:
+            return self._person_gone(person, seen)
         call = self._callers.get(seen.leg_id)
         if call is not None:
             return self._caller_gone(call, seen)
@@ -601,6 +727,11 @@ class Book:
     # --- the switch's own queue ---
 
     def _fallback_entered(self, seen: FallbackEntered) -> Iterable[Input]:
+        reached = identity.attempt_of_leg(seen.leg_id)
+        if reached is not None:  # they answered while our application was not there
+            yield from self._person_answered(seen, reached[1])
+            if seen.leg_id not in self._callers:
+                return
         call = self._callers.get(seen.leg_id) or self.calls.get(seen.call_id)
         if call is None:
             if seen.call_id in self._closed:
@@ -700,14 +831,15 @@ class Book:
     def reconcile(self, found: Snapshot) -> Reconciled:
         """Make the book what the switch shows. A leg that we had asked to end is still ending."""
         ending = {offer.offer_id for offer in self.offers.values() if offer.ending}
+        given_up = {leg_id for leg_id, person in self.attempts.items() if person.ending}
         before = self.calls
         followed = {leg_id: self.offers.get(offer_id) for leg_id, offer_id in self._taken_over.items()}
-        self.calls, self._callers, self.offers, self._taken_over = {}, {}, {}, {}
+        self.calls, self._callers, self.offers, self.attempts, self._taken_over = {}, {}, {}, {}, {}
         self._members, self._agents, self._phones = {}, {}, {}
         for call in found.calls:
             call.found = True
             if call.call_id in before:
-                call.playback = before[call.call_id].playback
+                call.playback, call.entry = before[call.call_id].playback, before[call.call_id].entry
                 call.upgraded |= before[call.call_id].upgraded
             self._open(call)
         for offer in found.offers:
@@ -716,6 +848,9 @@ class Book:
         known = set(found.legs) & followed.keys()
         for leg_id in known:
             self._follow_again(leg_id, followed[leg_id])
+        for person in found.attempts:
+            person.ending = person.leg_id in given_up
+            self.attempts[person.leg_id] = person
         for member in found.members:
             list(self._member(member))
         for device in found.devices:
@@ -724,6 +859,9 @@ class Book:
             calls=tuple(_seen_call(call) for call in found.calls),
             offers=tuple(
                 SeenOffer(offer_id=leg.offer_id, answered=leg.answered) for leg in self.offers.values()
+            ),
+            attempts=tuple(
+                SeenAttempt(call_id=person.call_id, attempt=person.attempt) for person in found.attempts
             ),
             agents=tuple(self._agents.values()),
             phones=tuple(PhoneSeen(phone=phone, state=state) for phone, state in self._phones.items()),
@@ -747,6 +885,13 @@ def _remember(recent: OrderedDict[str, Any], key: str, value: object) -> None:
 def _lost(leg_id: str, words: str) -> LegEnded:
     """The end of a leg that the switch does not tell in its own words."""
     return LegEnded(leg_id=leg_id, cause=0, status=0, words=words, switch_utc_us=None)
+
+
+def _keyed(call: CallerLeg, switch_utc_us: int | None) -> NumberKeyed:
+    """The number is whole, and keys are keys again."""
+    assert call.entry is not None
+    number, call.entry = call.entry.digits, None
+    return NumberKeyed(call_id=call.call_id, number=number, switch_utc_us=switch_utc_us)
 
 
 def _took(call: CallerLeg, why: str, switch_utc_us: int | None) -> FallbackTook:

@@ -13,9 +13,12 @@ import structlog
 
 from edge.core.effects import (
     Announce,
+    CollectNumber,
     ConnectPair,
+    DialPerson,
     Divert,
     Effect,
+    EndAttempt,
     HangUpCaller,
     HangUpOffer,
     Inspect,
@@ -99,6 +102,10 @@ class CallWorker:
                 await self._hands.withdraw_offer(work.offer_id, answered_elsewhere=work.answered_elsewhere)
             case HangUpOffer():
                 await self._hands.hang_up_offer(work.offer_id, answered_elsewhere=work.answered_elsewhere)
+            case DialPerson():
+                await self._hands.dial_person(work)
+            case EndAttempt():
+                await self._hands.end_attempt(work)
             case ConnectPair():
                 self._stop_renewing()
                 await self._hands.connect(work)
@@ -123,6 +130,8 @@ class CallWorker:
                 await self._hands.announce(work)
             case StopAnnouncement():
                 await self._hands.stop_announcement(work.call_id)
+            case CollectNumber():
+                self._book.collect(work.call_id, collect=work.collect)
             case NotePlace():
                 await self._hands.note_place(work)
             case HangUpCaller():

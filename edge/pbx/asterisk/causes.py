@@ -1,4 +1,4 @@
-"""Why a phone did not serve a call, from what Asterisk says of the end of its leg.
+"""Why a phone did not serve a call, and how an attempt to call somebody back ended, from what Asterisk says of the end of a leg.
 
 Measured on 22.10.1 (docs/quirks/asterisk-clients.md): a dead host and an unanswered phone end with the same cause 19;
 only a ring that was or was not seen tells them apart. The SIP status, where Asterisk gives it, says more than the cause.
@@ -7,6 +7,7 @@ only a ring that was or was not seen tells them apart. The SIP status, where Ast
 from __future__ import annotations
 
 from edge.core.model import Refusal
+from edge.core.promise import AttemptOutcome
 from edge.pbx.asterisk.sightings import LegEnded
 
 _BY_STATUS = {
@@ -45,3 +46,37 @@ def refusal(end: LegEnded, *, rang: bool, cleared: bool) -> Refusal:
     if end.status in _SILENT_STATUS or end.cause in _SILENT_CAUSES:
         return Refusal.NO_ANSWER if rang else Refusal.UNREACHABLE
     return _BY_CAUSE.get(end.cause, Refusal.FAILED)
+
+
+_OUTCOME_BY_STATUS = {
+    403: AttemptOutcome.REJECTED,
+    404: AttemptOutcome.INVALID,
+    410: AttemptOutcome.INVALID,
+    484: AttemptOutcome.INVALID,
+    486: AttemptOutcome.BUSY,
+    600: AttemptOutcome.BUSY,
+    603: AttemptOutcome.REJECTED,
+    604: AttemptOutcome.INVALID,
+    607: AttemptOutcome.REJECTED,  # unwanted (RFC 8197)
+    608: AttemptOutcome.REJECTED,  # by something in between (RFC 8688)
+}
+_OUTCOME_BY_CAUSE = {
+    1: AttemptOutcome.INVALID,  # unallocated number
+    17: AttemptOutcome.BUSY,
+    21: AttemptOutcome.REJECTED,
+    22: AttemptOutcome.INVALID,  # number changed
+    28: AttemptOutcome.INVALID,  # number incomplete
+}
+_UNHEARD_CAUSES = (*_SILENT_CAUSES, 16, 20)  # 16: ended by us; 20: subscriber absent
+
+
+def outcome(end: LegEnded, *, rang: bool) -> AttemptOutcome:
+    """How an attempt ended whose person never was in our hands. A status that says nothing of them or their number is the
+    network's; so is a silence, unless their phone rang: then they did not answer it, whoever ended the ringing."""
+    if end.answered:
+        return AttemptOutcome.HUNG_UP
+    if end.status in _OUTCOME_BY_STATUS:
+        return _OUTCOME_BY_STATUS[end.status]
+    if end.status in _SILENT_STATUS or end.cause in _UNHEARD_CAUSES:
+        return AttemptOutcome.NO_ANSWER if rang else AttemptOutcome.NETWORK
+    return AttemptOutcome.NETWORK if end.status else _OUTCOME_BY_CAUSE.get(end.cause, AttemptOutcome.NETWORK)

@@ -13,7 +13,9 @@ import structlog
 from edge.core.effects import (
     Announce,
     ConnectPair,
+    DialPerson,
     Divert,
+    EndAttempt,
     HangUpCaller,
     Inspect,
     MakeOffer,
@@ -202,7 +204,7 @@ class Hands:
             return
         call.hung_up_by = Side.SYSTEM
         try:
-            await self._operations.request(ari.hang_up_caller(call.leg_id))
+            await self._operations.request(ari.hang_up_leg(call.leg_id))
         except RefusedError as refusal:
             _note("hang_up.refused", refusal, call=call.call_id)
 
@@ -254,18 +256,18 @@ class Hands:
     # --- the agent ---
 
     async def make_offer(self, effect: MakeOffer) -> None:
-        """Ring the phone, unless the caller is gone."""
+        """Ring the phone, unless the caller is gone. A call-back has none on the line."""
         call = self._book.calls.get(effect.call_id)
         phone = self._policy.phones.get(effect.phone)
         self._book.offer_made(effect.offer_id, identity.interface(phone) if phone is not None else "")
-        if call is None or phone is None:
-            self._never_rang(effect.offer_id, 0, "caller gone" if call is None else "no such phone")
+        if phone is None or (call is None and not effect.callback):
+            self._never_rang(effect.offer_id, 0, "no such phone" if phone is None else "caller gone")
             return
         request = ari.originate(
             effect,
             phone,
             self._settings.app,
-            call.leg_id,
+            call.leg_id if call is not None else None,
             agent=self._book.agent_at(phone.name),
             alert_info=self._settings.alert_info,
         )
@@ -312,6 +314,58 @@ class Hands:
                 raise
             self._see(_end(offer_id, 0, "no such leg"))
 
+    # --- the person who is called back ---
+
+    async def dial_person(self, effect: DialPerson) -> None:
+        """Ring a person, unless this attempt has been made. The agent who waits on the line hears ringing, for as long."""
+        if not self._book.attempt_made(effect.call_id, effect.attempt):
+            return
+        leg_id = identity.leg_of_attempt(effect.call_id, effect.attempt)
+        if not identity.is_dialable(effect.number):
+            self._see(_leg_end(leg_id, NOT_FOUND, "not a telephone number"))
+            return
+        unrung_seconds = self._policy.callbacks.unrung_seconds
+        if effect.offer_id is not None:
+            seconds = ari.attempt_seconds(effect, unrung_seconds) + ari.EXTRA_RING_SECONDS
+            self.renew(identity.leg_of_offer(effect.offer_id), seconds, _ignore)
+        try:
+            await self._operations.request(ari.dial(effect, unrung_seconds))
+        except RefusedError as refusal:
+            if refusal.status != CONFLICT:  # else the leg exists: an earlier request of ours was carried out
+                self._see(_leg_end(leg_id, UNREACHABLE, f"the switch cannot dial it: {refusal.status}"))
+                return
+        except LinkError:
+            await self._find_person(leg_id)
+        if effect.offer_id is not None:
+            await self._let_hear_ringing(effect.offer_id)
+
+    async def _let_hear_ringing(self, offer_id: str) -> None:
+        try:
+            await self._operations.request(ari.ring(identity.leg_of_offer(offer_id)))
+        except RefusedError as refusal:
+            _note("ringing.refused", refusal, offer=offer_id)
+
+    async def _find_person(self, leg_id: str) -> None:
+        """The answer to the dialling is lost: look whether the leg exists."""
+        try:
+            await self._operations.request(ari.channel(leg_id))
+        except RefusedError as refusal:
+            if refusal.status != NOT_FOUND:
+                raise
+            self._see(_leg_end(leg_id, UNREACHABLE, "the switch did not answer and shows no such leg"))
+
+    async def end_attempt(self, effect: EndAttempt) -> None:
+        """End the person's leg unless they were seen to answer. From here on an answer is none."""
+        if not self._book.attempt_ending(effect.call_id, effect.attempt):
+            return
+        leg_id = identity.leg_of_attempt(effect.call_id, effect.attempt)
+        try:
+            await self._operations.request(ari.hang_up_leg(leg_id))
+        except RefusedError as refusal:
+            if refusal.status != NOT_FOUND:
+                raise
+            self._see(_leg_end(leg_id, 0, "no such leg"))
+
     async def set_not_ready(self, effect: SetNotReady) -> None:
         """Pause all memberships of the agent, as the code on their phone does; it is seen from the members' events."""
         memberships = self._book.memberships(effect.agent)
@@ -330,6 +384,9 @@ def _note(event: str, refusal: RefusedError, **about: str) -> None:
 
 
 def _end(offer_id: str, status: int, words: str) -> LegEnded:
-    """The end of a leg that the switch will not tell us of."""
-    leg_id = identity.leg_of_offer(offer_id)
+    """The end of an offer's leg that the switch will not tell us of."""
+    return _leg_end(identity.leg_of_offer(offer_id), status, words)
+
+
+def _leg_end(leg_id: str, status: int, words: str) -> LegEnded:
     return LegEnded(leg_id=leg_id, cause=0, status=status, words=words, switch_utc_us=None)

@@ -13,7 +13,11 @@ from edge.core.model import Phone, PhoneKind
 from edge.pbx.asterisk.sightings import Caller
 
 LONGEST_NAME = 80
+LONGEST_ATTEMPT = 6
+"""Digits of an attempt's number, and more than any has."""
 _LEG_PREFIX = "edge-"
+_PERSON_PREFIX = "edge-back-"
+"""No call's id begins with "back-": such a leg is never an agent's."""
 _LEG_SUFFIX = "-leg"
 """Closes the id: Bridge() takes unique ids by prefix, and joined leg ...10 for ...1 when that was gone (docs/quirks)."""
 _TRANSFERRED, _DOT = "to-", "~"
@@ -41,12 +45,29 @@ def offer_of_leg(leg_id: str) -> str | None:
     """The offer whose leg this is, or None: not ours."""
     if not leg_id.startswith(_LEG_PREFIX) or not leg_id.endswith(_LEG_SUFFIX):
         return None
+    if leg_id.startswith(_PERSON_PREFIX):
+        return None
     return leg_id[len(_LEG_PREFIX) : -len(_LEG_SUFFIX)]
 
 
 def call_of_offer(offer_id: str) -> str:
     """The call that an offer is for: an offer's id is its call's id, a dot and a number."""
     return offer_id.rpartition(".")[0]
+
+
+def leg_of_attempt(call_id: str, attempt: int) -> str:
+    """The channel id of the person's leg in this attempt to call them back."""
+    return f"{_PERSON_PREFIX}{call_id}.{attempt}{_LEG_SUFFIX}"
+
+
+def attempt_of_leg(leg_id: str) -> tuple[str, int] | None:
+    """Call and attempt whose person's leg this is, or None: no such leg."""
+    if not leg_id.startswith(_PERSON_PREFIX) or not leg_id.endswith(_LEG_SUFFIX):
+        return None
+    call_id, _, attempt = leg_id[len(_PERSON_PREFIX) : -len(_LEG_SUFFIX)].rpartition(".")
+    if not (call_id and attempt.isascii() and attempt.isdigit() and len(attempt) <= LONGEST_ATTEMPT):
+        return None
+    return call_id, int(attempt)
 
 
 def playback(call_id: str, prompt: str, nonce: str) -> str:
@@ -110,6 +131,11 @@ def printable(text: str) -> str:
     """Text that is safe in a SIP header and in Asterisk's own syntaxes: letters, digits, space and a few marks."""
     ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode("ascii")
     return "".join(mark for mark in ascii_text if mark.isalnum() or mark in " .:+_-").strip()[:LONGEST_NAME]
+
+
+def is_dialable(number: str) -> bool:
+    """Whether this is a number and nothing else, so that it can be part of what Asterisk dials."""
+    return number.isascii() and number.removeprefix("+").isdigit() and len(number) <= LONGEST_NAME
 
 
 def digits(number: str | None) -> str:

@@ -39,7 +39,8 @@ class Caller:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallerEntered:
     """A caller's leg came into our application: newly, or because (`returned`) a hand-over, diversion or transfer found nobody,
-    or because (`sent_back_to`, a queue) a handler sent them there."""
+    or because (`sent_back_to`, a queue) a handler sent them there, or because (`attempt`) somebody who was called back has
+    answered."""
 
     call_id: str
     leg_id: str
@@ -51,6 +52,7 @@ class CallerEntered:
     sent_back_to: str | None = None
     interface: str = ""
     """What the leg belongs to, such as PJSIP/desk1."""
+    attempt: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,14 +176,23 @@ class LegRang:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PersonRinging:
+    """The network says 180 or 183 of the person who is called back on this leg."""
+
+    leg_id: str
+    switch_utc_us: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LegEnded:
-    """A leg is gone. `cause`: Q.850 number; `status`: SIP status where the link tells it, else 0."""
+    """A leg is gone. `cause`: Q.850 number; `status`: SIP status where the link tells it, else 0; `answered`: it was up."""
 
     leg_id: str
     cause: int
     status: int
     words: str
     switch_utc_us: int | None
+    answered: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -276,6 +287,13 @@ class CallMissing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TimePassed:
+    """It is `now_seconds`, by the adapter's own clock. Not from the switch: for those who key a number and then nothing more."""
+
+    now_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CanaryHeard:
     """Our own user event came back."""
 
@@ -295,6 +313,7 @@ Sighting = (
     | Told
     | LegAnswered
     | LegRang
+    | PersonRinging
     | LegEnded
     | HangUpAsked
     | Bridged
@@ -306,5 +325,6 @@ Sighting = (
     | FallbackConnected
     | ReadyAsked
     | CallMissing
+    | TimePassed
     | CanaryHeard
 )

@@ -18,7 +18,7 @@ from edge.pbx.asterisk.ami.client import AmiClient
 from edge.pbx.asterisk.ami.wire import text
 from edge.pbx.asterisk.ari import translate as ari
 from edge.pbx.asterisk.ari.client import AriClient
-from edge.pbx.asterisk.book import AgentLeg, CallerLeg, Place, Snapshot
+from edge.pbx.asterisk.book import AgentLeg, CallerLeg, PersonLeg, Place, Snapshot
 from edge.pbx.asterisk.sightings import CallerEntered, DeviceSeen, FallbackConnected, KeyTaken, MemberSeen
 
 VARIABLES = (
@@ -33,6 +33,8 @@ VARIABLES = (
 """What the dialplan, app_queue and we write on a caller's leg."""
 IN_QUEUE = ("edge-key", "edge-queue")
 """Contexts beside a line's own in which a caller of the switch's own queue is for a moment."""
+DIALLED = "AppDial2"
+"""The application that Asterisk shows of a leg that we let it dial, until its answer."""
 BY_UNKNOWN_KEY = "9"
 """Where no emergency key is configured any more, for a caller who pressed it once."""
 
@@ -65,6 +67,7 @@ async def look(ari_link: AriClient, ami_link: AmiClient, app: str) -> Snapshot:
         ),
         offers=tuple(offers),
         legs=frozenset(_field(channel, "id") for channel in channels),
+        attempts=tuple(leg for channel in channels if (leg := person_leg(channel, app)) is not None),
         members=tuple(_members(await ami_link.list("QueueStatus", {}))),
         devices=tuple(_devices(await ami_link.list("DeviceStateList", {}))),
         switch_utc_us=ami.stamp(await ami_link.ask("Ping", {})),
@@ -97,6 +100,15 @@ def agent_leg(channel: Channel) -> AgentLeg | None:
     )
 
 
+def person_leg(channel: Channel, app: str) -> PersonLeg | None:
+    """The leg of somebody who is called back and is not yet where callers are, or None."""
+    known = identity.attempt_of_leg(_field(channel, "id"))
+    if known is None or held(channel, app) is not None or place_elsewhere(channel) is not None:
+        return None
+    call_id, attempt = known
+    return PersonLeg(call_id=call_id, attempt=attempt, rang=_field(channel, "state") in ("Ringing", "Up"))
+
+
 def entered(channel: Channel, app: str) -> CallerEntered | None:
     """A caller in our application, or None. Asterisk shows the arguments of Stasis() as the dialplan gave them."""
     application, *arguments = _dialplan(channel, "app_data").split(",")
@@ -109,7 +121,7 @@ def entered(channel: Channel, app: str) -> CallerEntered | None:
 def returned(channel: Channel, app: str) -> CallerEntered | None:
     """A caller in our application whom we had meant to be talking, or None; one who was sent back to a queue is that."""
     seen = entered(channel, app)
-    return None if seen is None else replace(seen, returned=seen.sent_back_to is None)
+    return None if seen is None else replace(seen, returned=seen.sent_back_to is None, attempt=None)
 
 
 def held(channel: Channel, app: str) -> CallerLeg | None:
@@ -132,9 +144,11 @@ def place_elsewhere(channel: Channel) -> Place | None:
     A caller whom an agent has sent somewhere else in the dialplan is connected as far as we are concerned: alive, not ours.
     So is one who is on the way back to us: they will be told of when they are there.
     """
-    if _dialplan(channel, "app_name") == "Stasis" or identity.offer_of_leg(_field(channel, "id")):
+    if _dialplan(channel, "app_name") in ("Stasis", DIALLED) or identity.offer_of_leg(_field(channel, "id")):
         return None
     context, extension = _dialplan(channel, "context"), _dialplan(channel, "exten")
+    if context == "edge-reached":
+        return None
     if context in IN_QUEUE:
         return Place.FALLBACK
     if not context.startswith("edge-line"):

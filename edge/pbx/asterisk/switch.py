@@ -23,6 +23,7 @@ from edge.core.inputs import (
     FallbackTook,
     Input,
     LinkLost,
+    PersonGone,
     PhoneGone,
 )
 from edge.core.model import Policy
@@ -36,7 +37,7 @@ from edge.pbx.asterisk.book import Book, Place
 from edge.pbx.asterisk.calls import CallWorker, LookRound, MusicAgain, Work
 from edge.pbx.asterisk.hands import Hands
 from edge.pbx.asterisk.settings import AsteriskSettings
-from edge.pbx.asterisk.sightings import CanaryHeard, Sighting
+from edge.pbx.asterisk.sightings import CanaryHeard, Sighting, TimePassed
 
 log = structlog.get_logger(__name__)
 
@@ -261,7 +262,7 @@ class AsteriskPbx:
                 self._take_back(made.call_id)
             case AnnouncementFinished():
                 self._tell(made.call_id, MusicAgain())
-            case CallerGone():
+            case CallerGone() | PersonGone():
                 self._tell(made.call_id, LookRound())
             case PhoneGone():
                 self._tell(identity.call_of_offer(made.offer_id), LookRound())
@@ -325,6 +326,8 @@ class AsteriskPbx:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(TICK_SECONDS)
+            if self._backlog is None and self._book.is_collecting:
+                self._see(TimePassed(now_seconds=loop.time()))
             for worker in self._workers.values():
                 worker.tick(loop.time(), self._pulse_at)
 

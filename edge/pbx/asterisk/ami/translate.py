@@ -10,7 +10,6 @@ from decimal import Decimal, InvalidOperation
 
 from panoramisk.message import Message
 
-from dialplans.asterisk.generate import PRIORITY_CONSTANT
 from edge.core.effects import NotePlace
 from edge.core.inputs import (
     AssistAsked,
@@ -31,7 +30,7 @@ from edge.core.model import Line, PhoneState, Supervision, Tier, TransferKind
 from edge.core.promise import AttemptOutcome, TaskOutcome
 from edge.pbx.asterisk import identity
 from edge.pbx.asterisk.ami.wire import text
-from edge.pbx.asterisk.ari.translate import milliseconds
+from edge.pbx.asterisk.ari.translate import milliseconds, queue_priority
 from edge.pbx.asterisk.sightings import (
     AssistedMarked,
     Bridged,
@@ -49,6 +48,7 @@ from edge.pbx.asterisk.sightings import (
     LegEnded,
     MemberSeen,
     PassedOn,
+    PersonRinging,
     ReadyAsked,
     Sighting,
     Told,
@@ -59,7 +59,8 @@ UNSPECIFIED = "unspecified"
 """The reason where a queue member is paused without one."""
 
 KEYS = frozenset("0123456789*#")
-DECISECOND_US = 100_000
+RINGING = ("RINGING", "PROGRESS")
+"""DialState's words for 180 and for 183."""
 
 Action = tuple[str, Mapping[str, str]]
 
@@ -102,11 +103,10 @@ def divert(caller_leg: str, phone: str) -> Action:
 
 
 def note_place(caller_leg: str, place: NotePlace) -> list[Action]:
-    """Write down where the switch's own queue would serve the caller. app_queue serves higher priorities first."""
-    priority = PRIORITY_CONSTANT - place.place_utc_us // DECISECOND_US
+    """Write down where the switch's own queue would serve the caller."""
     return [
         _set(caller_leg, "EDGE_QUEUE", place.queue),
-        _set(caller_leg, "QUEUE_PRIO", str(priority)),
+        _set(caller_leg, "QUEUE_PRIO", str(queue_priority(place.place_utc_us))),
         _set(caller_leg, "CHANNEL(language)", place.language),
         _set(caller_leg, "EDGE_UPGRADED", "1" if place.upgraded else ""),
     ]
@@ -161,7 +161,16 @@ def _hang_up(message: Message) -> Sighting:
         status=_cause(message, "TechCause"),
         words=text(message, "Cause-txt"),
         switch_utc_us=stamp(message),
+        answered=text(message, "ChannelStateDesc") == "Up",
     )
+
+
+def _dial_state(message: Message) -> Sighting | None:
+    """How far the dialling of a leg has come. Of a person who is called back only; ARI tells of the phones that we ring."""
+    leg_id = text(message, "DestUniqueid")
+    if identity.attempt_of_leg(leg_id) is None or text(message, "DialStatus") not in RINGING:
+        return None
+    return PersonRinging(leg_id=leg_id, switch_utc_us=stamp(message))
 
 
 def _hang_up_request(message: Message) -> Sighting:
@@ -526,6 +535,7 @@ _USER_EVENTS: Mapping[str, Callable[[Message], Sighting | None]] = {
 }
 READERS: Mapping[str, Callable[[Message], Sighting | None]] = {
     "Hangup": _hang_up,
+    "DialState": _dial_state,
     "HangupRequest": _hang_up_request,
     "BridgeEnter": _bridge_enter,
     "BridgeLeave": _bridge_leave,

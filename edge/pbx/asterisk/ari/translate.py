@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from edge.core.effects import MakeOffer
+from dialplans.asterisk.generate import PRIORITY_CONSTANT
+from edge.core.effects import DialPerson, MakeOffer
 from edge.core.model import Phone, Tier
 from edge.pbx.asterisk import identity
 from edge.pbx.asterisk.sightings import (
@@ -42,12 +43,15 @@ EXTRA_RING_SECONDS = 5
 """The switch's own limit lies behind the engine's, so that only the engine ends an offer while it lives."""
 EXTRA_URGENT_SECONDS = 2
 """The same for a 999: should we die, its agents' phones must soon be free for the switch's own queue."""
-ENTRIES = ("arrived", "returned", "sent-back")
+ENTRIES = ("arrived", "returned", "sent-back", "reached")
 """How a caller comes into our application: the first argument of Stasis() in the generated dialplan."""
 LARGEST_NUMBER = 20
 """Numbers are spoken up to here; the prompt after it says "more than twenty"."""
 NO_FORWARDING = "edge-no-forwarding"
 """A context that does not exist: a forwarded leg ends there."""
+
+
+DECISECOND_US = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +67,10 @@ class Request:
 
 
 def display(offer: MakeOffer) -> str:
-    """What a phone shows: 999 or an upgraded 101, line, class, how long the caller has waited, and what else is to be known."""
+    """What a phone shows: 999, an upgraded 101 or a call-back, line, class, how long the caller has waited, and what else is to
+    be known."""
     minutes, seconds = divmod(max(0, int(offer.waited_seconds)), 60)
-    words = [_urgency(offer)] if is_urgent(offer) else []
+    words = [_urgency(offer)] if is_urgent(offer) else ["CALL-BACK"] if offer.callback else []
     words += [offer.line, offer.priority_class]
     shown = identity.printable(" ".join([*dict.fromkeys(words), f"{minutes}:{seconds:02d}"]))
     mark = " "
@@ -111,6 +116,8 @@ def originate(
         "X-Edge-Class": _urgency(offer).lower() if is_urgent(offer) else offer.priority_class,
         "X-Edge-Wait": str(int(offer.waited_seconds)),
     }
+    if offer.callback:
+        headers["X-Edge-Callback"] = "yes"
     if offer.notes:
         headers["X-Edge-Notes"] = _notes(offer)
     variables = {f"PJSIP_HEADER(add,{name})": identity.printable(value) for name, value in headers.items()}
@@ -132,14 +139,52 @@ def originate(
     return Request("channels", "originateWithId", parameters)
 
 
+def queue_priority(place_utc_us: int) -> int:
+    """A place in the one order as the switch's own queue has it, which serves higher priorities first."""
+    return PRIORITY_CONSTANT - place_utc_us // DECISECOND_US
+
+
+def attempt_seconds(person: DialPerson, unrung_seconds: float) -> int:
+    """The switch's own limit for a person's phone: behind the engine's, for what it may take to ring and may ring."""
+    return round(person.ring_seconds + unrung_seconds) + EXTRA_RING_SECONDS
+
+
+def dial(person: DialPerson, unrung_seconds: float) -> Request:
+    """Ring somebody who is called back. Their leg is the dialplan's own from the answer on, and all that it needs to be a
+    caller's without us stands on it; it takes a channel of the trunk, so it is counted with the callers of 101 lines."""
+    variables = {
+        "EDGE_CALL": person.call_id,
+        "EDGE_LINE": person.line,
+        "EDGE_TIER": "101",
+        "EDGE_JOINED": str(person.joined_utc_us // 1000),
+        "EDGE_QUEUE": person.queue,
+        "QUEUE_PRIO": str(queue_priority(person.place_utc_us)),
+        "EDGE_PERSON": person.number,
+        "CHANNEL(language)": person.language,
+        "GROUP(edge101)": "routine",
+        "FORWARD_CONTEXT": NO_FORWARDING,
+    }
+    parameters = {
+        "channelId": identity.leg_of_attempt(person.call_id, person.attempt),
+        "endpoint": f"PJSIP/{person.number}@{person.trunk}",
+        "context": "edge-reached",
+        "extension": "reached",
+        "priority": 1,
+        "callerId": f"<{identity.digits(person.show_number)}>",
+        "timeout": attempt_seconds(person, unrung_seconds),
+        "variables": variables,
+    }
+    return Request("channels", "originateWithId", parameters)
+
+
 def hang_up(offer_id: str, *, answered_elsewhere: bool = False) -> Request:
     """End an offer's leg. `answered_elsewhere`: the phone is told so (Reason: SIP;cause=200, RFC 3326)."""
     reason = {"reason": "answered_elsewhere"} if answered_elsewhere else {}
     return Request("channels", "hangup", {"channelId": identity.leg_of_offer(offer_id), **reason})
 
 
-def hang_up_caller(leg_id: str) -> Request:
-    """End a caller's leg. A playback does not delay it (ASTERISK.md 0.5)."""
+def hang_up_leg(leg_id: str) -> Request:
+    """End a caller's or a person's leg. A playback does not delay it (ASTERISK.md 0.5)."""
     return Request("channels", "hangup", {"channelId": leg_id})
 
 
@@ -159,6 +204,8 @@ def _file(sound: str) -> str:
     kind, colon, number = sound.partition(":")
     if not colon:
         return sound
+    if kind == "digit" and len(number) == 1 and number in "0123456789":
+        return f"digit-{number}"
     if kind != "number" or not (number.isascii() and number.isdigit()):
         raise ValueError(f"no such kind of sound: {sound}")
     return f"number-{min(max(int(number), 1), LARGEST_NUMBER + 1)}"
@@ -170,7 +217,7 @@ def stop(playback_id: str) -> Request:
 
 
 def ring(leg_id: str) -> Request:
-    """Let a caller who is not answered yet hear ringing again, which a playback has ended."""
+    """Let a caller who is not answered yet hear ringing again, which a playback has ended. On an answered leg it is a tone."""
     return Request("channels", "ring", {"channelId": leg_id})
 
 
@@ -230,7 +277,7 @@ def entered(
         case ["offer", str(offer_id)]:
             return LegAnswered(offer_id=offer_id, switch_utc_us=switch_utc_us)
         case [str(kind), str(call_id), str(line), str(joined), *rest] if kind in ENTRIES and call_id:
-            presentation, queue = (*(str(word) for word in rest), "", "")[:2]
+            presentation, further = (*(str(word) for word in rest), "", "")[:2]
             return CallerEntered(
                 call_id=call_id,
                 leg_id=_text(channel, "id"),
@@ -239,10 +286,17 @@ def entered(
                 returned=kind == "returned",
                 joined_utc_us=milliseconds(joined),
                 switch_utc_us=switch_utc_us,
-                sent_back_to=queue if kind == "sent-back" else None,
+                sent_back_to=further if kind == "sent-back" else None,
+                attempt=_attempt(channel, call_id) if kind == "reached" else None,
                 interface=identity.interface_of_leg(_text(channel, "name")),
             )
     return None
+
+
+def _attempt(channel: Any, call_id: str) -> int | None:
+    """Which attempt to call the person of this call back has brought this channel."""
+    known = identity.attempt_of_leg(_text(channel, "id"))
+    return known[1] if known is not None and known[0] == call_id else None
 
 
 def caller_of(channel: Any, presentation: str = "") -> Caller:
