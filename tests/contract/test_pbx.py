@@ -15,10 +15,11 @@ import pytest
 from edge.config import Configuration
 from edge.core import effects, inputs
 from edge.core.model import Side, Tier, TransferKind
+from edge.core.promise import AttemptOutcome
 from edge.pbx.asterisk import notices
 from edge.pbx.asterisk.control import AgentControl, connected
 from edge.pbx.asterisk.switch import AsteriskPbx
-from hwtest.useragent import IncomingCall, OutgoingCall, UserAgent
+from hwtest.useragent import IncomingCall, Media, OutgoingCall, UserAgent
 from tests.live.room import Desk, LiveLab, Room, until
 
 pytestmark = pytest.mark.live
@@ -160,11 +161,14 @@ async def switch(live: LiveLab) -> AsyncIterator[Switch]:
 
 
 @contextlib.asynccontextmanager
-async def far_end(room: Room) -> AsyncIterator[UserAgent]:
-    """Whoever answers at public numbers."""
-    agent = UserAgent(user="far", port=room.lab.callee.port)
-    yield agent
-    await agent.shut_down(2.0)
+async def far_end(room: Room, *, tone_hz: int | None = None) -> AsyncIterator[UserAgent]:
+    """Whoever answers at public numbers, in silence or with a tone."""
+    media = Media("tone", tone_hz) if tone_hz else Media("silence")
+    agent = UserAgent(user="far", port=room.lab.callee.port, media=media)
+    try:
+        yield agent
+    finally:
+        await agent.shut_down(2.0)
 
 
 # --- what callers hear ---
@@ -450,6 +454,351 @@ async def test_attended_transfer_into_a_waiting_line_is_the_same_call(switch: Sw
     assert switch.heard(inputs.FallbackTook) == []
     bob = await switch.room.agent(2)
     await switch.connects(call, bob, attempt=2)
+
+
+# --- call-backs ---
+
+PERSON, OURS, BACK = "01632960555", "01632960100", "20261126T100000Z-77"
+"""Whom we call back, the number that they are shown, and the call."""
+
+
+def dial(attempt: int = 1, **changes: Any) -> effects.DialPerson:
+    """Ring the person."""
+    fields: dict[str, Any] = {
+        "call_id": BACK,
+        "attempt": attempt,
+        "offer_id": None,
+        "number": PERSON,
+        "trunk": "callee",
+        "show_number": OURS,
+        "ring_seconds": 20.0,
+        "line": "101-no-greeting",
+        "queue": "101",
+        "language": "en",
+        "joined_utc_us": 1_800_000_000_000_000,
+        "place_utc_us": 1_800_000_000_000_000,
+    }
+    return effects.DialPerson(**(fields | changes))
+
+
+async def reserved(switch: Switch, desk: Desk, attempt: int = 1) -> tuple[str, IncomingCall]:
+    """The desk has answered for the call-back and waits: the offer, and the phone's call."""
+    nobody = inputs.CallPresented(
+        call_id=BACK,
+        leg_id="",
+        line="101-no-greeting",
+        caller_number=PERSON,
+        caller_name=None,
+        number_withheld=False,
+    )
+    offer_id = switch.offer(nobody, attempt, phone=desk.phone.user, callback=True, waited_seconds=842.0)
+    phone_call = await desk.answers()
+    await switch.hears(inputs.PhoneAnswered, lambda made: made.offer_id == offer_id)
+    return offer_id, phone_call
+
+
+async def reaches_person(
+    switch: Switch, far: UserAgent, attempt: int = 1, **changes: Any
+) -> tuple[IncomingCall, inputs.PersonAnswered]:
+    """The person is rung and answers."""
+    switch.ask(dial(attempt, **changes))
+    person = await far.next_invite(5)
+    person.answer()
+    await person.until(lambda: person.acknowledged, 3)
+    return person, await switch.hears(inputs.PersonAnswered, lambda made: made.attempt == attempt)
+
+
+async def talks_with_person(
+    switch: Switch, far: UserAgent, desk: Desk
+) -> tuple[IncomingCall, IncomingCall, inputs.PersonAnswered]:
+    """Agent first, to the end: the person's call, the agent's, and the answer."""
+    offer_id, phone_call = await reserved(switch, desk)
+    person, answered = await reaches_person(switch, far, offer_id=offer_id)
+    switch.ask(effects.ConnectPair(call_id=BACK, offer_id=offer_id))
+    await switch.hears(inputs.PairJoined, lambda made: made.offer_id == offer_id)
+    return person, phone_call, answered
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [
+        (486, AttemptOutcome.BUSY),
+        (600, AttemptOutcome.BUSY),
+        (603, AttemptOutcome.REJECTED),
+        (607, AttemptOutcome.REJECTED),
+        (404, AttemptOutcome.INVALID),
+        (484, AttemptOutcome.INVALID),
+        (500, AttemptOutcome.NETWORK),
+        (503, AttemptOutcome.NETWORK),
+        (480, AttemptOutcome.NETWORK),
+    ],
+)
+async def test_person_who_is_not_reached(switch: Switch, status: int, outcome: AttemptOutcome) -> None:
+    """What the network says is what the attempt came to, and its words have no number in them."""
+    async with far_end(switch.room) as far:
+        switch.ask(dial())
+        (await far.next_invite(5)).reject(status)
+        gone = await switch.hears(inputs.PersonGone)
+    assert (gone.call_id, gone.attempt, gone.outcome) == (BACK, 1, outcome)
+    assert PERSON not in gone.cause
+    assert switch.heard(inputs.PersonRang) == []
+
+
+async def test_person_whose_phone_rings_and_is_not_answered(switch: Switch) -> None:
+    """480 after 180. They see the number of ours, and no name."""
+    async with far_end(switch.room) as far:
+        switch.ask(dial())
+        person = await far.next_invite(5)
+        person.ring()
+        assert (await switch.hears(inputs.PersonRang)).attempt == 1
+        person.reject(480)
+        assert (await switch.hears(inputs.PersonGone)).outcome is AttemptOutcome.NO_ANSWER
+    assert person.invite.uri.partition("@")[0] == f"sip:{PERSON}"
+    assert (person.caller_number, person.caller_name) == (OURS, b"")
+    assert [name for name, _ in person.invite.headers if name.lower().startswith("x-edge")] == []
+
+
+async def test_a_trunk_that_is_not_there(switch: Switch) -> None:
+    """The network's fault, at once."""
+    switch.ask(dial(trunk="nowhere"))
+    assert (await switch.hears(inputs.PersonGone)).outcome is AttemptOutcome.NETWORK
+
+
+async def test_an_attempt_is_made_once(switch: Switch) -> None:
+    """Asked twice, asked again by another life of ours, and asked after its end: one INVITE."""
+    async with far_end(switch.room) as far:
+        switch.ask(dial(), dial())
+        person = await far.next_invite(5)
+        person.ring()
+        await switch.hears(inputs.PersonRang)
+        found = await switch.again()
+        assert found.attempts == (inputs.SeenAttempt(call_id=BACK, attempt=1),)
+        assert found.calls == ()
+        switch.ask(dial())
+        assert await person.lasts(0.5)
+        person.reject(486)
+        assert (await switch.hears(inputs.PersonGone)).outcome is AttemptOutcome.BUSY
+        switch.ask(dial(), dial(attempt=2))
+        second = await far.next_invite(5)
+        second.reject(486)
+        assert (await switch.hears(inputs.PersonGone)).attempt == 2
+        assert [call.status for call in (person, second)] == [486, 486]
+        with pytest.raises(TimeoutError):
+            await far.next_invite(0.5)
+
+
+async def test_an_attempt_is_ended(switch: Switch) -> None:
+    """CANCEL, told once; after the answer it is not carried out."""
+    async with far_end(switch.room) as far:
+        switch.ask(dial())
+        person = await far.next_invite(5)
+        person.ring()
+        await switch.hears(inputs.PersonRang)
+        switch.ask(effects.EndAttempt(call_id=BACK, attempt=1))
+        await person.ended(3)
+        assert person.cancelled
+        assert (await switch.hears(inputs.PersonGone)).outcome is AttemptOutcome.NO_ANSWER
+        switch.ask(effects.EndAttempt(call_id=BACK, attempt=1))
+        person, _ = await reaches_person(switch, far, attempt=2)
+        switch.ask(effects.EndAttempt(call_id=BACK, attempt=2))
+        assert await person.lasts(0.5)
+        assert switch.heard(inputs.PersonGone) == []
+
+
+async def test_agent_first(switch: Switch) -> None:
+    """The phone shows a call-back; the agent hears ringing until the person is there, then the person and nothing else; keys
+    and the end of the talk are told as of any caller."""
+    ann = await switch.room.agent(1, tone_hz=700)
+    async with far_end(switch.room, tone_hz=1100) as far:
+        offer_id, phone_call = await reserved(switch, ann)
+        assert phone_call.caller_name == b"CALL-BACK 101-no-greeting standard 14:02"
+        assert phone_call.header("X-Edge-Callback") == "yes"
+        assert phone_call.leg.level_dbm0 < -60
+        switch.ask(dial(offer_id=offer_id))
+        person = await far.next_invite(5)
+        person.ring()
+        await switch.hears(inputs.PersonRang)
+        await phone_call.until(lambda: phone_call.leg.level_dbm0 > -30, 5)
+        person.answer()
+        answered = await switch.hears(inputs.PersonAnswered)
+        assert (answered.call_id, answered.attempt) == (BACK, 1)
+        switch.ask(effects.ConnectPair(call_id=BACK, offer_id=offer_id))
+        await switch.hears(inputs.PairJoined, lambda made: made.offer_id == offer_id)
+        phone_call.leg.forget_heard()
+        await phone_call.until(lambda: phone_call.leg.hears(1100), 3)
+        await person.until(lambda: person.leg.hears(700), 3)
+        person.leg.send_digits("9")
+        assert (await switch.hears(inputs.KeyPressed)).key == "9"
+        await person.hang_up()
+        gone = await switch.hears(inputs.CallerGone)
+        assert (gone.call_id, gone.side) == (BACK, Side.CALLER)
+        await switch.hears(inputs.PhoneGone)
+
+
+async def test_ringing_ends_when_they_are_joined(switch: Switch) -> None:
+    """A person who says nothing is heard as silence, through more than one whole cadence of ringing."""
+    ann = await switch.room.agent(1)
+    async with far_end(switch.room) as far:
+        offer_id, phone_call = await reserved(switch, ann)
+        switch.ask(dial(offer_id=offer_id))
+        person = await far.next_invite(5)
+        person.ring()
+        await phone_call.until(lambda: phone_call.leg.level_dbm0 > -30, 5)
+        person.answer()
+        await switch.hears(inputs.PersonAnswered)
+        switch.ask(effects.ConnectPair(call_id=BACK, offer_id=offer_id))
+        await switch.hears(inputs.PairJoined)
+        assert await phone_call.lasts(0.1)  # what was on the wire
+        phone_call.leg.forget_heard()
+        packets = phone_call.leg.packets
+        for _ in range(7):
+            assert await phone_call.lasts(0.5)
+            assert phone_call.leg.level_dbm0 < -60
+        assert phone_call.leg.packets > packets + 100
+
+
+async def test_agent_waits_longer_than_a_phone_rings(switch: Switch) -> None:
+    """The limit of their own leg does not cut them off while the person's phone rings."""
+    ann = await switch.room.agent(1)
+    async with far_end(switch.room) as far:
+        offer_id, phone_call = await reserved(switch, ann)
+        switch.ask(dial(offer_id=offer_id))
+        person = await far.next_invite(5)
+        person.ring()
+        assert await phone_call.lasts(16.0)  # the offer's 10 s and 5 more
+        switch.ask(effects.EndAttempt(call_id=BACK, attempt=1), effects.HangUpOffer(offer_id=offer_id))
+        await switch.hears(inputs.PersonGone)
+        await switch.hears(inputs.PhoneGone)
+
+
+async def test_agent_who_hangs_up_a_call_back_ends_it(switch: Switch) -> None:
+    """As any conversation."""
+    ann = await switch.room.agent(1)
+    async with far_end(switch.room) as far:
+        person, phone_call, _ = await talks_with_person(switch, far, ann)
+        await phone_call.hang_up()
+        gone = await switch.hears(inputs.CallerGone)
+        assert (gone.call_id, gone.side) == (BACK, Side.AGENT)
+        await person.ended(3)
+
+
+async def test_person_who_answered_can_be_sent_back_to_a_queue(switch: Switch) -> None:
+    """By the agent, with the code: the same call, in our hands."""
+    ann, bob = await switch.room.agent(1), await switch.room.agent(2)
+    async with far_end(switch.room) as far:
+        person, phone_call, answered = await talks_with_person(switch, far, ann)
+        await phone_call.refer(switch.room.uri("*302"))
+        back = await switch.hears(inputs.CallSentBack)
+        assert (back.call_id, back.queue) == (BACK, "second")
+        switch.ask(effects.TakeCharge(call_id=BACK, line="101-no-greeting", greeting=None))
+        waiting = inputs.CallPresented(
+            call_id=BACK,
+            leg_id=answered.leg_id,
+            line="101-no-greeting",
+            caller_number=PERSON,
+            caller_name=None,
+            number_withheld=False,
+        )
+        await switch.connects(waiting, bob, attempt=2)
+        assert await person.lasts(0.3)
+
+
+async def test_person_is_taken_by_the_fallback_when_nobody_has_them(switch: Switch) -> None:
+    """Answered, and no effect follows: the dead-man gives them to the line's queue, at their place, and an agent answers."""
+    ann = await switch.room.agent(1)
+    async with far_end(switch.room) as far:
+        person, answered = await reaches_person(switch, far, line="second")
+        taken = await switch.hears(inputs.FallbackTook)
+        assert (taken.call_id, taken.leg_id, taken.why) == (BACK, answered.leg_id, "dead-man")
+        assert switch.variable(answered.leg_id, "QUEUE_PRIO") == "1672256000"
+        phone_call = await ann.answers()
+        assert phone_call.caller_number == PERSON
+        assert (await switch.hears(inputs.FallbackAnswered)).agent == ann.number
+        await person.hang_up()
+        assert (await switch.hears(inputs.CallerGone)).call_id == BACK
+
+
+async def test_person_who_answers_when_we_are_dead_is_served(switch: Switch) -> None:
+    """By the switch's own queue, with an agent; the next life of ours finds them there."""
+    ann = await switch.room.agent(1)
+    async with far_end(switch.room) as far:
+        switch.ask(dial())
+        person = await far.next_invite(5)
+        person.ring()
+        await switch.hears(inputs.PersonRang)
+        await switch.stop()
+        app = switch.configuration.switch.app
+        await until(lambda: app not in switch.room.live.asterisk.cli("ari show apps").split())
+        person.answer()
+        await ann.answers()
+        found = await switch.again()
+        assert [(seen.call_id, seen.line, seen.standing) for seen in found.calls] == [
+            (BACK, "101-no-greeting", inputs.Standing.FALLBACK)
+        ]
+        assert (found.calls[0].joined_utc_us, found.attempts) == (1_800_000_000_000_000, ())
+        assert (await switch.hears(inputs.FallbackAnswered)).agent == ann.number
+
+
+async def test_persons_who_answered_are_found_again(switch: Switch) -> None:
+    """In our hands, and in a conversation with an agent; and there they can be served on."""
+    ann = await switch.room.agent(1)
+    async with far_end(switch.room) as far:
+        person, answered = await reaches_person(switch, far)
+        found = await switch.again()
+        assert [(seen.call_id, seen.leg_id, seen.standing) for seen in found.calls] == [
+            (BACK, answered.leg_id, inputs.Standing.HELD)
+        ]
+        switch.ask(effects.TakeCharge(call_id=BACK, line="101-no-greeting", greeting=None))
+        offer_id, phone_call = await reserved(switch, ann)
+        switch.ask(effects.ConnectPair(call_id=BACK, offer_id=offer_id))
+        await switch.hears(inputs.PairJoined)
+        found = await switch.again()
+        assert [(seen.call_id, seen.standing, seen.offer_id) for seen in found.calls] == [
+            (BACK, inputs.Standing.CONNECTED, offer_id)
+        ]
+        assert found.attempts == ()
+        await phone_call.hang_up()
+        assert (await switch.hears(inputs.CallerGone)).call_id == BACK
+        await person.ended(3)
+
+
+async def test_person_who_is_gone_at_once(switch: Switch) -> None:
+    """Answered and hung up in the same moment: told once, as gone, however it is seen."""
+    async with far_end(switch.room) as far:
+        for attempt in range(1, 6):
+            switch.ask(dial(attempt))
+            await answers_and_hangs_up(await far.next_invite(5))
+            await until(lambda: switch.heard(inputs.CallerGone) or switch.heard(inputs.PersonGone))
+            answered, gone, missed = (
+                len(switch.heard(kind))
+                for kind in (inputs.PersonAnswered, inputs.CallerGone, inputs.PersonGone)
+            )
+            assert (answered, gone, missed) in ((1, 1, 0), (0, 0, 1))
+            switch.posted.clear()
+
+
+async def answers_and_hangs_up(person: IncomingCall) -> None:
+    """In one breath."""
+    person.answer()
+    await person.until(lambda: person.acknowledged, 3)
+    await person.hang_up()
+
+
+async def test_number_is_keyed(switch: Switch) -> None:
+    """As one, ended by #; anew after *; the emergency key first is that key."""
+    jo = switch.room.caller("101_no_greeting", hears=True)
+    call = await switch.presented(jo)
+    switch.ask(effects.CollectNumber(call_id=call.call_id))
+    jo.leg.send_digits("01*01632960123#1")
+    assert (await switch.hears(inputs.NumberKeyed)).number == "01632960123"
+    assert (await switch.hears(inputs.KeyPressed)).key == "1"
+    switch.ask(effects.CollectNumber(call_id=call.call_id))
+    jo.leg.send_digits("0163*9")
+    assert (await switch.hears(inputs.KeyPressed)).key == "9"
+    switch.ask(effects.CollectNumber(call_id=call.call_id))
+    jo.leg.send_digits("01")
+    assert (await switch.hears(inputs.NumberKeyed)).number == "01"  # 5 s later
+    assert switch.heard(inputs.KeyPressed) == []
 
 
 # --- another life ---
