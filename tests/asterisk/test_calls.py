@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,9 +10,12 @@ from panoramisk.message import Message
 
 from edge.core.effects import (
     Announce,
+    CollectNumber,
     ConnectPair,
+    DialPerson,
     Divert,
     Effect,
+    EndAttempt,
     HangUpCaller,
     HangUpOffer,
     MakeOffer,
@@ -20,15 +24,24 @@ from edge.core.effects import (
     TakeCharge,
     WithdrawOffer,
 )
-from edge.core.inputs import AnnouncementFinished, CallerGone, Input, PairReturned, PhoneGone
+from edge.core.inputs import AnnouncementFinished, CallerGone, Input, PairReturned, PersonGone, PhoneGone
 from edge.core.model import Refusal, Side, Tier
+from edge.core.promise import AttemptOutcome
 from edge.errors import LinkError, RefusedError
+from edge.pbx.asterisk import identity
 from edge.pbx.asterisk.ari.translate import Request
 from edge.pbx.asterisk.book import Book, Place
-from edge.pbx.asterisk.calls import CallWorker, MusicAgain, Work
+from edge.pbx.asterisk.calls import CallWorker, LookRound, MusicAgain, Work
 from edge.pbx.asterisk.hands import Hands
 from edge.pbx.asterisk.settings import AsteriskSettings
-from edge.pbx.asterisk.sightings import Caller, CallerEntered, KeyHeard, LegAnswered, LegEnded, Sighting
+from edge.pbx.asterisk.sightings import (
+    Caller,
+    CallerEntered,
+    KeyHeard,
+    LegAnswered,
+    LegEnded,
+    Sighting,
+)
 from tests.asterisk.site import POLICY
 
 CALL, OFFER = "c-1", "c-1.1"
@@ -360,3 +373,126 @@ async def test_returned_caller_is_served_again() -> None:
     )
     assert isinstance(bench.posted[-1], PairReturned)
     assert await bench.serve(bench.charge()) == ["renew 15", "startMoh"]
+
+
+# --- call-backs: nobody is on the line ---
+
+
+class EmptyBench(Bench):
+    """A call whose caller has hung up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.see(LegEnded(leg_id="1.1", cause=16, status=0, words="", switch_utc_us=None))
+        self.posted.clear()
+
+    @property
+    def outcomes(self) -> list[AttemptOutcome]:
+        """How attempts ended."""
+        return [made.outcome for made in self.posted if isinstance(made, PersonGone)]
+
+
+def dial(*, offer_id: str | None = OFFER, number: str = "01632960555", attempt: int = 1) -> DialPerson:
+    """Ring the person."""
+    return DialPerson(
+        call_id=CALL,
+        attempt=attempt,
+        offer_id=offer_id,
+        number=number,
+        trunk="trunk",
+        show_number="01632960100",
+        ring_seconds=20.0,
+        line="routine",
+        queue="routine",
+        language="en",
+        joined_utc_us=1,
+        place_utc_us=1,
+    )
+
+
+async def test_phone_rings_for_a_call_back_without_a_caller() -> None:
+    """For any other call it would not."""
+    assert await EmptyBench().serve(offer()) == []
+    assert await EmptyBench().serve(replace(offer(), callback=True)) == ["originateWithId"]
+
+
+async def test_agent_who_waits_is_kept_and_hears_ringing() -> None:
+    """The limit of their leg is put off before the person is rung; where the person comes first nobody waits."""
+    limit = 20 + POLICY.callbacks.unrung_seconds + 2 * 5
+    assert await EmptyBench().serve(dial()) == [f"renew {limit:g}", "originateWithId", "ring"]
+    assert await EmptyBench().serve(dial(offer_id=None)) == ["originateWithId"]
+
+
+async def test_person_is_rung_once() -> None:
+    """However often it is asked for."""
+    bench = EmptyBench()
+    await bench.serve(dial())
+    assert await bench.serve(dial()) == []
+    bench.see(
+        LegEnded(leg_id=identity.leg_of_attempt(CALL, 1), cause=17, status=486, words="", switch_utc_us=None)
+    )
+    assert await bench.serve(dial()) == []
+    assert bench.outcomes == [AttemptOutcome.BUSY]
+
+
+@pytest.mark.parametrize(
+    ("failures", "outcome"),
+    [
+        ({"originateWithId": RefusedError("500 Allocation failed", 500)}, AttemptOutcome.NETWORK),
+        ({"originateWithId": RefusedError("400 bad", 400)}, AttemptOutcome.NETWORK),
+        ({"originateWithId": RefusedError("409 exists", 409)}, None),
+        ({"originateWithId": LinkError("lost")}, None),
+        ({"originateWithId": LinkError("lost"), "get": RefusedError("404", 404)}, AttemptOutcome.NETWORK),
+        ({"originateWithId": LinkError("lost"), "get": LinkError("lost")}, None),
+        ({"ring": RefusedError("404 Channel not found", 404)}, None),
+    ],
+)
+async def test_dialling_that_fails(failures: dict[str, Exception], outcome: AttemptOutcome | None) -> None:
+    """Refused is an end; unknown is looked up; what exists is left to ring; an agent who has just gone changes nothing."""
+    bench = EmptyBench()
+    bench.links.failures = failures
+    await bench.serve(dial())
+    assert bench.outcomes == ([] if outcome is None else [outcome])
+
+
+@pytest.mark.parametrize("number", ["", "0163@x", "0163&PJSIP/agent1"])
+async def test_what_is_no_number_is_not_dialled(number: str) -> None:
+    """It would be Asterisk's syntax."""
+    bench = EmptyBench()
+    assert await bench.serve(dial(number=number)) == []
+    assert bench.outcomes == [AttemptOutcome.INVALID]
+    assert not any(number in str(made) for made in bench.posted if number)
+
+
+async def test_an_attempt_is_ended() -> None:
+    """Once; one that is not there has ended."""
+    bench = EmptyBench()
+    await bench.serve(dial())
+    assert await bench.serve(EndAttempt(call_id=CALL, attempt=1)) == ["hangup"]
+    bench.links.failures = {"hangup": RefusedError("404", 404)}
+    await bench.serve(EndAttempt(call_id=CALL, attempt=1))
+    assert bench.outcomes == [AttemptOutcome.NETWORK]
+    assert await bench.serve(EndAttempt(call_id=CALL, attempt=1)) == []
+
+
+async def test_worker_stays_while_a_person_is_rung() -> None:
+    """And ends with the attempt."""
+    bench = EmptyBench()
+    bench.worker.give(dial(offer_id=None))
+    task = asyncio.create_task(bench.worker.run())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not task.done()
+    leg_id = identity.leg_of_attempt(CALL, 1)
+    bench.see(LegEnded(leg_id=leg_id, cause=17, status=486, words="", switch_utc_us=None))
+    bench.worker.give(LookRound())
+    await asyncio.wait_for(task, 1)
+
+
+async def test_keys_are_collected_from_when_it_is_asked() -> None:
+    """In order with what is said to the caller."""
+    bench = Bench()
+    await bench.serve(say("callback-key-number"), CollectNumber(call_id=CALL))
+    assert bench.book.is_collecting
+    await bench.serve(CollectNumber(call_id=CALL, collect=False))
+    assert not bench.book.is_collecting

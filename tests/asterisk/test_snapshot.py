@@ -3,21 +3,28 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pytest
 from panoramisk.message import Message
 
 from edge.pbx.asterisk import snapshot
 from edge.pbx.asterisk.ari.translate import LIST_CHANNELS, Request
-from edge.pbx.asterisk.book import Place, Snapshot
+from edge.pbx.asterisk.book import PersonLeg, Place, Snapshot
 from edge.pbx.asterisk.sightings import FallbackConnected, KeyTaken
 
 
 def channel(
-    leg_id: str, context: str, extension: str, application: str, data: str = "", name: str = "PJSIP/trunk-1"
+    leg_id: str,
+    context: str,
+    extension: str,
+    application: str,
+    data: str = "",
+    name: str = "PJSIP/trunk-1",
+    state: str = "Up",
 ) -> dict[str, Any]:
     """A channel as ARI lists it."""
     dialplan = {"context": context, "exten": extension, "app_name": application, "app_data": data}
     caller = {"number": "01632960001", "name": ""}
-    return {"id": leg_id, "name": name, "state": "Up", "caller": caller, "dialplan": dialplan}
+    return {"id": leg_id, "name": name, "state": state, "caller": caller, "dialplan": dialplan}
 
 
 class Switch:
@@ -124,3 +131,50 @@ async def test_strangers_are_no_callers() -> None:
     """A colleague's leg, an agent at a code: nothing of ours is noted on it."""
     found = await look(channel("2.2", "edge-phones", "", "AppDial"), noted={})
     assert found.calls == ()
+
+
+BACK = "edge-back-c-1.2-leg"
+REACHED = "edge101,reached,c-1,routine,1600000000000,allowed"
+
+
+@pytest.mark.parametrize(("state", "rang"), [("Down", False), ("Ringing", True), ("Up", True)])
+async def test_person_who_is_being_dialled_is_an_attempt(state: str, rang: bool) -> None:
+    """Wherever the trunk's own context is; and so is one who has answered this moment."""
+    dialled = channel(BACK, "from-trunk", "s", "AppDial2", "(Outgoing Line)", state=state)
+    found = await look(dialled, noted={BACK: NOTED})
+    assert found.attempts == (PersonLeg(call_id="c-1", attempt=2, rang=rang),)
+    assert (found.calls, found.offers) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("context", "extension"), [("edge-reached", "reached"), ("edge-line-routine", "reached")]
+)
+async def test_person_on_the_way_to_us_is_an_attempt(context: str, extension: str) -> None:
+    """They are told of when they are there."""
+    found = await look(channel(BACK, context, extension, "Set"), noted={BACK: NOTED})
+    assert (len(found.attempts), found.calls) == (1, ())
+
+
+@pytest.mark.parametrize(
+    ("person", "place"),
+    [
+        (channel(BACK, "edge-line-routine", "reached", "Stasis", REACHED), Place.HELD),
+        (channel(BACK, "edge-connect", "connect", "Bridge"), Place.CONNECTED),
+        (channel(BACK, "edge-line-routine", "fallback", "Queue"), Place.FALLBACK),
+        (channel(BACK, "edge-colleague", "ring", "Dial"), Place.CONNECTED),
+    ],
+)
+async def test_person_who_answered_is_a_caller(person: dict[str, Any], place: Place) -> None:
+    """By what was written on their leg when it was dialled, although nobody remembers anything."""
+    found = await look(person, noted={BACK: NOTED})
+    [call] = found.calls
+    assert (call.call_id, call.leg_id, call.line, call.place) == ("c-1", BACK, "routine", place)
+    assert call.joined_utc_us == 1_600_000_000_000_000
+    assert (found.attempts, found.offers) == ((), ())
+
+
+def test_person_who_was_not_handed_over_has_returned() -> None:
+    """Their leg stands in our application as when they answered: a look at it is no second answer."""
+    seen = snapshot.returned(channel(BACK, "edge-line-routine", "reached", "Stasis", REACHED), "edge101")
+    assert seen is not None
+    assert (seen.returned, seen.attempt) == (True, None)

@@ -9,7 +9,7 @@ from panoramisk.message import Message
 
 import edge.pbx.asterisk
 from dialplans.asterisk.generate import PRIORITY_CONSTANT
-from edge.core.effects import MakeOffer, NotePlace
+from edge.core.effects import DialPerson, MakeOffer, NotePlace
 from edge.core.inputs import (
     CallAnnotated,
     CallbackOrdered,
@@ -38,6 +38,7 @@ from edge.pbx.asterisk.sightings import (
     FallbackConnected,
     KeyHeard,
     KeyTaken,
+    PersonRinging,
     Told,
 )
 from tests.asterisk.site import POLICY
@@ -82,6 +83,110 @@ def test_originate_has_everything_the_phone_and_a_recorder_need() -> None:
     }
 
 
+def test_call_back_is_shown_as_such() -> None:
+    """On the display, and in a header; nobody's leg is the originator."""
+    made = offer(callback=True, waited_seconds=842.0)
+    request = ari.originate(made, POLICY.phones["phone1"], "edge101", None)
+    assert request.parameters["callerId"] == "CALL-BACK main routine 14:02 <+441632960001>"
+    assert request.parameters["variables"]["PJSIP_HEADER(add,X-Edge-Callback)"] == "yes"
+    assert "originator" not in request.parameters
+
+
+def test_person_is_dialled_into_the_dialplan() -> None:
+    """With all that makes the leg a caller's without us; they see our number, and nothing else of us."""
+    person = DialPerson(
+        call_id="c-1",
+        attempt=2,
+        offer_id="c-1.3",
+        number="01632960555",
+        trunk="gateway",
+        show_number="01632960100",
+        ring_seconds=25.0,
+        line="main",
+        queue="second",
+        language="cy",
+        joined_utc_us=1_800_000_000_000_000,
+        place_utc_us=1_700_000_000_000_000,
+    )
+    request = ari.dial(person, 12.0)
+    assert (request.resource, request.operation) == ("channels", "originateWithId")
+    assert request.parameters == {
+        "channelId": "edge-back-c-1.2-leg",
+        "endpoint": "PJSIP/01632960555@gateway",
+        "context": "edge-reached",
+        "extension": "reached",
+        "priority": 1,
+        "callerId": "<01632960100>",
+        "timeout": 25 + 12 + ari.EXTRA_RING_SECONDS,
+        "variables": {
+            "EDGE_CALL": "c-1",
+            "EDGE_LINE": "main",
+            "EDGE_TIER": "101",
+            "EDGE_JOINED": "1800000000000",
+            "EDGE_QUEUE": "second",
+            "QUEUE_PRIO": str(PRIORITY_CONSTANT - 17_000_000_000),
+            "EDGE_PERSON": "01632960555",
+            "CHANNEL(language)": "cy",
+            "GROUP(edge101)": "routine",
+            "FORWARD_CONTEXT": ari.NO_FORWARDING,
+        },
+    }
+
+
+def test_a_persons_leg_is_told_from_an_agents() -> None:
+    """By its name alone."""
+    leg_id = identity.leg_of_attempt("c-1", 12)
+    assert identity.attempt_of_leg(leg_id) == ("c-1", 12)
+    assert identity.offer_of_leg(leg_id) is None
+    assert identity.attempt_of_leg(identity.leg_of_offer("c-1.12")) is None
+
+
+@pytest.mark.parametrize(
+    "leg_id",
+    [
+        "",
+        "1.1",
+        "edge-back-",
+        "edge-back--leg",
+        "edge-back-.1-leg",
+        "edge-back-c.-leg",
+        "edge-back-c.x-leg",
+        "edge-back-c.٣-leg",
+        "edge-back-c.1234567-leg",
+        "edge-back-c.1",
+    ],
+)
+def test_other_legs_are_no_persons(leg_id: str) -> None:
+    """Whatever somebody calls a channel."""
+    assert identity.attempt_of_leg(leg_id) is None
+
+
+@pytest.mark.parametrize(
+    ("number", "may"),
+    [("01632960555", True), ("+441632960555", True), ("999", True)]
+    + [(bad, False) for bad in ("", "+", "0163@x", "0163&PJSIP/x", "٣", "1 2", "+1+2", "1" * 81)],
+)
+def test_only_digits_are_dialled(number: str, may: bool) -> None:
+    """What else stands there is Asterisk's syntax. Which numbers may be is not decided here."""
+    assert identity.is_dialable(number) is may
+
+
+@pytest.mark.parametrize(
+    ("leg_id", "state", "rings"),
+    [
+        ("edge-back-c-1.1-leg", "RINGING", True),
+        ("edge-back-c-1.1-leg", "PROGRESS", True),
+        ("edge-back-c-1.1-leg", "PROCEEDING", False),
+        ("edge-c-1.1-leg", "RINGING", False),
+        ("1700000000.1", "RINGING", False),
+    ],
+)
+def test_ringing_of_a_person(leg_id: str, state: str, rings: bool) -> None:
+    """180 and 183, of the persons whom we ring."""
+    seen = ami.sighting(Message({"Event": "DialState", "DestUniqueid": leg_id, "DialStatus": state}))
+    assert seen == (PersonRinging(leg_id=leg_id, switch_utc_us=None) if rings else None)
+
+
 @pytest.mark.parametrize(
     ("changes", "urgent"),
     [({}, False), ({"tier": Tier.EMERGENCY}, True), ({"upgraded": True}, True)],
@@ -115,6 +220,7 @@ def test_offer_tells_what_else_is_to_be_known_and_whose_leg_it_is() -> None:
         (("position", "number:3"), ["sound:edge/position", "sound:edge/number-3"]),
         (("number:20", "number:21"), ["sound:edge/number-20", "sound:edge/number-21"]),
         (("number:5000", "number:0"), ["sound:edge/number-21", "sound:edge/number-1"]),
+        (("digit:0", "digit:9"), ["sound:edge/digit-0", "sound:edge/digit-9"]),
     ],
 )
 def test_sounds_of_one_announcement(sounds: tuple[str, ...], media: list[str]) -> None:
@@ -122,7 +228,9 @@ def test_sounds_of_one_announcement(sounds: tuple[str, ...], media: list[str]) -
     assert ari.play("p", "1.1", "edge", sounds).parameters["media"] == media
 
 
-@pytest.mark.parametrize("sound", ["digits:7", "number:", "number:x", "number:٣"])
+@pytest.mark.parametrize(
+    "sound", ["digits:7", "number:", "number:x", "number:٣", "digit:", "digit:10", "digit:٣", "digit:x"]
+)
 def test_unknown_sound_is_a_fault(sound: str) -> None:
     """Never an address of the switch's own making."""
     with pytest.raises(ValueError, match="no such kind of sound"):

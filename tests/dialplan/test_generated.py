@@ -565,13 +565,17 @@ def test_a_person_who_answers_is_a_caller_from_then_on(
     dialplan: dict[str, Context], configuration: Configuration
 ) -> None:
     """With the dead-man, in the application, and without it in the queue; nothing that was written on the leg is written anew."""
+    there = "${DIALPLAN_EXISTS(edge-line-${EDGE_LINE},reached,1)}?edge-line-${EDGE_LINE},reached,1"
+    assert called(extension(dialplan, "edge-reached", "reached"))[:2] == [
+        ("Set", "CALLERID(num)=${FILTER(+0-9,${EDGE_PERSON})}"),
+        ("GotoIf", there),
+    ]
     for name, line in configuration.lines.items():
         if line.tier == "999":
             assert "reached" not in dialplan[f"edge-line-{name}"].extensions
             continue
         assert called(extension(dialplan, f"edge-line-{name}", "reached")) == [
             ("Set", f"TIMEOUT(absolute)={line.renewed_within:g}"),
-            ("Set", "CALLERID(num)=${FILTER(+0-9,${EDGE_PERSON})}"),
             ("Set", "CHANNEL(musicclass)=default"),
             ("Set", "__TRANSFER_CONTEXT=edge-transfer"),
             (
@@ -586,7 +590,9 @@ def test_a_person_who_answers_is_a_caller_from_then_on(
 def test_a_person_who_answers_is_served_although_their_line_is_gone(dialplan: dict[str, Context]) -> None:
     """By the queue that stands on their leg."""
     walk = Walk(
-        dialplan, {"EDGE_LINE": "gone", **QUEUE}, {"${DIALPLAN_EXISTS(edge-line-${EDGE_LINE},reached,1)}": False}
+        dialplan,
+        {"EDGE_LINE": "gone", **QUEUE},
+        {"${DIALPLAN_EXISTS(edge-line-${EDGE_LINE},reached,1)}": False},
     )
     walk.go("edge-reached", "reached")
     applications = [step.application for step in walk.seen.values() if step]
