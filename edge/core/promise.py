@@ -200,3 +200,22 @@ class Tasks:
     abandoned_101_after_seconds: float | None = None
     alarm_999_seconds: float = 120.0
     alarm_101_seconds: float = 3600.0
+
+
+CALLBACK_PROMPTS = frozenset(
+    {
+        "callback-offer",
+        "callback-your-number",
+        "callback-keyed",
+        "callback-is-it-right",
+        "callback-is-it-safe",
+        "callback-key-number",
+        "callback-not-that-number",
+        "callback-not-possible",
+        "callback-promised",
+        "callback-press-key",
+        "callback-returned",
+        *(f"digit-{digit}" for digit in range(10)),
+    }
+)
+"""What is said in a call-back's name: needed, in every language that callers are spoken to in, where a queue has call-backs."""

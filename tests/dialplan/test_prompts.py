@@ -14,6 +14,7 @@ from dialplans.asterisk import generate
 from dialplans.prompts import PromptError, languages, make, make_all, texts
 from dialplans.prompts.make import SAMPLES_PER_SECOND, resample
 from edge.config import Configuration
+from edge.core.promise import CALLBACK_PROMPTS
 
 SPEAKER = """#!/usr/bin/env python3
 import sys, wave, io
@@ -101,6 +102,20 @@ def test_nobody_is_told_only_to_hang_up() -> None:
         assert "press nine now, or hang up and dial nine nine nine" in texts("en")[name]
         assert "pwyswch naw nawr" in texts("cy")[name]
         assert "naw naw naw" in texts("cy")[name]
+
+
+def test_call_back_says_what_it_names_and_never_who_calls() -> None:
+    """Whoever else is at the number must not learn it; what is named for the checks is what is written."""
+    for language in languages():
+        said = {name: text for name, text in texts(language).items() if name in CALLBACK_PROMPTS}
+        assert said.keys() == CALLBACK_PROMPTS
+        written = {name for name in texts(language) if name.startswith(("callback-", "digit-"))}
+        assert written == CALLBACK_PROMPTS
+        for text in said.values():
+            assert not re.search("police|heddlu|crime|trosedd", text, re.IGNORECASE)
+        digits = [said[f"digit-{digit}"] for digit in range(10)]
+        assert len(set(digits)) == 10
+        assert digits[1:] == [texts(language)[f"number-{number}"] for number in range(1, 10)]
 
 
 def test_without_espeak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
