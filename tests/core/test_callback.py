@@ -592,7 +592,11 @@ NEVER: dict[str, tuple[dict[str, Any], tuple[inputs.Input, ...]]] = {
         (),
     ),
     "not at this hour": (
-        {"queue": {"callback_hours": OpeningHours(name="day", changes=((0, False), (NOON.utc_us * 2, True)))}},
+        {
+            "queue": {
+                "callback_hours": OpeningHours(name="day", changes=((0, False), (NOON.utc_us * 2, True)))
+            }
+        },
         (),
     ),
     "the list is full": ({"plan": replace(PLAN, list_maximum=0)}, ()),
