@@ -707,7 +707,10 @@ async def test_person_is_taken_by_the_fallback_when_nobody_has_them(switch: Swit
     """Answered, and no effect follows: the dead-man gives them to the line's queue, at their place, and an agent answers."""
     ann = await switch.room.agent(1)
     async with far_end(switch.room) as far:
-        person, answered = await reaches_person(switch, far, line="second")
+        person, answered = await reaches_person(switch, far, line="second", language="cy")
+        console = switch.room.live.asterisk.cli
+        assert "Language: cy" in switch.shown(answered.leg_id)
+        assert "routine" in console("group show channels")
         taken = await switch.hears(inputs.FallbackTook)
         assert (taken.call_id, taken.leg_id, taken.why) == (BACK, answered.leg_id, "dead-man")
         assert switch.variable(answered.leg_id, "QUEUE_PRIO") == "1672256000"
