@@ -284,7 +284,7 @@ class CallbackSection(Section):
     preemptions: Annotated[int, whole(1, 100)] = _default(Callbacks, "preemptions")
     network_failures: Annotated[int, whole(1, 1000)] = _default(Callbacks, "network_failures")
     unrung_seconds: Ring = _default(Callbacks, "unrung_seconds")
-    trunk_rest_seconds: Leaving = _default(Callbacks, "trunk_rest_seconds")
+    trunk_rest_seconds: Short = _default(Callbacks, "trunk_rest_seconds")
     trunk_rest_maximum_seconds: Interval = _default(Callbacks, "trunk_rest_maximum_seconds")
     check_seconds: Ring = _default(Callbacks, "check_seconds")
     clock_synchronised: Annotated[bool, Field(strict=True)] = _default(Callbacks, "clock_synchronised")
