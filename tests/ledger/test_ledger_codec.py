@@ -60,8 +60,8 @@ def test_personal_fields_are_not_in_the_body() -> None:
     encoded, personal = encode_entry(ENTRY)
     assert personal is not None
     assert encoded.body == (
-        '{"adopted":false,"assisted":false,"call_id":"call-000000000007","language":"en","leg_id":"leg-000000000007",'
-        '"line":"101","number_withheld":false,"test":false}'
+        '{"adopted":false,"assisted":false,"call_id":"call-000000000007","consultation_of":null,"language":"en",'
+        '"leg_id":"leg-000000000007","line":"101","number_withheld":false,"test":false}'
     )
     assert personal.body == '{"caller_name":"A Caller","caller_number":"+447700900123"}'
 
