@@ -236,7 +236,7 @@ class LiveLab:
 
 def _another_date(ahead_seconds: float) -> tuple[str, ...]:
     """What a command is begun with for another date; env(1) makes way for it, so that its process is the same as ever."""
-    libraries = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
+    libraries = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
     assert libraries, "libfaketime is missing: run `make setup`"
     return (
         "/usr/bin/env",
@@ -245,6 +245,7 @@ def _another_date(ahead_seconds: float) -> tuple[str, ...]:
         "FAKETIME_DONT_FAKE_MONOTONIC=1",
         "DONT_FAKE_MONOTONIC=1",
         "NO_FAKE_STAT=1",
+        "FAKETIME_DISABLE_SHM=1",
     )
 
 
