@@ -66,7 +66,7 @@ def document(
         "callback": {
             "trunk": CALLEE,
             "show_number": CALLBACK_NUMBER,
-            "idle_agents": 1 if agents > 1 else 0,
+            "idle_agents": 1 if agents > 3 else 0,  # a small room would have nobody to spare
             "clock_synchronised": False,  # a lab's machine may be anybody's
         },
         "not_ready": {"reasons": ["break", "training", "report writing"]},
