@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 from hwtest.lab import processes
@@ -13,13 +14,23 @@ def sleeper(word: str) -> tuple[str, ...]:
     return (sys.executable, "-c", "import signal; signal.pause()", word)
 
 
+def shown(command: tuple[str, ...]) -> ProcessIdentity:
+    """The process of this command, once the kernel shows its words: they are empty for a moment after the start."""
+    deadline = time.monotonic() + 5.0
+    while not (found := processes.running(command)):
+        assert time.monotonic() < deadline
+    (one,) = found
+    return one
+
+
 def test_a_process_is_found_by_its_exact_command_and_ended(tmp_path: Path) -> None:
     """Another command, however similar, is not touched."""
     mine, other = sleeper(f"{tmp_path}"), sleeper(f"{tmp_path}/other")
     started = [processes.start(command, tmp_path / "log/out") for command in (mine, other)]
     try:
-        (found,) = processes.running(mine)
+        found = shown(mine)
         assert found.pid == started[0].pid
+        assert shown(other).pid == started[1].pid
         found.stop(5.0)
         assert processes.running(mine) == []
         assert [process.pid for process in processes.running(other)] == [started[1].pid]

@@ -18,6 +18,7 @@ from edge.core.state import replay
 from tests.live.room import LiveLab, Room, until
 
 POLICY: dict[str, Any] = {
+    "tasks": {"alarm_999_seconds": 86400.0},  # nobody closes those that tests leave behind
     "timing": {"refusal_rest_seconds": 0.2, "unreachable_rest_seconds": 0.5},
     "class": {"vulnerable": {"head_start_seconds": 60.0}},
     "queue": {

@@ -66,6 +66,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveLab]:
 async def no_promise_is_left(room: Room, daemon_runs: None) -> AsyncIterator[None]:
     """What a test leaves on the list is cancelled, so that the next begins with none."""
     yield
+    room.live.follow()
     for call in [call for call in room.live.state.calls.values() if call.callback is not None]:
         room.live.edge("callbacks", "cancel", call.call_id, "--by", "test", "--why", "over")
     for task_id in list(room.live.state.tasks):
@@ -537,7 +538,7 @@ async def test_killed_at_every_step(
         offer.answer()
         person = await people.rung()
         await room.until(lambda: room.facts(facts.CallbackRang))
-    await live.lose_daemon(signal.SIGKILL) if step == "waiting" else live.signal_daemon(signal.SIGKILL)
+    live.signal_daemon(signal.SIGKILL)
     if step == "person answers":
         person.answer()
     await live.start_daemon()
