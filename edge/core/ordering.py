@@ -124,8 +124,10 @@ def untold_relaxation(call: Call, queue: Queue) -> Relaxation | None:
 
 
 def _is_told(call: Call, relaxation: Relaxation) -> bool:
-    """An emergency is told nothing, and waits for nobody to be told."""
-    return relaxation.prompt is None or call.was_told(relaxation.prompt) or call.tier == Tier.EMERGENCY
+    """An emergency is told nothing, and waits for nobody to be told; nor does a call-back, with nobody on the line to hear it."""
+    if relaxation.prompt is None or call.tier == Tier.EMERGENCY or not call.is_on_the_line:
+        return True
+    return call.was_told(relaxation.prompt)
 
 
 def announcements_for(

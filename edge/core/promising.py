@@ -330,13 +330,15 @@ class Promising(Routine):
             self._give_better_class(twin, call)
         self._ask(effects.TellWhenDurable(call_id=call.call_id, token=PROMISE))
 
-    def _open_callback_for(self, number: str | None, queue: str | None) -> Call | None:
-        """The one open call-back of this number; in this queue, or in any (None)."""
+    def _open_callback_for(
+        self, number: str | None, queue: str | None, *, but: Call | None = None
+    ) -> Call | None:
+        """The one open call-back of this number beside `but`; in this queue, or in any (None)."""
         if not number:
             return None
         for call in self.state.calls.values():
             promise = call.callback
-            if promise is None or promise.number != number or promise.into is not None:
+            if call is but or promise is None or promise.number != number or promise.into is not None:
                 continue
             if queue in (None, call.queue) and call.state in OPEN | {CallState.PROMISED}:
                 return call
@@ -357,7 +359,12 @@ class Promising(Routine):
             )
 
     def _confirm(self, call: Call, given: inputs.Durable) -> None:
-        if given.token != PROMISE or call.callback is None or call.callback.confirmed:
+        if (
+            given.token != PROMISE
+            or call.callback is None
+            or call.callback.confirmed
+            or not self.state.sight  # asked again when the caller is seen again
+        ):
             self._ignore(call, given)
             return
         self._because(f"the promise to call {call.call_id} back is on disk: the caller is told")
@@ -397,9 +404,12 @@ class Promising(Routine):
         self._leave_the_line(call, given.side, given.cause)
 
     def _leave_the_line(self, call: Call, side: Side, cause: str) -> None:
+        """With another of the same number they go on as one, if that one still waits; else on their own, whatever was meant."""
         assert call.callback is not None
-        if call.callback.into is not None:
-            self._because(f"call {call.call_id} goes on as the call-back of call {call.callback.into}")
+        twin = self._open_callback_for(call.callback.number, call.queue, but=call)
+        if twin is not None and twin.state is not CallState.PROMISED:
+            self._because(f"call {call.call_id} goes on as the call-back of call {twin.call_id}")
+            self._give_better_class(twin, call)
             self._cut_announcement(call)
             self._end(call, CallOutcome.MERGED, Stage.CALLBACK, side, cause)
         else:
@@ -413,8 +423,10 @@ class Promising(Routine):
         self._because(f"call {call.call_id} is still on the line after its promise")
         self._cut_announcement(call)
         self._serve(call)
-        if call.callback.confirmed:
+        if call.callback.confirmed and call.was_told(CONFIRMATION):
             self._release_promised(call)
+        elif call.callback.confirmed:
+            self._announce(call, CONFIRMATION, (CONFIRMATION,), "once more that it will be called back")
         else:
             self._ask(effects.TellWhenDurable(call_id=call.call_id, token=PROMISE))
 
@@ -498,6 +510,14 @@ class Promising(Routine):
         if self._is_for_emergencies(queue) or named not in self.policy.classes:
             self._because(
                 f"call-back of call {call.call_id} not moved by {given.by}: no such class, or a queue of 999"
+            )
+            return
+        assert call.callback is not None
+        twin = self._open_callback_for(call.callback.number, queue, but=call)
+        if twin is not None and queue != call.queue:
+            self._because(
+                f"call-back of call {call.call_id} not moved by {given.by}: that of call {twin.call_id}, for the same "
+                f"number, waits in {queue}"
             )
             return
         self._because(

@@ -88,15 +88,13 @@ class Reconciling(RingingBack):
         """Whether a caller who is gone had been promised a call-back, or was being called back: then the promise stands."""
         if call.callback is None or call.connected_at is not None:
             return False
-        if call.state is CallState.PROMISED or (
-            call.state is CallState.FALLBACK and call.callback.attempt == 0
-        ):
+        self._because(f"call {call.call_id} is gone from the switch: the promise to call it back stands")
+        self._cut_announcement(call)
+        self._withdraw_all(call, OfferOutcome.WITHDRAWN)
+        self._release_claim(call)
+        if call.callback.attempt == 0:
             self._leave_the_line(call, Side.UNKNOWN, "not seen")
         else:
-            self._because(f"call {call.call_id} is gone from the switch: the promise to call it back stands")
-            self._cut_announcement(call)
-            self._withdraw_all(call, OfferOutcome.WITHDRAWN)
-            self._release_claim(call)
             self._attempt_over(call, AttemptOutcome.INTERRUPTED, "not seen")
         return True
 
@@ -172,6 +170,15 @@ class Reconciling(RingingBack):
         self._record_presence(call, seen.leg_id)
         self._record(facts.CallbackPresent(call_id=call.call_id))
         self._serve(call)
+        self._note_reached(call)
+
+    def _found_reached(self, call: Call, seen: inputs.SeenCall) -> None:
+        """The person answered in the instant in which the attempt was given up, and the switch's own queue has taken them: they
+        are served there, and not rung again."""
+        self._because(f"the person of call {call.call_id} was found in the switch's own queue: left there")
+        self._withdraw_all(call, OfferOutcome.WITHDRAWN)
+        self._record_presence(call, seen.leg_id)
+        self._record(facts.FallbackEntered(call_id=call.call_id, why="found there"))
 
     def _answered_unseen(self, offer: Offer) -> None:
         """The pair talks, and the ledger lost (or never got) the answer: catch up, and touch nothing."""
@@ -191,6 +198,8 @@ class Reconciling(RingingBack):
                 self._reached_unseen(call, seen)
             case inputs.Standing.FALLBACK if call.state is CallState.DIALLING:
                 self._fallback_reached(call, _found_in_fallback(call, seen.leg_id))
+            case inputs.Standing.FALLBACK if call.state in (CallState.CALLBACK, CallState.RESERVING):
+                self._found_reached(call, seen)
             case _ if call.state in (CallState.CALLBACK, CallState.RESERVING):
                 attempt = 0 if call.callback is None else call.callback.attempt
                 self._because(

@@ -154,16 +154,17 @@ class RingingBack(Offering):
         return Plan() if queue is None or queue.callback is None else queue.callback
 
     def _may_be_dialled(self, call: Call, promise: Callback) -> bool:
-        """Judge the number again; one that may no longer be dialled is work for a human."""
+        """Judge the number again; one that may no longer be dialled is work for a human. So is who turned out to come through a
+        relay: no machine dials them."""
         judged = self.policy.destinations.judge(promise.number or "")
-        if judged.is_allowed:
+        if judged.is_allowed and not call.assisted:
             return True
-        words = judged.why or judged.judgement.value
+        words = "through a relay" if call.assisted else judged.why or judged.judgement.value
         self._because(
             f"the number of the call-back of call {call.call_id} may not be dialled any more: {words}"
         )
         self._stop_ringing_back(call)
-        self._give_to_human(call, "the number may not be dialled")
+        self._give_to_human(call, "through a relay" if call.assisted else "the number may not be dialled")
         return False
 
     def _give_to_human(self, call: Call, why: str) -> None:
@@ -197,8 +198,10 @@ class RingingBack(Offering):
     def _dial(self, call: Call, given: inputs.Durable) -> None:
         promise = call.callback
         assert promise is not None
-        if given.token != _token(promise) or promise.dialled_at is not None:
-            self._ignore(call, given)
+        if given.token != _token(promise) or promise.dialled_at is not None or not self.state.sight:
+            self._ignore(
+                call, given
+            )  # blind: nothing can be asked of the switch, which will show what there is
         elif self._may_be_dialled(call, promise):
             self._because(
                 f"call {call.call_id} is called back, attempt {promise.attempt}: the person is rung"
@@ -308,6 +311,25 @@ class RingingBack(Offering):
         if (why := self._why_no_more(promise, plan, outcome)) is not None:
             self._because(f"call {call.call_id} is not called back any more: {why}")
             self._give_to_human(call, why)
+        else:
+            self._join_twin(call)
+
+    def _join_twin(self, call: Call) -> None:
+        """While its person was thought to be reached the same number was promised another: again one goes on for both. The one that
+        is being rung, else the one that was reached."""
+        assert call.callback is not None
+        twin = self._open_callback_for(call.callback.number, call.queue, but=call)
+        if (
+            twin is None or twin.state is CallState.PROMISED
+        ):  # who is on the line is merged when they leave it
+            return
+        older, newer = (twin, call) if twin.state is CallState.DIALLING else (call, twin)
+        self._because(
+            f"call {newer.call_id} goes on as the call-back of call {older.call_id}, of the same number"
+        )
+        self._give_better_class(older, newer)
+        self._stop_ringing_back(newer)
+        self._end(newer, CallOutcome.MERGED, Stage.CALLBACK, Side.SYSTEM, f"call {older.call_id}")
 
     def _why_no_more(self, promise: Callback, plan: Plan, outcome: AttemptOutcome) -> str | None:
         limits = self.policy.callbacks
@@ -341,6 +363,15 @@ class RingingBack(Offering):
             detail = f"{failures} call-backs in a row failed in the network; places are kept"
             self._record(facts.AlarmRaised(kind="trunk fails", detail=detail))
 
+    def _returned(self, call: Call, given: inputs.PairReturned) -> None:
+        """A person's leg says where it waits as of its dialling: they may have been moved since."""
+        super()._returned(call, given)
+        self._note_reached(call)
+
+    def _note_reached(self, call: Call) -> None:
+        if call.callback is not None and call.state is CallState.WAITING:
+            self._note_if_elsewhere(call)
+
     # ------------------------------------------------------------------ who leaves
 
     def _person_hung_up(self, call: Call, side: Side, cause: str) -> None:
@@ -351,7 +382,10 @@ class RingingBack(Offering):
         self._cut_announcement(call)
         self._withdraw_all(call, OfferOutcome.WITHDRAWN)
         self._release_claim(call)
-        self._attempt_over(call, AttemptOutcome.HUNG_UP, f"{side}: {cause}")
+        if call.callback is not None and call.callback.attempt == 0:  # nobody was rung yet
+            self._leave_the_line(call, side, cause)
+        else:
+            self._attempt_over(call, AttemptOutcome.HUNG_UP, f"{side}: {cause}")
 
     def _abandon(self, call: Call, given: inputs.CallerGone) -> None:
         if call.callback is None:
@@ -366,8 +400,6 @@ class RingingBack(Offering):
         """Promised, and gone from the switch's own queue before anybody answered there: the promise stands."""
         if call.callback is None or call.connected_at is not None:
             super()._fallback_over(call, given)
-        elif call.callback.attempt == 0:
-            self._leave_the_line(call, given.side, given.cause)
         else:
             self._person_hung_up(call, given.side, given.cause)
 
@@ -426,6 +458,7 @@ class RingingBack(Offering):
         self._because(f"the person of call {call.call_id} pressed the key")
         self._stop_announcement(call)
         self._record(facts.CallbackPresent(call_id=call.call_id))
+        self._note_reached(call)
         candidates = Candidates(self.state, self.policy, self._now)
         is_free = kept is not None and kept.activity is Activity.IDLE and kept.not_ready_reason is None
         if kept is not None and is_free and candidates.phone_is_free(kept.phone):

@@ -659,6 +659,8 @@ def _call_answered(state: State, fact: facts.CallAnswered, at: Instant) -> None:
 def _call_queued(state: State, fact: facts.CallQueued, at: Instant) -> None:
     call = _call(state, fact)
     _move_call(call, fact)
+    if call.queue and fact.queued_at != call.queued_at:
+        call.stays = True  # took an older place: it is not this caller who has waited so long
     call.queue, call.priority_class, call.tier = fact.queue, fact.priority_class, fact.tier
     call.queued_at = fact.queued_at
     _waits_again(call, at)
@@ -968,7 +970,7 @@ def _callback_waits(state: State, fact: facts.CallbackWaits, at: Instant) -> Non
     _move_call(call, fact)
     _nobody_has(call)
     call.leg_id, call.announcement, call.quiet_at = "", None, at
-    promise.in_flight = False
+    promise.in_flight, promise.into = False, None
     call.refused_by.clear()
     call.rejected_by.clear()
 

@@ -26,6 +26,7 @@ CALL_TRANSITIONS: dict[CallState, dict[type[facts.Fact], CallState]] = {
         facts.CallTurnedAway: CallState.LEAVING,
         facts.CallDiverted: CallState.LEAVING,
         facts.CallbackPromised: CallState.PROMISED,
+        facts.CallbackWaits: CallState.CALLBACK,
         facts.CallbackAttemptEnded: CallState.CALLBACK,  # a person who was called back gave up while they waited again
         facts.CallEnded: CallState.ENDED,
     },
@@ -36,6 +37,7 @@ CALL_TRANSITIONS: dict[CallState, dict[type[facts.Fact], CallState]] = {
         facts.OfferEnded: CallState.WAITING,  # likewise
         facts.FallbackEntered: CallState.FALLBACK,
         facts.CallUpgraded: CallState.OFFERED,
+        facts.CallbackWaits: CallState.CALLBACK,
         facts.CallbackAttemptEnded: CallState.CALLBACK,
         facts.CallEnded: CallState.ENDED,
     },
@@ -45,6 +47,7 @@ CALL_TRANSITIONS: dict[CallState, dict[type[facts.Fact], CallState]] = {
         facts.CallSentBack: CallState.WAITING,
         facts.FallbackEntered: CallState.FALLBACK,
         facts.CallUpgraded: CallState.CONNECTING,
+        facts.CallbackWaits: CallState.CALLBACK,
         facts.CallbackAttemptEnded: CallState.CALLBACK,
         facts.CallEnded: CallState.ENDED,
     },
@@ -89,12 +92,14 @@ CALL_TRANSITIONS: dict[CallState, dict[type[facts.Fact], CallState]] = {
         facts.OfferMade: CallState.RESERVING,
         facts.OfferAnswered: CallState.DIALLING,  # a withdrawn phone that was answered first
         facts.CallbackAttempted: CallState.DIALLING,  # caller first
+        facts.CallbackPickedUp: CallState.CHECKING,  # found answered after the attempt was given up
         facts.CallEnded: CallState.ENDED,
     },
     CallState.RESERVING: {
         facts.OfferAnswered: CallState.DIALLING,
         facts.OfferWithdrawn: CallState.CALLBACK,
         facts.OfferEnded: CallState.CALLBACK,
+        facts.CallbackPickedUp: CallState.CHECKING,
         facts.CallEnded: CallState.ENDED,
     },
     CallState.DIALLING: {

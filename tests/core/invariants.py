@@ -28,7 +28,7 @@ from edge.core.ordering import (
     skills_needed,
     untold_relaxation,
 )
-from edge.core.promising import CONFIRMATION
+from edge.core.promising import CONFIRMATION, OPEN
 from edge.core.state import AgentRecord, Call, Offer
 
 LIVE = (OfferState.CALLING, OfferState.RINGING)
@@ -169,7 +169,7 @@ def check_callbacks(engine: Engine, step: Step, now: Instant) -> None:
             assert promise is not None and promise.confirmed, effect
         if isinstance(effect, effects.DialPerson):
             call = engine.state.calls[effect.call_id]
-            assert call.is_routine and call.callback is not None, effect
+            assert call.is_routine and call.callback is not None and not call.assisted, effect
             assert call.callback.dialled_at == now, "one dial an attempt"
             assert engine.policy.destinations.judge(effect.number).is_allowed
     for call in engine.state.calls.values():
@@ -185,10 +185,7 @@ def check_callbacks(engine: Engine, step: Step, now: Instant) -> None:
     open_numbers = [
         (call.callback.number, call.queue)
         for call in engine.state.calls.values()
-        if call.callback is not None
-        and call.callback.number
-        and not call.callback.into
-        and call.state not in (CallState.TALKING, CallState.CONNECTING)
+        if call.callback is not None and call.callback.number and call.state in OPEN
     ]
     assert len(open_numbers) == len(set(open_numbers)), "two open call-backs for one number and queue"
 

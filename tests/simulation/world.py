@@ -1,5 +1,6 @@
-"""A switch, its callers and its phones in memory, with every trouble of the wire: late, doubled and lost words, and a daemon
-that is killed. The engine under test sees only what is delivered; the world keeps the truth."""
+"""A switch, its callers, its phones and the persons who are called back, in memory, with every trouble of the wire and the disk:
+late, doubled and lost words, facts that lag on their way to disk, and a daemon that is killed. The engine under test sees only
+what is delivered; the world keeps the truth."""
 
 from __future__ import annotations
 
@@ -12,8 +13,10 @@ from edge.core.inputs import Standing
 from edge.core.model import (
     Announcements,
     CallerKnowledge,
+    CallOutcome,
     CallState,
     Choice,
+    ClockState,
     Emergency,
     Instant,
     MajorIncident,
@@ -29,7 +32,10 @@ from edge.core.model import (
     Tier,
     TransferKind,
 )
+from edge.core.promise import AttemptOutcome, Callbacks, First, Plan, Tasks
+from edge.core.promising import CONFIRMATION
 from edge.core.state import State, replay
+from tests.core.callbacks import SHOWN, SmallPlan
 from tests.core.invariants import check_all
 from tests.core.room import NOON, arrival, line, policy_of
 
@@ -45,11 +51,45 @@ LINES = (
     "desk",
     "office",
     "told",
+    "later",
+    "shown",
     "999",
     "trial",
 )
-KEYS = "12379"
-DESTINATIONS = ("brief", "desk", "told", "office", "999", "nowhere", None)
+KEYS = "1111112379*#"
+NUMBERS = (None, "07700900001", "07700900002", "07700900003", "01632960777", "09098790000")
+"""Whence people call, and what they key: withheld or nothing, three telephones, one that may be forbidden, one that always is."""
+GARBAGE = ("", "0", "##12", "999", "00447700900001")
+DESTINATIONS = ("brief", "desk", "told", "office", "later", "999", "nowhere", None)
+AGENT_FIRST = Plan(
+    offer_above_seconds=10.0,
+    offer_below_seconds=4.0,
+    offer_every_seconds=20.0,
+    handling_seconds=40.0,
+    spacing_seconds=10.0,
+    ring_seconds=15.0,
+    attempts=2,
+    age_alarm_seconds=100.0,
+)
+CALLER_FIRST = replace(
+    AGENT_FIRST,
+    first=First.CALLER,
+    keep_place=False,
+    attempts=3,
+    in_incident=True,
+    closing_margin_seconds=0.0,
+)
+CALLBACKS = Callbacks(
+    trunk="gateway",
+    show_number=SHOWN,
+    concurrent=2,
+    per_hour=200,
+    per_number=30,
+    idle_agents=0,
+    network_failures=3,
+    trunk_rest_maximum_seconds=20.0,
+    channels=30,
+)
 OFFICE = OpeningHours(
     name="office",
     changes=((0, True), (NOON.utc_us + 30_000_000, False), (NOON.utc_us + 200_000_000, True)),
@@ -81,6 +121,9 @@ def policy_of_the_world() -> Policy:
         largest_boost_seconds=20.0,
         missed_offers_maximum=2,
         assisted_offer_seconds=20.0,
+        callbacks=CALLBACKS,
+        destinations=SmallPlan(),
+        tasks=Tasks(abandoned_101_after_seconds=20.0),
     )
     queues = (
         Queue(
@@ -90,7 +133,10 @@ def policy_of_the_world() -> Policy:
             maximum_wait_seconds=40.0,
             overflow_queue="told",
             announcements=NEWS,
+            callback=AGENT_FIRST,
         ),
+        replace(policy.queues["101"], callback=AGENT_FIRST),
+        Queue(name="later", skills=("101",), callback=CALLER_FIRST, wrap_up_seconds=5.0),
         Queue(
             name="told",
             skills=("101", "welsh"),
@@ -107,6 +153,8 @@ def policy_of_the_world() -> Policy:
         line("desk", "desk", greeting="welcome", menu=MENU),
         line("office", "office", menu=MENU),
         line("told", "told", language="cy"),
+        line("later", "later", language="cy"),
+        replace(line("shown", "101"), number=SHOWN),
     )
     return replace(
         policy,
@@ -124,6 +172,23 @@ class Leg:
     phone: str
     rang: bool = False
     answered: bool = False
+
+
+@dataclass(frozen=True)
+class Killed:
+    """The daemon died with so many facts on disk and came back with this policy."""
+
+    durable: int
+    policy: Policy
+
+
+@dataclass
+class Ringing:
+    """The leg of a person who is called back and has not answered."""
+
+    call_id: str
+    attempt: int
+    rang: bool = False
 
 
 @dataclass
@@ -152,9 +217,30 @@ class World:
     linked: bool = False
     said: list[inputs.Input] = field(default_factory=list)
     entries: list[facts.Entry] = field(default_factory=list)
-    heard: list[tuple[inputs.Input | None, Instant, Step | None]] = field(default_factory=list)
+    heard: list[tuple[inputs.Input | Killed, Instant, Step | None]] = field(default_factory=list)
     arrivals: int = 0
     transfers: int = 0
+    number_of: dict[str, str | None] = field(default_factory=dict)
+    leg_of: dict[str, str] = field(default_factory=dict)
+    """Call -> the leg by which a person was reached."""
+    collecting: set[str] = field(default_factory=set)
+    """Calls whose keys are the digits of a number."""
+    ringing: dict[str, Ringing] = field(default_factory=dict)
+    """Call -> the person's phone that is being rung; never a second one."""
+    dialled: set[tuple[str, int]] = field(default_factory=set)
+    """Every attempt that was ever dialled."""
+    reached: dict[str, int] = field(default_factory=dict)
+    """Call -> the attempt by which its person is on the line."""
+    told_of: set[tuple[str, int]] = field(default_factory=set)
+    """Attempts of whose answer the engine has heard."""
+    judged: set[str] = field(default_factory=set)
+    """Offers whose handler says that they talk with a machine: such a talk is cut."""
+    is_disk_stuck: bool = False
+    durable: int = 0
+    """Sequence of the last fact that is on disk."""
+    waiting_for_disk: list[tuple[effects.Effect, int]] = field(default_factory=list)
+    disk_said: list[inputs.Durable] = field(default_factory=list)
+    """What the recorder has to tell: no link can lose that."""
 
     def __post_init__(self) -> None:
         self.policy = policy_of_the_world()
@@ -162,27 +248,63 @@ class World:
         self.checkpoint = State()
         self.signed = {agent: (agent, None) for agent in self.policy.agents}
         self._hear(STARTED)
+        self._hear(inputs.ClockSeen(state=ClockState.SYNCHRONISED))
         self.look()
 
     # what the engine hears and asks
 
     def _hear(self, given: inputs.Input) -> Step:
+        if isinstance(given, inputs.PersonAnswered):
+            self.told_of.add((given.call_id, given.attempt))
         step = self.engine.step(given, self.now)
         self.entries += step.entries
         self.heard.append((given, self.now, step))
         check_all(self.engine, step, self.now)
-        self._check_joining()
-        if self.linked or isinstance(given, inputs.Reconciled):
-            for effect, _ in step.effects:
-                self._perform(effect)
-            self._check_noted()
+        self._check_joining(step)
+        self._check_numbers(step)
+        for effect, cause in step.effects:
+            is_asked = self.linked or isinstance(given, inputs.Reconciled)
+            if is_asked or isinstance(effect, effects.TellWhenDurable):
+                self.waiting_for_disk.append((effect, cause))
+        self._write()
         return step
 
-    def _check_joining(self) -> None:
-        """A call's time of joining is that of its first place, whatever has been decided about it since."""
+    def _write(self) -> None:
+        """What the disk has taken; then what waited for it is done, in its order."""
+        if self.is_disk_stuck:
+            return
+        self.durable = len(self.entries)
+        due, self.waiting_for_disk = self.waiting_for_disk, []
+        for effect, _ in due:
+            if isinstance(effect, effects.TellWhenDurable):
+                self.disk_said.append(inputs.Durable(call_id=effect.call_id, token=effect.token))
+            else:
+                self._perform(effect)
+        if self.linked:
+            self._check_noted()
+
+    def _check_joining(self, step: Step) -> None:
+        """A call's time of joining is that of its first place, whatever has been decided about it since; but for who gets the
+        place of a call-back from their number, and for a call-back whose plan takes its place away."""
+        matched = {e.fact.by_call for e in step.entries if isinstance(e.fact, facts.CallbackMatched)}
+        for entry in step.entries:
+            fact = entry.fact
+            if isinstance(fact, facts.CallQueued) and fact.call_id in matched and fact.call_id in self.joined:
+                assert fact.queued_at.monotonic_ns <= self.joined[fact.call_id].monotonic_ns, fact
+                self.joined[fact.call_id] = fact.queued_at
+            elif isinstance(fact, facts.CallQueued):
+                self.joined.setdefault(fact.call_id, fact.queued_at)
+            if isinstance(fact, facts.CallbackAttemptEnded) and fact.queued_at is not None:
+                self.joined[fact.call_id] = fact.queued_at
         for call in self.engine.state.calls.values():
             if call.queue:
                 assert self.joined.setdefault(call.call_id, call.queued_at) == call.queued_at, call
+
+    def _check_numbers(self, step: Step) -> None:
+        """A withheld caller is never taken for anybody, and nobody for one of another number."""
+        for entry in step.entries:
+            if isinstance(entry.fact, facts.CallbackMatched | facts.TaskLinked):
+                assert self.number_of[entry.fact.by_call] is not None, entry
 
     def _check_noted(self) -> None:
         """Should the switch have to serve a caller by itself, it does so where and in the language that we would."""
@@ -204,8 +326,13 @@ class World:
                 leg = self.legs.get(effect.offer_id)
                 if leg is not None and not leg.answered:
                     self.end_leg(effect.offer_id, Refusal.CLEARED)
+            case effects.DialPerson():
+                self._ring_person(effect)
+            case effects.EndAttempt():
+                self._end_attempt(effect)
             case effects.HangUpOffer():
-                assert effect.offer_id not in self.pair_of.values(), "a conversation was cut"
+                cut = effect.offer_id in self.pair_of.values() and effect.offer_id not in self.judged
+                assert not cut, "a conversation was cut"
                 self.end_leg(effect.offer_id, Refusal.CLEARED)
             case effects.ConnectPair() | effects.Inspect():
                 self._connect(effect.call_id, effect.offer_id, join=isinstance(effect, effects.ConnectPair))
@@ -230,7 +357,10 @@ class World:
             case effects.TakeCharge():
                 self._play(call_id, effect.greeting)
             case effects.Announce():
+                self._check_may_be_said(effect)
                 self._play(call_id, effect.prompt)
+            case effects.CollectNumber():
+                (self.collecting.add if effect.collect else self.collecting.discard)(call_id)
             case effects.StopAnnouncement():
                 self.hear(call_id, completed=False)
             case effects.HangUpCaller():
@@ -246,8 +376,49 @@ class World:
         """Nobody is let go or sent away but by the hours, limits and longest waits of their queue; never an emergency."""
         known = self.policy.lines[self.line_of[call_id]]
         assert known.tier != Tier.EMERGENCY, "a 999 was let go"
+        if self._has_promise(call_id) or call_id in self.reached:
+            return
         assert known.queue not in ("101", "welsh"), "somebody was let go who is served"
         assert not self.noted.get(call_id, ("", "", False))[2], "an upgraded 101 was let go"
+
+    def _has_promise(self, call_id: str) -> bool:
+        """Whether the disk has a promise to this caller."""
+        known = [e.fact for e in self.entries[: self.durable] if getattr(e.fact, "call_id", "") == call_id]
+        promises = (facts.CallbackPromised, facts.CallbackRevoked, facts.CallUpgraded)
+        last = [fact for fact in known if isinstance(fact, promises)][-1:]
+        return bool(last) and isinstance(last[0], facts.CallbackPromised)
+
+    def _check_may_be_said(self, effect: effects.Announce) -> None:
+        if effect.prompt == CONFIRMATION:
+            assert self._has_promise(effect.call_id), "a promise was said that the disk does not have"
+
+    def _ring_person(self, effect: effects.DialPerson) -> None:
+        """One dial of each attempt, ever; one leg of each person; the intent on disk; never who must not be dialled."""
+        call, key = self.engine.state.calls.get(effect.call_id), (effect.call_id, effect.attempt)
+        assert key not in self.dialled, "an attempt was dialled twice"
+        assert effect.call_id not in self.ringing, "a person was dialled while being rung"
+        assert effect.call_id not in self.standing, "a person was dialled while on the line"
+        assert any(
+            isinstance(entry.fact, facts.CallbackAttempted)
+            and (entry.fact.call_id, entry.fact.attempt) == key
+            for entry in self.entries[: self.durable]
+        ), "dialled without an intent on disk"
+        assert self.policy.destinations.judge(effect.number).is_allowed, "dialled a forbidden number"
+        assert call is None or not (call.assisted or call.tier == Tier.EMERGENCY or call.test), call
+        self.said = [word for word in self.said if getattr(word, "call_id", "") != effect.call_id]  # long ago
+        self.dialled.add(key)
+        self.ringing[effect.call_id] = Ringing(effect.call_id, effect.attempt)
+        self.noted[effect.call_id] = (effect.queue, effect.language, False)
+
+    def _end_attempt(self, effect: effects.EndAttempt) -> None:
+        """Who has answered already is left alone until the engine has heard of it."""
+        ringing, key = self.ringing.get(effect.call_id), (effect.call_id, effect.attempt)
+        if ringing is not None and ringing.attempt == effect.attempt:
+            self.person_ends(ringing, AttemptOutcome.NO_ANSWER)
+        elif self.reached.get(effect.call_id) == effect.attempt and key in self.told_of:
+            talks = self.standing[effect.call_id] is not Standing.HELD
+            assert not talks or self.pair_of.get(effect.call_id) in self.judged, "a conversation was cut"
+            self.hang_up(effect.call_id, Side.SYSTEM)
 
     def _play(self, call_id: str, prompt: str | None) -> None:
         if prompt is not None:
@@ -291,12 +462,15 @@ class World:
 
     # what happens in the world
 
-    def arrive(self, line: str, knowledge: CallerKnowledge | None = None) -> None:
+    def arrive(self, line: str, knowledge: CallerKnowledge | None = None, number: str | None = None) -> None:
         """A caller calls, of whom maybe something is known."""
         self.arrivals += 1
         call_id = f"c{self.arrivals:03}"
         self.standing[call_id], self.line_of[call_id] = Standing.HELD, line
-        self._say(replace(arrival(call_id, line, knowledge=knowledge), number_withheld=knowledge is None))
+        self.number_of[call_id] = number
+        withheld = knowledge is None and number is None
+        presented = arrival(call_id, line, knowledge=knowledge)
+        self._say(replace(presented, caller_number=number, number_withheld=withheld))
 
     def hear(self, call_id: str, completed: bool = True) -> None:
         """What is said to a caller ends, if anything is."""
@@ -314,6 +488,8 @@ class World:
         self.away.discard(call_id)
         self.elsewhere.discard(call_id)
         self.passed_to.pop(call_id, None)
+        self.collecting.discard(call_id)
+        self.reached.pop(call_id, None)
         self._say(gone(call_id, side))
         if (offer_id := self.pair_of.pop(call_id, None)) is not None:
             self.end_leg(offer_id, Refusal.CLEARED)
@@ -341,10 +517,59 @@ class World:
         self._say(inputs.PhoneAnswered(offer_id=leg.offer_id))
 
     def press(self, call_id: str, key: str) -> None:
-        """The caller presses a key."""
+        """The caller presses a key. While a number is keyed only the emergency key is one."""
+        if call_id in self.collecting and key != "9":
+            return
         known = self.policy.lines[self.line_of[call_id]]
         upgraded = self.standing[call_id] is Standing.FALLBACK and key == "9" and known.tier != Tier.EMERGENCY
         self._say(inputs.KeyPressed(call_id=call_id, key=key, upgraded=upgraded))
+
+    def key_number(self, call_id: str, number: str) -> None:
+        """The caller keys a number, or something."""
+        self._say(inputs.NumberKeyed(call_id=call_id, number=number))
+
+    def person_rings(self, ringing: Ringing) -> None:
+        """The person's phone rings."""
+        ringing.rang = True
+        self._say(inputs.PersonRang(call_id=ringing.call_id, attempt=ringing.attempt))
+
+    def person_answers(self, ringing: Ringing, *, in_fallback: bool = False) -> None:
+        """Somebody or something answers. A daemon that is dead does not hear it: the switch gives them to its own queue."""
+        call_id, attempt = ringing.call_id, ringing.attempt
+        del self.ringing[call_id]
+        dead = in_fallback and not self.linked
+        self.standing[call_id] = Standing.FALLBACK if dead else Standing.HELD
+        self.reached[call_id], self.leg_of[call_id] = attempt, f"{call_id}!{attempt}"
+        self._say(inputs.PersonAnswered(call_id=call_id, attempt=attempt, leg_id=self.leg_of[call_id]))
+
+    def person_ends(self, ringing: Ringing, outcome: AttemptOutcome) -> None:
+        """The attempt ends unanswered."""
+        del self.ringing[ringing.call_id]
+        self._say(
+            inputs.PersonGone(
+                call_id=ringing.call_id, attempt=ringing.attempt, outcome=outcome, cause=outcome.value
+            )
+        )
+
+    def judge_machine(self, call_id: str) -> None:
+        """The handler who talks says that a machine answered."""
+        offer_id = self.pair_of[call_id]
+        agent = self.legs[offer_id].phone
+        self.judged.add(offer_id)
+        self._say(inputs.PersonJudged(outcome=AttemptOutcome.MACHINE, by=agent, agent=agent, call_id=call_id))
+
+    def order(self, given: inputs.Input) -> None:
+        """A person orders something."""
+        self._say(given)
+
+    def stick_disk(self, stuck: bool) -> None:
+        """The disk takes no facts for a while, or takes all that wait."""
+        self.is_disk_stuck = stuck
+        self._write()
+
+    def tell_from_disk(self, index: int = 0) -> None:
+        """The recorder tells that something is on disk."""
+        self._hear(self.disk_said.pop(index))
 
     def send_back(self, call_id: str, queue: str | None) -> None:
         """The agent sends the caller back to a queue and hangs up."""
@@ -407,7 +632,8 @@ class World:
             self.playing.pop(call_id, None)
             self.standing[call_id] = Standing.FALLBACK
             line = self.line_of[call_id]
-            self._say(inputs.FallbackTook(call_id=call_id, line=line, leg_id=call_id, why="dead-man"))
+            leg_id = self.leg_of.get(call_id, call_id)
+            self._say(inputs.FallbackTook(call_id=call_id, line=line, leg_id=leg_id, why="dead-man"))
 
     def fallback_answers(self, call_id: str) -> None:
         """The switch's own queue connects the call."""
@@ -416,7 +642,9 @@ class World:
     def fallback_returns(self, call_id: str) -> None:
         """The switch's own queue gives the call back to us."""
         self.standing[call_id] = Standing.HELD
-        self._say(arrival(call_id, self.line_of[call_id]))
+        presented = arrival(call_id, self.line_of[call_id])
+        number = self.number_of[call_id]
+        self._say(replace(presented, caller_number=number, number_withheld=number is None))
 
     def sign(self, agent: str, phone: str | None, reason: str | None) -> None:
         """A person signs in or out, or sets themselves ready or not."""
@@ -457,24 +685,42 @@ class World:
 
     def lose_link(self) -> None:
         """Nothing is heard and nothing can be asked until the next look."""
-        self.linked = False
-        self.said.clear()
+        self._forget_asked()
         self._hear(inputs.LinkLost(link="ari", error="reset"))
 
-    def save_checkpoint(self) -> None:
-        """Keep the state; a restart begins there."""
-        self.checkpoint = deepcopy(self.engine.state)
-
-    def kill(self) -> None:
-        """The daemon dies and comes back from checkpoint and ledger; both must say what the dead one knew."""
-        tail = self.entries[self.checkpoint.sequence :]
-        state = replay(tail, deepcopy(self.checkpoint))
-        assert state == self.engine.state
-        assert list(state.agents) == list(self.engine.state.agents)
-        assert replay(self.entries) == state
+    def _forget_asked(self) -> None:
+        """What was said or asked by a link that is gone."""
         self.linked = False
         self.said.clear()
-        self.heard.append((None, self.now, None))
+        self.waiting_for_disk = [
+            (effect, cause)
+            for effect, cause in self.waiting_for_disk
+            if isinstance(effect, effects.TellWhenDurable)
+        ]
+
+    def save_checkpoint(self) -> None:
+        """Keep the state; a restart begins there. Only what is on disk is kept."""
+        if not self.is_disk_stuck:
+            self.checkpoint = deepcopy(self.engine.state)
+
+    def kill(self, forbidden: tuple[str, ...] | None = None) -> None:
+        """The daemon dies and comes back from checkpoint and ledger, which must say what the dead one knew when the disk had last
+        taken everything; maybe with numbers that are forbidden from now on."""
+        assert replay(self.entries) == self.engine.state
+        is_whole = self.durable == len(self.entries)
+        del self.entries[self.durable :]
+        state = replay(self.entries[self.checkpoint.sequence :], deepcopy(self.checkpoint))
+        assert replay(self.entries) == state
+        assert not is_whole or state == self.engine.state
+        assert not is_whole or list(state.agents) == list(self.engine.state.agents)
+        self._forget_asked()
+        self.waiting_for_disk.clear()
+        self.disk_said.clear()
+        self.is_disk_stuck = False
+        if forbidden is not None:
+            self.policy = replace(self.policy, destinations=SmallPlan(*forbidden))
+        self.joined = {call.call_id: call.queued_at for call in state.calls.values() if call.queue}
+        self.heard.append((Killed(self.durable, self.policy), self.now, None))
         self.engine = Engine(self.policy, state)
         self._hear(STARTED)
 
@@ -482,6 +728,7 @@ class World:
         """The link is there: subscribed first, and this is what was seen second."""
         self.linked = True
         self.said.clear()
+        self.told_of |= set(self.reached.items())
         self._hear(self.snapshot())
 
     def snapshot(self) -> inputs.Reconciled:
@@ -490,10 +737,12 @@ class World:
             calls=tuple(
                 inputs.SeenCall(
                     call_id=call_id,
-                    leg_id=call_id,
+                    leg_id=self.leg_of.get(call_id, call_id),
                     line=self.line_of[call_id],
                     standing=standing,
                     offer_id=None if _is_transfer(self.pair_of.get(call_id)) else self.pair_of.get(call_id),
+                    caller_number=self.number_of[call_id],
+                    number_withheld=self.number_of[call_id] is None,
                 )
                 for call_id, standing in self.standing.items()
             ),
@@ -501,6 +750,10 @@ class World:
                 inputs.SeenOffer(offer_id=leg.offer_id, answered=leg.answered)
                 for leg in self.legs.values()
                 if not _is_transfer(leg.offer_id)
+            ),
+            attempts=tuple(
+                inputs.SeenAttempt(call_id=item.call_id, attempt=item.attempt)
+                for item in self.ringing.values()
             ),
             agents=tuple(
                 inputs.AgentSeen(agent=agent, phone=phone, not_ready_reason=reason)
@@ -515,16 +768,23 @@ class World:
     # the end
 
     def close(self) -> None:
-        """Everybody hangs up, everything is heard: nothing may be left, and everything must have ended once."""
+        """Everybody hangs up, call-backs are cancelled, everything is heard: nothing may be left, everything must have ended
+        once, and every promise must have come to one end."""
+        self.stick_disk(False)
         if not self.linked:
             self.look()
-        for call_id in tuple(self.standing):
-            self.hang_up(call_id)
         for _ in range(200):
-            while self.said:
-                self.deliver()
+            while self.said or self.disk_said:
+                self.deliver() if self.said else self.tell_from_disk()
+            for ringing in tuple(self.ringing.values()):
+                self.person_ends(ringing, AttemptOutcome.NO_ANSWER)
+            for call_id in tuple(self.standing):
+                self.hang_up(call_id)
             for offer_id in tuple(self.legs):
                 self.end_leg(offer_id, Refusal.CLEARED)
+            for call in self.engine.state.calls.values():
+                if call.state is CallState.CALLBACK:
+                    self.order(cancelling(call.call_id))
             if not self.said:
                 break
         self.wait(100.0)
@@ -532,7 +792,27 @@ class World:
         assert self.engine.state.offers == {}
         assert replay(self.entries) == self.engine.state
         self._check_each_ended_once()
+        self._check_promises()
         self._check_same_again()
+
+    def _check_promises(self) -> None:
+        """Each was kept, merged, cancelled, upgraded or became a task, and the counter says so."""
+        state, open_promises = self.engine.state, set()
+        for entry in self.entries:
+            match entry.fact:
+                case facts.CallbackPromised(call_id=call_id):
+                    assert call_id not in open_promises
+                    open_promises.add(call_id)
+                case facts.CallbackRevoked(call_id=call_id) | facts.CallUpgraded(call_id=call_id):
+                    open_promises.discard(call_id)
+                case facts.CallEnded(call_id=call_id, outcome=outcome) if call_id in open_promises:
+                    open_promises.discard(call_id)
+                    assert outcome not in (CallOutcome.ABANDONED, CallOutcome.REFUSED), entry
+        assert not open_promises
+        counter = state.promises
+        ends = (counter.kept, counter.merged, counter.cancelled, counter.upgraded, counter.became_tasks)
+        assert counter.made == sum(ends), counter
+        assert counter.out_of_turn == 0
 
     def _check_each_ended_once(self) -> None:
         arrived = [entry.fact.call_id for entry in self.entries if isinstance(entry.fact, facts.CallArrived)]
@@ -541,11 +821,12 @@ class World:
 
     def _check_same_again(self) -> None:
         """The same inputs at the same instants give the same steps."""
-        engine = Engine(self.policy)
+        engine = Engine(policy_of_the_world())
         entries: list[facts.Entry] = []
         for given, at, step in self.heard:
-            if given is None:
-                engine = Engine(self.policy, replay(entries))
+            if isinstance(given, Killed):
+                del entries[given.durable :]
+                engine = Engine(given.policy, replay(entries))
             else:
                 again = engine.step(given, at)
                 assert again == step
@@ -560,3 +841,8 @@ def _is_transfer(offer_id: str | None) -> bool:
 def gone(call_id: str, side: Side = Side.CALLER) -> inputs.CallerGone:
     """The caller's leg has ended."""
     return inputs.CallerGone(call_id=call_id, side=side, cause="16")
+
+
+def cancelling(call_id: str) -> inputs.CallbackOrdered:
+    """A named person cancels this call-back."""
+    return inputs.CallbackOrdered(order=inputs.Order.CANCEL, by="sue", why="enough", call_id=call_id)
