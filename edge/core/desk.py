@@ -72,6 +72,8 @@ class Desk:
         self._reason = ""
         self._again: list[Instant] = []
         """When this step wants matching to be tried again; the soonest counts."""
+        self._barred: set[tuple[str, ...] | None] = set()
+        """In this match: skills for which no call-back can begin; None for all of them."""
         self._due_calls: list[str] = []
         """Waiting calls for which time has come to be told something or sent somewhere else."""
         self._now = Instant(0, 0)

@@ -18,6 +18,7 @@ class Matching(Emergencies):
         if not self.state.sight or not self._is_anybody_unserved():
             return
         self._again.clear()
+        self._barred.clear()
         candidates = Candidates(self.state, self.policy, self._now)
         if self._ringing_back:
             candidates.keep_for_emergencies(self._reserve())

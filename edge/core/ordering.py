@@ -157,6 +157,8 @@ def patience_ends(call: Call, policy: Policy) -> Instant | None:
     queue = policy.queues.get(call.queue)
     if queue is None or queue.maximum_wait_seconds is None:
         return None
+    if call.asked is not None:  # nobody is sent away in the middle of a question
+        return None
     if not call.is_routine or call.stays or call.first_connected_at is not None or call.callback is not None:
         return None
     return call.queued_at.plus(queue.maximum_wait_seconds)

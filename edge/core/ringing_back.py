@@ -28,6 +28,7 @@ from edge.core.ordering import Candidates, emergency_skills, head_start_seconds,
 from edge.core.promise import COUNTED, AttemptOutcome, First, Plan
 from edge.core.state import AgentRecord, Call, Callback, Offer
 
+CALLS_NOW = "somebody calls from this number"
 PRESS_KEY = "callback-press-key"
 TRUNK_ALARM_FAILURES = 3
 """So many failures of the network in a row are an alarm."""
@@ -60,13 +61,21 @@ class RingingBack(Offering):
             self._look_again(promise.not_before)
             return False
         skills = skills_needed(call, self.policy.queues[call.queue], self._now)
+        if None in self._barred or skills in self._barred:
+            return (
+                False  # as one before it, for which it was noted: a hundred facts would say no more than one
+            )
         askable = candidates.in_order_of_choice(call, skills)
         if not askable:
             return False
-        chosen, why = self._choose(askable, candidates)
-        why = self._why_not_dial(promise) or why
-        self._note_bar(call, promise, why)
-        if why is not None:
+        chosen, reserve = self._choose(askable, candidates)
+        nobody, number = self._why_nobody_is_dialled(), self._why_not_this_person(promise)
+        self._note_bar(call, promise, nobody or number or reserve)
+        if nobody is not None:
+            self._barred.add(None)
+        elif number is None and reserve is not None:
+            self._barred.add(skills)
+        if nobody or number or reserve:
             return False
         if chosen is None:
             candidates.take(askable[0].phone)  # kept free for it until the reserve for 999 is there
@@ -97,8 +106,8 @@ class RingingBack(Offering):
             self._because(f"the call-back of call {call.call_id} and its turn: {words}")
             self._record(facts.CallbackBarred(call_id=call.call_id, why=why or ""))
 
-    def _why_not_dial(self, promise: Callback) -> str | None:
-        """Why nobody, or this person not, is dialled now; None if they may be."""
+    def _why_nobody_is_dialled(self) -> str | None:
+        """Why nobody at all is dialled now; None if they may be."""
         limits = self.policy.callbacks
         if self.state.ledger_trouble is not None:
             return "the ledger is in trouble"
@@ -114,11 +123,14 @@ class RingingBack(Offering):
             return f"{limits.per_hour} were dialled within an hour"
         if limits.channels is not None and self._lines_in_use() >= limits.channels:
             return "the rest of the trunk is for 999 and callers"
+        return None
+
+    def _why_not_this_person(self, promise: Callback) -> str | None:
         if any(
             other in self.state.calls and self.state.calls[other].is_on_the_line
             for other in promise.matched_by
         ):
-            return "somebody calls from this number"
+            return CALLS_NOW
         return None
 
     def _lines_in_use(self) -> int:
@@ -315,8 +327,8 @@ class RingingBack(Offering):
             self._join_twin(call)
 
     def _join_twin(self, call: Call) -> None:
-        """While its person was thought to be reached the same number was promised another: again one goes on for both. The one that
-        is being rung, else the one that was reached."""
+        """While its person was thought to be reached the same number was promised another: again one goes on for both. The one
+        that is being rung, else the one that was reached."""
         assert call.callback is not None
         twin = self._open_callback_for(call.callback.number, call.queue, but=call)
         if (

@@ -565,6 +565,7 @@ def _call_turned_away(state: State, fact: facts.CallTurnedAway, at: Instant) -> 
     call = _call(state, fact)
     _move_call(call, fact)
     call.leaving_for, call.diverted = fact.why, False
+    _forget_dialogue(call)
     call.announcement, call.announced_at = fact.prompt, at
 
 
@@ -572,6 +573,7 @@ def _call_diverted(state: State, fact: facts.CallDiverted, at: Instant) -> None:
     call = _call(state, fact)
     _move_call(call, fact)
     call.leaving_for, call.diverted, call.announcement = fact.why, True, None
+    _forget_dialogue(call)
 
 
 def _diversion_answered(state: State, fact: facts.DiversionAnswered, at: Instant) -> None:
@@ -831,6 +833,7 @@ def _fallback_entered(state: State, fact: facts.FallbackEntered, at: Instant) ->
     call = _call(state, fact)
     _move_call(call, fact)
     call.live_offers.clear()
+    _forget_dialogue(call)
     _waits_again(call, at)
     _nobody_has(call)
 

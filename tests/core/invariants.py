@@ -29,6 +29,7 @@ from edge.core.ordering import (
     untold_relaxation,
 )
 from edge.core.promising import CONFIRMATION, OPEN
+from edge.core.ringing_back import CALLS_NOW
 from edge.core.state import AgentRecord, Call, Offer
 
 LIVE = (OfferState.CALLING, OfferState.RINGING)
@@ -206,7 +207,7 @@ def check_told(engine: Engine, now: Instant) -> None:
         ends = patience_ends(call, engine.policy)
         assert ends is None or ends.monotonic_ns > now.monotonic_ns, call
         relaxation = untold_relaxation(call, engine.policy.queues[call.queue])
-        if relaxation is not None and call.announcement is None:
+        if relaxation is not None and call.announcement is None and call.asked is None:
             assert now.since(call.queued_at) < relaxation.after_seconds, call
 
 
@@ -225,17 +226,31 @@ def check_order(engine: Engine, step: Step, now: Instant) -> None:
         for call in engine.state.calls.values():
             if engine.position(call.call_id) is None or place_of(call, engine.policy) >= place:
                 continue
-            if call.callback is not None and not _is_its_turn(call, now):
+            if call.callback is not None and not is_its_turn(engine, call, now):
                 continue
             if fact.agent not in call.refused_by:
                 assert not has_skills(engine, fact.agent, call, now), (fact, call)
 
 
-def _is_its_turn(call: Call, now: Instant) -> bool:
-    """Whether nothing but the order is in the way of this call-back."""
+def is_its_turn(engine: Engine, call: Call, now: Instant) -> bool:
+    """Whether nothing but the order is in the way of this call-back: no failed attempt, no bar, and no reserve for 999 until
+    which another agent is kept free for it."""
     assert call.callback is not None
     waits_until = call.callback.not_before
-    return not call.callback.barred and (waits_until is None or waits_until.monotonic_ns <= now.monotonic_ns)
+    if any(
+        other.callback is not None
+        and other.callback.barred
+        and (other is call or other.callback.barred != CALLS_NOW)
+        and place_of(other, engine.policy) <= place_of(call, engine.policy)
+        for other in engine.state.calls.values()
+    ):
+        return False  # noted for the first of them alone
+    if waits_until is not None and waits_until.monotonic_ns > now.monotonic_ns:
+        return False
+    if not max(engine.policy.callbacks.idle_agents, engine.policy.emergency.keep_free):
+        return True
+    candidates = Candidates(engine.state, engine.policy, now)
+    return not candidates.in_order_of_choice(call, engine.policy.queues[call.queue].skills)
 
 
 def check_rejections(engine: Engine, step: Step, now: Instant) -> None:
