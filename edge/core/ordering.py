@@ -172,6 +172,9 @@ class Candidates:
         self._policy = policy
         self._now = now
         self._phones_in_use = {offer.phone for offer in state.offers.values()}
+        self._phones_in_use |= {  # kept for somebody, whoever else has signed in there
+            r.phone for r in state.agents.values() if r.activity is Activity.RESERVED and r.phone is not None
+        }
         self._emergency_skills = emergency_skills(policy)
         self.withheld = False
         """Whether a 999 waits for somebody."""

@@ -8,7 +8,17 @@ from typing import Any
 import pytest
 
 from edge.core import effects, facts, inputs
-from edge.core.model import CallState, ClockState, Emergency, MajorIncident, OpeningHours, Side
+from edge.core.model import (
+    CallState,
+    ClockState,
+    Emergency,
+    MajorIncident,
+    OpeningHours,
+    Queue,
+    Relaxation,
+    Side,
+)
+from edge.core.ordering import skills_needed
 from edge.core.promise import AttemptOutcome, First, TaskKind, TaskOutcome, Tasks
 from edge.core.state import replay
 from tests.core.callbacks import ACCEPTED, CALLBACKS, PLAN, SHOWN, SmallPlan, callback_room, promised_room
@@ -873,3 +883,245 @@ def test_emergency_without_a_queue_of_its_own_needs_no_reserve() -> None:
     room = promised_room(*ANN, callbacks=replace(CALLBACKS, idle_agents=1), emergency=Emergency())
     assert isinstance(room, Room)
     play(room, "t0 hangs up -> ring ann for c1")
+
+
+def _judge_machine(room: Room, agent: str) -> None:
+    room.tell(inputs.PersonJudged(outcome=AttemptOutcome.MACHINE, by="4001", agent=agent))
+
+
+REACHED = """
+    t0 hangs up -> ring ann for c1
+    ann answers -> await disk for c1, dial 07700900001 for c1
+    person c1 answers -> connect c1.1
+    c1 joined
+"""
+
+
+def test_who_turns_out_to_come_through_a_relay_is_dialled_by_nobody() -> None:
+    """A handler marked the call after the promise: a human rings them."""
+    room = promised_room(*ANN)
+    room.tell(inputs.CallMarkedAssisted(call_id="c1", by="4001"))
+    play(
+        room,
+        """
+        t0 hangs up
+        = c1 unreached callback
+        """,
+    )
+    assert room.engine.state.tasks["c1"].kind is TaskKind.UNREACHED_CALLBACK
+
+
+def test_two_of_one_number_after_a_machine_was_taken_for_the_person() -> None:
+    """While c1 talks, c2 of the same number is promised one; then it was a machine: one goes on for both."""
+    room = promised_room(*ANN)
+    play(room, REACHED)
+    play(room, ACCEPTED.replace("c1", "c2"))
+    assert room.state_of("c2") == "callback"
+    _judge_machine(room, "ann")
+    play(room, "= c1 callback; c2 merged callback")
+
+
+def test_who_was_to_go_on_with_another_goes_on_alone_when_that_one_is_cancelled() -> None:
+    """Two of one number, and the first is cancelled while the second still hears the confirmation: the promise stands."""
+    room = promised_room(*ANN)
+    rows = ACCEPTED.replace("c1", "c2").replace("serve c2,", "note c2 in 101, serve c2,")
+    play(room, "\n".join(rows.strip().splitlines()[:4]))
+    room.tell(inputs.CallbackOrdered(order=inputs.Order.CANCEL, by="4001", why="spoke", call_id="c1"))
+    play(
+        room,
+        """
+        c2 hangs up
+        = c1 cancelled callback; c2 callback
+        """,
+    )
+
+
+def test_who_takes_the_place_of_a_call_back_is_not_sent_away_for_its_wait() -> None:
+    """The call-back waited longer than the queue lets a caller wait; the one who calls now has not."""
+    room = promised_room(*ANN, queue={"maximum_wait_seconds": 40.0})
+    play(
+        room,
+        """
+        wait 60
+        c2 calls 101 from 07700900001 -> note c2 in 101, serve c2, announce callback-offer to c2
+        = c2 waiting
+        """,
+    )
+
+
+def test_nobody_is_sent_away_in_the_middle_of_a_question() -> None:
+    """The longest wait ends while the caller is asked: the answer counts."""
+    room = callback_room(*ANN, queue={"maximum_wait_seconds": 40.0})
+    play(room, TALKING)
+    play(
+        room,
+        """
+        c1 calls 101 from 07700900001 -> serve c1, announce callback-offer to c1
+        wait 39
+        c1 presses 1 -> quiet for c1, announce callback-number to c1
+        wait 2
+        c1 presses 1 -> quiet for c1, announce callback-safe to c1
+        c1 presses 1 -> quiet for c1, await disk for c1, announce callback-promised to c1
+        """,
+    )
+
+
+def test_a_promised_caller_who_waited_again_has_used_up_no_attempt() -> None:
+    """To the switch's own queue and back, and then gone: nobody has been rung yet, so the turn comes at once."""
+    room = callback_room(*ANN)
+    play(room, TALKING)
+    play(room, "\n".join(ACCEPTED.strip().splitlines()[:4]))
+    play(
+        room,
+        """
+        c1 in-fallback
+        c1 returned -> serve c1
+        c1 hangs up
+        = c1 callback
+        t0 hangs up -> ring ann for c1
+        """,
+    )
+    assert not room.recorded(facts.CallbackAttemptEnded)
+
+
+def test_a_confirmation_that_nobody_heard_is_said_again() -> None:
+    """The link was lost before it could be played, and the disk had told meanwhile."""
+    room = callback_room(*ANN)
+    play(room, TALKING)
+    play(room, "\n".join(ACCEPTED.strip().splitlines()[:4]))
+    play(
+        room,
+        """
+        link lost
+        seen c1:held t0:connected:t0.1 t0.1+ -> serve c1, announce callback-promised to c1
+        c1 hears to the end -> let c1 go
+        """,
+    )
+
+
+def test_nothing_is_confirmed_or_dialled_while_blind() -> None:
+    """The disk tells while the switch is not seen: what it would ask could not be done, and would count as an attempt."""
+    room = promised_room(*ANN)
+    room.disk = False
+    play(
+        room,
+        """
+        t0 hangs up -> ring ann for c1
+        ann answers -> await disk for c1
+        link lost
+        """,
+    )
+    room.catch_up()
+    play(room, "seen c1.1+ -> hang up c1.1")
+    [ended] = room.recorded(facts.CallbackAttemptEnded)
+    assert not ended.counted
+    assert not room.recorded(facts.CallbackDialled)
+
+
+def test_a_call_back_waits_for_no_announcement_to_relax() -> None:
+    """With nobody on the line to hear it, fewer skills do when their time has come."""
+    relaxed = (Relaxation(after_seconds=30.0, skills=(), prompt="no-welsh"),)
+    room = promised_room(*ANN, queue={"relaxations": relaxed})
+    room.wait(31.0)
+    call = room.engine.state.calls["c1"]
+    assert skills_needed(call, room.policy.queues["101"], room.now) == ()
+
+
+def test_moved_while_being_rung_and_returned() -> None:
+    """The leg was dialled for another place: it is noted anew."""
+    room = promised_room(*ANN)
+    play(
+        room,
+        """
+        t0 hangs up -> ring ann for c1
+        ann answers -> await disk for c1, dial 07700900001 for c1
+        """,
+    )
+    room.tell(
+        inputs.CallbackOrdered(
+            order=inputs.Order.MOVE, by="sue", why="at risk", call_id="c1", priority_class="vulnerable"
+        )
+    )
+    play(
+        room,
+        """
+        person c1 answers -> connect c1.1
+        ann hangs up
+        c1 returned -> serve c1, note c1 in 101, ring ann for c1
+        """,
+    )
+
+
+def test_a_person_in_the_switchs_own_queue_is_not_rung_again() -> None:
+    """They answered in the instant in which the attempt was given up, unheard: who serves them there is not cut off."""
+    room = promised_room(*ANN)
+    play(
+        room,
+        """
+        t0 hangs up -> ring ann for c1
+        ann answers -> await disk for c1, dial 07700900001 for c1
+        person c1 rings
+        wait 20 -> end attempt 1 of c1, hang up c1.1
+        ann ends
+        link lost
+        seen c1:fallback
+        = c1 fallback
+        c1 answered-in-fallback-by ann
+        c1 hangs up
+        = c1 answered talking
+        """,
+    )
+
+
+def test_the_switchs_own_queue_ends_the_dialogue() -> None:
+    """Nobody is asked anything there."""
+    room = callback_room(*ANN)
+    play(room, TALKING)
+    play(
+        room,
+        """
+        c1 calls 101 from 07700900001 -> serve c1, announce callback-offer to c1
+        c1 presses 1 -> quiet for c1, announce callback-number to c1
+        c1 in-fallback
+        wait 20
+        """,
+    )
+
+
+def test_one_bar_is_noted_once() -> None:
+    """Many wait while the most are being rung: a fact for each in each match would flood the ledger."""
+    room = promised_room(*BOTH, callbacks=replace(CALLBACKS, concurrent=1))
+    for number in range(2, 9):
+        play(room, ACCEPTED.replace("c1", f"c{number}").replace("07700900001", f"0770090000{number}"))
+    play(
+        room,
+        """
+        t0 hangs up -> ring ann for c1
+        t1 hangs up
+        """,
+    )
+    assert [fact.call_id for fact in room.recorded(facts.CallbackBarred)] == ["c2"]
+
+
+def test_the_phone_of_a_kept_agent_rings_for_nobody_else() -> None:
+    """Another has signed in there."""
+    room = promised_room("ann 101 999", "bob 101", plan=replace(PLAN, first=First.CALLER))
+    play(
+        room,
+        """
+        bob signs in at ann
+        t0 hangs up -> await disk for c1, dial 07700900001 for c1
+        c2 calls 101 from 07700900002 -> serve c2, announce callback-offer to c2
+        t1 hangs up
+        = c2 waiting
+        """,
+    )
+
+
+def test_not_moved_to_where_the_same_number_waits() -> None:
+    """There would be two."""
+    other = Queue(name="other", skills=("101",), callback=PLAN)
+    room = promised_room(*ANN, more=(other, line("other", "other")))
+    play(room, ACCEPTED.replace("c1", "c2").replace("calls 101", "calls other"))
+    room.tell(inputs.CallbackOrdered(order=inputs.Order.MOVE, by="sue", why="", call_id="c2", queue="101"))
+    assert room.engine.state.calls["c2"].queue == "other"

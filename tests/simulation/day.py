@@ -119,7 +119,8 @@ class Day:
         for number in range(self.callers):
             [hour] = self.dice.choices(range(24), weights=HOURLY)
             self.after(hour * 3600.0 + self.dice.uniform(0.0, 3600.0), self._caller(number))
-        while self.due or self.engine.state.calls:
+        until = NOON.plus(36 * 3600.0)
+        while (self.due or self.engine.state.calls) and self.now.monotonic_ns < until.monotonic_ns:
             self._go_on()
 
     def _go_on(self) -> None:
