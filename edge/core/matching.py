@@ -67,6 +67,18 @@ class Matching(Emergencies):
                 why,
             )
             candidates.take(chosen.phone)
+        self._serve_tests(candidates)
+
+    def _serve_tests(self, candidates: Candidates) -> None:
+        """Test calls stand behind everybody, and have a phone of their own."""
+        tests: list[Call] = []
+        for call_id in reversed(self._order.before(None)):
+            call = self.state.calls[call_id]
+            if not call.test:
+                break
+            tests.append(call)
+        for call in reversed(tests):
+            self._serve_test(call, candidates)
 
     def _why(
         self,

@@ -91,6 +91,11 @@ class WaitingOrder:
         if (place := self._of_call.pop(call_id, None)) is not None:
             del self._places[bisect_left(self._places, place)]
 
+    def before(self, place: Place | None) -> list[str]:
+        """Who is served before this place; None: all of them."""
+        end = len(self._places) if place is None else bisect_left(self._places, place)
+        return [known.call_id for known in self._places[:end]]
+
     def position(self, call_id: str) -> int:
         """1 for the call that is served next."""
         return bisect_left(self._places, self._of_call[call_id]) + 1

@@ -8,6 +8,8 @@ nothing that is said asks for an answer; only the menu, which does, is not for t
 
 from __future__ import annotations
 
+from collections import Counter
+
 from edge.core import effects, facts
 from edge.core.expectation import SAMPLES_NEEDED, Expectation, expect, is_bad, mean
 from edge.core.model import Announcements, CallState, Menu
@@ -25,8 +27,6 @@ from edge.core.state import AgentRecord, Call
 
 SPOKEN_MAXIMUM = 20
 """Numbers are said up to here, and "more than twenty" above."""
-UNSERVED = frozenset({CallState.WAITING, CallState.OFFERED, CallState.CALLBACK, CallState.RESERVING})
-"""Who has nobody yet, on the line or to be called back."""
 
 
 class Telling(Service):
@@ -180,18 +180,40 @@ class Telling(Service):
         candidates = Candidates(self.state, self.policy, self._now)
         shared: dict[tuple[str, ...], bool] = {}
         rivals = 0
-        for other in self.state.calls.values():
-            if not self._is_unserved(other) or (place is not None and place_of(other, self.policy) >= place):
-                continue
-            skills = self._skills(other)
+        for skills, count in self._needs_before(place).items():
             if skills not in shared:
                 shared[skills] = any(candidates.has_skills(record, skills) for record in agents)
-            rivals += shared[skills]
+            rivals += count * shared[skills]
         return rivals
 
-    def _is_unserved(self, call: Call) -> bool:
-        unserved = call.state in UNSERVED
-        return unserved and not call.test and self._is_configured(call)
+    def _needs_before(self, place: Place | None) -> Counter[tuple[str, ...]]:
+        """Skills, and how many who come before this place need them. Hundreds wait, and this is asked for each: those of one
+        queue whose needs do not change with time are counted together."""
+        calls, queues = self.state.calls, self.policy.queues
+        ringing = {
+            call_id
+            for call_id in {offer.call_id for offer in self.state.offers.values()}
+            if (call := calls.get(call_id)) is not None
+            and self._is_ringing_unserved(call)
+            and (place is None or place_of(call, self.policy) < place)
+        }
+        needs: Counter[tuple[str, ...]] = Counter()
+        by_queue: Counter[str] = Counter()
+        for call_id in (*self._order.before(place), *ringing):
+            call = calls[call_id]
+            if call.test:
+                continue
+            if queues[call.queue].relaxations:
+                needs[self._skills(call)] += 1
+            else:
+                by_queue[call.queue] += 1
+        for name, count in by_queue.items():
+            needs[queues[name].skills] += count
+        return needs
+
+    def _is_ringing_unserved(self, call: Call) -> bool:
+        """Has nobody yet, though a phone rings for it: then it is not in the order."""
+        return call.state in (CallState.OFFERED, CallState.RESERVING) and self._is_configured(call)
 
     def _skills(self, call: Call) -> tuple[str, ...]:
         return skills_needed(call, self.policy.queues[call.queue], self._now)
