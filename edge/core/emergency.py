@@ -289,8 +289,9 @@ class Emergencies(RingingBack):
                 self._withdraw(offer, OfferOutcome.WITHDRAWN)
         for attempt in self._newest_attempts():
             freed = self._agent_of_attempt(attempt)
-            if candidates.has_not_rejected(freed, call, skills):
+            if freed is not None and candidates.has_not_rejected(freed, call, skills):
                 self._preempt(attempt, call)
+                candidates.bring_back(freed)  # at once, where they were kept and no leg has to end first
 
     def _does_an_agent_ring(self, call: Call, skills: tuple[str, ...], candidates: Candidates) -> bool:
         """Whether anybody rings, or is about to, who is there for such calls: not merely a supervisor or another force."""

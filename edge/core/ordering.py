@@ -199,6 +199,10 @@ class Candidates:
 
     def bring_back(self, record: AgentRecord) -> bool:
         """An agent has become free within this step; False when their phone is not to be had."""
+        if record.activity is Activity.IDLE and not any(
+            offer.phone == record.phone for offer in self._state.offers.values()
+        ):
+            self._phones_in_use.discard(record.phone or "")  # was kept for somebody
         free = self._is_free(record)
         if free:
             self._free.append(record)
