@@ -77,8 +77,11 @@ class RingingBack(Offering):
             self._barred.add(skills)
         if nobody or number or reserve:
             return False
-        if chosen is None:
-            candidates.take(askable[0].phone)  # kept free for it until the reserve for 999 is there
+        if (
+            chosen is None
+        ):  # one is kept free for it, and nobody of the reserve is offered a 101, until both are there
+            candidates.take(askable[0].phone)
+            candidates.keep_for_emergencies(self._reserve())
             return True
         return self._begin(call, promise, chosen, candidates)
 
@@ -266,8 +269,16 @@ class RingingBack(Offering):
             self._ask(effects.ConnectPair(call_id=call.call_id, offer_id=call.claimed_by or ""))
 
     def _stray_person(self, call: Call, given: inputs.PersonAnswered) -> None:
-        self._because(f"attempt {given.attempt} of call {call.call_id} was answered, and is over: ended")
-        self._ask(effects.EndAttempt(call_id=call.call_id, attempt=given.attempt))
+        """Answered in the instant in which we gave up, so that the agent is leaving: a caller on the line, served at their place."""
+        assert call.callback is not None
+        if given.attempt != call.callback.attempt or call.state is CallState.DIALLING:
+            self._ignore(call, given)
+            return
+        self._because(f"the person of call {call.call_id} answered as they were given up: served at once")
+        self._withdraw_all(call, OfferOutcome.WITHDRAWN)
+        self._record_presence(call, given.leg_id)
+        self._record(facts.CallbackPresent(call_id=call.call_id))
+        self._serve(call)
 
     def _person_gone(self, call: Call, given: inputs.PersonGone) -> None:
         assert call.callback is not None
@@ -400,7 +411,7 @@ class RingingBack(Offering):
             self._attempt_over(call, AttemptOutcome.HUNG_UP, f"{side}: {cause}")
 
     def _abandon(self, call: Call, given: inputs.CallerGone) -> None:
-        if call.callback is None:
+        if call.callback is None or call.callback.kept_at is not None:
             super()._abandon(call, given)
         else:
             self._person_hung_up(call, given.side, given.cause)

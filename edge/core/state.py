@@ -82,6 +82,8 @@ class Callback:
     rang_at: Instant | None = None
     answered_at: Instant | None = None
     picked_up_at: Instant | None = None
+    kept_at: Instant | None = None
+    """When its person talked with an agent first: the promise is kept, whatever comes after."""
     check_seconds: float = 0.0
     not_before: Instant | None = None
     barred: str = ""
@@ -691,6 +693,8 @@ def _offer_made(state: State, fact: facts.OfferMade, at: Instant) -> None:
     _move_call(call, fact)
     if record is None and fact.agent not in NOT_PEOPLE:
         record = _record(state, fact.agent, at)  # a supervisor who is not signed in, at their usual phone
+    if call.callback is None and call.is_routine:
+        state.promises.out_of_turn += _overtakes_promise(state, call, fact.agent, at)
     call.offers_made += 1
     call.live_offers.append(fact.offer_id)
     state.offers[fact.offer_id] = Offer(
@@ -705,6 +709,24 @@ def _offer_made(state: State, fact: facts.OfferMade, at: Instant) -> None:
     )
     if record is not None:
         record.activity, record.offer_id = Activity.OFFERED, fact.offer_id
+
+
+def _overtakes_promise(state: State, call: Call, agent: str, at: Instant) -> bool:
+    """Whether a call-back of the same queue and class that joined earlier, and had nothing in its way, was due for this agent."""
+    waiting = [other for other in state.calls.values() if other.state is CallState.CALLBACK]
+    if any(other.callback is not None and other.callback.barred for other in waiting):
+        return False  # noted once, for all behind it
+    return any(
+        (other.queue, other.priority_class) == (call.queue, call.priority_class)
+        and other.queued_at.monotonic_ns < call.queued_at.monotonic_ns
+        and agent not in other.refused_by
+        and (
+            other.callback is None
+            or other.callback.not_before is None
+            or other.callback.not_before.monotonic_ns <= at.monotonic_ns
+        )
+        for other in waiting
+    )
 
 
 def _offer_rang(state: State, fact: facts.OfferRang, at: Instant) -> None:
@@ -793,6 +815,7 @@ def _call_connected(state: State, fact: facts.CallConnected, at: Instant) -> Non
         state.offers[fact.offer_id].connected_at = at
     if call.callback is not None:
         call.callback.in_flight = False
+        call.callback.kept_at = call.callback.kept_at or at
     _note_departure(state, call, at, gave_up=False)
     services = state.services.setdefault(call.queue, [])
     services.append(at)
@@ -869,6 +892,8 @@ def _note_end(state: State, call: Call, fact: facts.CallEnded, at: Instant) -> N
     if call.callback is None:
         return
     match fact.outcome:
+        case _ if call.callback.kept_at is not None:
+            state.promises.kept += 1
         case CallOutcome.ANSWERED | CallOutcome.ENDED_UNKNOWN:
             state.promises.kept += 1
         case CallOutcome.MERGED:
@@ -1061,7 +1086,7 @@ def _callback_attempt_ended(state: State, fact: facts.CallbackAttemptEnded, at: 
         _release(state, call, at)
     _nobody_has(call)
     promise.in_flight, promise.last_outcome, promise.not_before = False, fact.outcome, fact.not_before
-    promise.picked_up_at = None
+    promise.picked_up_at = promise.kept_at = None
     promise.counted += fact.counted
     promise.preemptions += fact.outcome is AttemptOutcome.PREEMPTED
     promise.network_failures += fact.outcome is AttemptOutcome.NETWORK

@@ -9,6 +9,7 @@ import pytest
 
 from edge.core import effects, facts, inputs
 from edge.core.model import (
+    Activity,
     CallState,
     ClockState,
     Emergency,
@@ -20,7 +21,7 @@ from edge.core.model import (
 )
 from edge.core.ordering import skills_needed
 from edge.core.promise import AttemptOutcome, First, TaskKind, TaskOutcome, Tasks
-from edge.core.state import replay
+from edge.core.state import apply, replay
 from tests.core.callbacks import ACCEPTED, CALLBACKS, PLAN, SHOWN, SmallPlan, callback_room, promised_room
 from tests.core.room import NOON, Room, happen, line, play
 
@@ -1125,3 +1126,83 @@ def test_not_moved_to_where_the_same_number_waits() -> None:
     play(room, ACCEPTED.replace("c1", "c2").replace("calls 101", "calls other"))
     room.tell(inputs.CallbackOrdered(order=inputs.Order.MOVE, by="sue", why="", call_id="c2", queue="101"))
     assert room.engine.state.calls["c2"].queue == "other"
+
+
+def test_a_person_who_answers_as_they_are_given_up_is_served_at_once() -> None:
+    """The answer was on its way when the time was over: a caller on the line, at their place."""
+    room = promised_room(*ANN)
+    play(
+        room,
+        """
+        t0 hangs up -> ring ann for c1
+        ann answers -> await disk for c1, dial 07700900001 for c1
+        person c1 rings
+        wait 20 -> end attempt 1 of c1, hang up c1.1
+        person c1 answers -> serve c1
+        ann ends -> ring ann for c1
+        = c1 offered
+        """,
+    )
+
+
+def test_who_was_reached_sent_back_and_hung_up_is_not_dialled_again() -> None:
+    """The promise was kept when they talked; what they abandoned then is a queue like anybody's."""
+    room = promised_room(*ANN, queue={"wrap_up_seconds": 30.0})
+    play(
+        room,
+        """
+        t0 hangs up
+        wait 30 -> ring ann for c1
+        ann answers -> await disk for c1, dial 07700900001 for c1
+        person c1 answers -> connect c1.1
+        c1 joined
+        """,
+    )
+    room.tell(inputs.CallSentBack(call_id="c1", queue="101"))
+    play(
+        room,
+        """
+        c1 hangs up
+        = c1 abandoned queue
+        """,
+    )
+    assert (room.engine.state.promises.kept, room.engine.state.promises.became_tasks) == (1, 0)
+
+
+def test_a_reserve_of_two_is_kept_while_a_call_back_waits_for_it() -> None:
+    """One agent is kept for it and the others for a 999: a later caller gets none of them."""
+    three = (*BOTH, "cat 101 999", "dan 101 999")
+    room = promised_room(*three, callbacks=replace(CALLBACKS, idle_agents=2))
+    play(
+        room,
+        """
+        c2 calls 101 from 07700900002 -> serve c2, announce callback-offer to c2
+        t0 hangs up
+        t1 hangs up
+        = c1 callback; c2 waiting
+        t2 hangs up -> ring ann for c1
+        = c2 waiting
+        """,
+    )
+
+
+def test_the_live_counter_sees_who_is_served_out_of_turn() -> None:
+    """It counts from facts alone, whoever made them: an engine that overtook a promise would show."""
+    room = promised_room(*BOTH)
+    room.wait(1.0)
+    play(room, "c2 calls 101 from 07700900002 -> serve c2, announce callback-offer to c2")
+    room.tell(inputs.CallerGone(call_id="t0", side=Side.CALLER, cause="16"))
+    assert room.engine.state.promises.out_of_turn == 0
+    state = replay(room.entries)
+    wrong = facts.OfferMade(
+        offer_id="c2.1", call_id="c2", agent="bob", phone="bob", ring_seconds=15.0, waited_seconds=0.0
+    )
+    state.agents["bob"].activity = Activity.IDLE
+    state.calls["c1"].state = CallState.CALLBACK
+    apply(
+        state,
+        facts.Entry(
+            sequence=state.sequence + 1, at=room.now, fact=wrong, reason="wrong", clock=ClockState.UNKNOWN
+        ),
+    )
+    assert state.promises.out_of_turn == 1
