@@ -74,6 +74,8 @@ class Desk:
         """When this step wants matching to be tried again; the soonest counts."""
         self._barred: set[tuple[str, ...] | None] = set()
         """In this match: skills for which no call-back can begin; None for all of them."""
+        self._switch_died = False
+        """Whether this step has found the switch in another life: every leg of the one before is gone."""
         self._due_calls: list[str] = []
         """Waiting calls for which time has come to be told something or sent somewhere else."""
         self._now = Instant(0, 0)

@@ -46,7 +46,7 @@ class Engine(Reconciling, Matching):
         self._now, self._told_utc_us = now, given.switch_utc_us
         self._switch_utc_us = None if isinstance(given, inputs.Reconciled) else given.switch_utc_us
         self._entries, self._effects, self._reasons, self._reason = [], [], [], ""
-        self._due_calls = []
+        self._due_calls, self._switch_died = [], False
         self._react(given)
         self._switch_utc_us = None
         self._expire()

@@ -62,6 +62,10 @@ class SwitchRestored:
     calls_adopted: int
     calls_kept: int
     calls_missing: int
+    switch_boot: str = ""
+    """Tells one life of the switch from the next."""
+    restarted: bool = False
+    """It is another life than the one that we saw last: every leg of that one is gone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -729,6 +733,8 @@ class TaskOpened:
     calls_in_day: int
     emergency: bool
     number_withheld: bool
+    queued_at: Instant | None = None
+    """When the call joined: the place that somebody who was lost in a fault has among the tasks, and on calling again."""
     number: str | None = personal()
 
 

@@ -70,11 +70,15 @@ class KeyPressed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallerGone:
-    """The caller's leg has ended. `cause`: the switch's own words, for the record. `side`: who hung up, if it is known."""
+    """The caller's leg has ended. `cause`: the switch's own words, for the record. `side`: who hung up, if it is known.
+
+    `cut`: nobody hung up; the network or a fault ended it.
+    """
 
     call_id: str
     side: Side
     cause: str
+    cut: bool = False
     switch_utc_us: int | None = None
 
 
@@ -496,6 +500,7 @@ class Reconciled:
     attempts: tuple[SeenAttempt, ...] = ()
     agents: tuple[AgentSeen, ...] = ()
     phones: tuple[PhoneSeen, ...] = ()
+    switch_boot: str = ""
     switch_utc_us: int | None = None
 
 

@@ -177,6 +177,8 @@ class TaskKind(StrEnum):
     ABANDONED_101 = "abandoned_101"
     UNREACHED_CALLBACK = "unreached_callback"
     """A promised call-back whose person could not be reached as promised."""
+    LOST = "lost"
+    """A call that a fault of the switch or the network cut, or whose end nobody saw: waiting, ringing or in a conversation."""
 
 
 class TaskOutcome(StrEnum):
@@ -200,6 +202,8 @@ class Tasks:
     abandoned_101_after_seconds: float | None = None
     alarm_999_seconds: float = 120.0
     alarm_101_seconds: float = 3600.0
+    redial_seconds: float = 900.0
+    """Who calls again within this time from the number of a call that a fault cut has its time of joining."""
 
 
 CALLBACK_PROMPTS = frozenset(

@@ -19,6 +19,7 @@ from edge.core.model import (
     CallOutcome,
     CallState,
     ClockState,
+    Instant,
     OfferOutcome,
     Queue,
     Side,
@@ -436,6 +437,11 @@ class Promising(Routine):
         """A new call from the number of a call-back or a task: linked, and shown to the handler. A 101 gets the better place of
         both, without a word."""
         self._link_tasks(call)
+        if call.is_routine and (joined_at := self._lost_place(call)) is not None:
+            self._because(
+                f"call {call.call_id} was cut by a fault before: it has the time of joining that it had"
+            )
+            self._record_place(call, call.queue, call.priority_class, joined_at)
         number = self._number_of(call)
         line = self.policy.lines.get(call.line)
         if number is None or call.test or line is None:
@@ -455,18 +461,21 @@ class Promising(Routine):
         elif call.is_routine and place_of(known, self.policy) < place_of(call, self.policy):
             self._take_place_of(call, known)
 
-    def _take_place_of(self, call: Call, known: Call) -> None:
-        self._because(f"call {call.call_id} gets the place of call {known.call_id}, which is the better one")
+    def _record_place(self, call: Call, queue: str, priority_class: str, queued_at: Instant) -> None:
         self._record(
             facts.CallQueued(
                 call_id=call.call_id,
-                queue=known.queue,
-                priority_class=known.priority_class,
+                queue=queue,
+                priority_class=priority_class,
                 tier=call.tier,
-                queued_at=known.queued_at,
+                queued_at=queued_at,
             )
         )
         self._note_place(call)
+
+    def _take_place_of(self, call: Call, known: Call) -> None:
+        self._because(f"call {call.call_id} gets the place of call {known.call_id}, which is the better one")
+        self._record_place(call, known.queue, known.priority_class, known.queued_at)
 
     # ------------------------------------------------------------------ people who order
 

@@ -14,6 +14,7 @@ from edge.core.model import (
     OfferState,
     Side,
 )
+from edge.core.ordering import place_of
 from edge.core.promise import AttemptOutcome
 from edge.core.ringing_back import RingingBack
 from edge.core.state import Call, Offer
@@ -27,16 +28,27 @@ class Reconciling(RingingBack):
         since = self.state.sight_since or self._now
         calls = {call.call_id: call for call in seen.calls}
         legs = {leg.offer_id: leg for leg in seen.offers}
-        missing = [
-            call for call in self.state.calls.values() if call.call_id not in calls and call.is_on_the_line
-        ]
+        self._switch_died = bool(seen.switch_boot and self.state.switch_boot) and (
+            seen.switch_boot != self.state.switch_boot
+        )
+        missing = sorted(
+            (c for c in self.state.calls.values() if c.call_id not in calls and c.is_on_the_line),
+            key=lambda call: place_of(call, self.policy),
+        )
         known = [call for call in self.state.calls.values() if call.call_id in calls]
         new = [call for call in seen.calls if call.call_id not in self.state.calls]
         self._because(
-            f"the switch was seen again: {len(known)} calls kept, {len(new)} adopted, {len(missing)} ended unseen"
+            f"the switch was seen again{', in another life' * self._switch_died}: {len(known)} calls kept, "
+            f"{len(new)} adopted, {len(missing)} ended unseen"
         )
         self._record(
-            facts.SwitchRestored(calls_adopted=len(new), calls_kept=len(known), calls_missing=len(missing))
+            facts.SwitchRestored(
+                calls_adopted=len(new),
+                calls_kept=len(known),
+                calls_missing=len(missing),
+                switch_boot=seen.switch_boot,
+                restarted=self._switch_died,
+            )
         )
         for phone in seen.phones:
             self._phone_seen(phone)

@@ -3,14 +3,17 @@
 Rule 1: every 999 that nobody answered becomes a task, and a 101 by the policy's rule; a promised call-back whose person could
 not be reached does, and a caller who asked for one and hung up before it was confirmed: they were promised nothing, and somebody
 should look. No machine dials for a task.
-Rule 2: a later call from the same number is linked and shown to the handler. It closes nothing: a number is not an identity.
+Rule 2: a call that a fault cut is work for a human too: all of them when the switch died, waiting, ringing or talking; else
+those whom nobody had answered, and a 999 that the network cut at any time. In the list 999 comes first, then who joined earlier;
+and who calls again soon has the time of joining that the fault took.
+Rule 3: a later call from the same number is linked and shown to the handler. It closes nothing: a number is not an identity.
 """
 
 from __future__ import annotations
 
 from edge.core import facts, inputs
 from edge.core.desk import Desk
-from edge.core.model import CallOutcome, CallState, Tier
+from edge.core.model import CallOutcome, CallState, Instant, Tier
 from edge.core.promise import Judgement, TaskKind
 from edge.core.state import Call, Task
 
@@ -24,7 +27,19 @@ class RingBack(Desk):
             return
         if outcome is CallOutcome.UNREACHED:
             self._open_task(call, TaskKind.UNREACHED_CALLBACK, "a promised call-back", waited_seconds)
+        elif outcome is CallOutcome.ENDED_UNKNOWN:
+            self._lost(call, waited_seconds)
         elif outcome is CallOutcome.ABANDONED and call.first_connected_at is None:
+            self._abandoned(call, waited_seconds)
+
+    def _lost(self, call: Call, waited_seconds: float) -> None:
+        """Its end was not seen. While the switch lives on, who talked has most likely hung up, and who waited has given up."""
+        if self._switch_died:
+            where = "waited" if call.connected_at is None else "talked"
+            self._open_task(call, TaskKind.LOST, f"the switch died while they {where}", waited_seconds)
+        elif call.first_connected_at is None and call.tier == Tier.EMERGENCY:
+            self._open_task(call, TaskKind.LOST, "gone unseen and unanswered", waited_seconds)
+        elif call.first_connected_at is None:
             self._abandoned(call, waited_seconds)
 
     def _abandoned(self, call: Call, waited_seconds: float) -> None:
@@ -59,6 +74,7 @@ class RingBack(Desk):
                 calls_in_day=0 if call.knowledge is None else call.knowledge.calls_in_day,
                 emergency=call.tier == Tier.EMERGENCY,
                 number_withheld=number is None,
+                queued_at=call.queued_at,
                 number=number,
             )
         )
@@ -73,6 +89,21 @@ class RingBack(Desk):
     def _tasks_of(self, number: str | None) -> list[Task]:
         """The open tasks of this number; none for a withheld one."""
         return [] if number is None else [task for task in self.state.tasks.values() if task.number == number]
+
+    def _lost_place(self, call: Call) -> Instant | None:
+        """When this caller joined before a fault cut them, if that was earlier than now and not long ago."""
+        times = [
+            task.queued_at
+            for task in self._tasks_of(self._number_of(call))
+            if task.kind is TaskKind.LOST
+            and task.queued_at is not None
+            and self._now.since(task.opened_at) <= self.policy.tasks.redial_seconds
+            and not task.emergency
+        ]
+        earliest = min(times, key=lambda at: at.monotonic_ns, default=None)
+        if earliest is None or earliest.monotonic_ns >= call.queued_at.monotonic_ns:
+            return None
+        return earliest
 
     def _link_tasks(self, call: Call) -> None:
         """A call has come from a number that somebody was to ring back."""

@@ -269,7 +269,7 @@ class RingingBack(Offering):
             self._ask(effects.ConnectPair(call_id=call.call_id, offer_id=call.claimed_by or ""))
 
     def _stray_person(self, call: Call, given: inputs.PersonAnswered) -> None:
-        """Answered in the instant in which we gave up, so that the agent is leaving: a caller on the line, served at their place."""
+        """Answered in the instant in which we gave up, with the agent leaving: a caller on the line, served at their place."""
         assert call.callback is not None
         if given.attempt != call.callback.attempt or call.state is CallState.DIALLING:
             self._ignore(call, given)

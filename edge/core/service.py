@@ -26,6 +26,7 @@ from edge.core.model import (
     Tier,
 )
 from edge.core.ordering import head_start_seconds
+from edge.core.promise import TaskKind
 from edge.core.ring_back import RingBack
 from edge.core.state import AgentRecord, Call, Offer
 
@@ -270,6 +271,8 @@ class Service(RingBack):
     def _conversation_over(self, call: Call, given: inputs.CallerGone) -> None:
         offer = self.state.offers.get(call.claimed_by or "")
         self._because(f"conversation of {call.call_id} with {whom(call.agent)} ended by the {given.side}")
+        if given.cut and call.tier == Tier.EMERGENCY and not call.test:
+            self._open_task(call, TaskKind.LOST, "a 999 that the network cut", self._waited(call))
         self._end(call, CallOutcome.ANSWERED, Stage.TALKING, given.side, given.cause)
         if offer is not None:
             self._leave_conversation(offer, offer.call_id, given.cause)

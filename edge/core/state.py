@@ -114,6 +114,7 @@ class Task:
     number: str | None
     opened_at: Instant
     emergency: bool
+    queued_at: Instant | None = None
     assigned_to: str | None = None
     linked: list[str] = field(default_factory=list)
     """Calls that came from the same number since."""
@@ -376,6 +377,8 @@ class State:
     """Whether the switch is seen: False from the loss of a link until it was reconciled."""
     sight_since: Instant | None = None
     sight_error: str = ""
+    switch_boot: str = ""
+    """Which life of the switch was seen last."""
     clock: ClockState = ClockState.UNKNOWN
     ledger_trouble: str | None = None
     incident_since: Instant | None = None
@@ -492,8 +495,9 @@ def _switch_lost(state: State, fact: facts.SwitchLost, at: Instant) -> None:
     _lose_sight(state, at, fact.error)
 
 
-def _switch_restored(state: State, fact: facts.SwitchRestored, at: Instant) -> None:  # noqa: ARG001
+def _switch_restored(state: State, fact: facts.SwitchRestored, at: Instant) -> None:
     state.sight, state.sight_since, state.sight_error = True, at, ""
+    state.switch_boot = fact.switch_boot or state.switch_boot
 
 
 def _clock_changed(state: State, fact: facts.ClockChanged, at: Instant) -> None:  # noqa: ARG001
@@ -1136,6 +1140,7 @@ def _task_opened(state: State, fact: facts.TaskOpened, at: Instant) -> None:
         number=fact.number,
         opened_at=at,
         emergency=fact.emergency,
+        queued_at=fact.queued_at,
     )
 
 

@@ -62,6 +62,7 @@ TASKS = {
     TaskKind.ABANDONED_999: "abandoned 999",
     TaskKind.ABANDONED_101: "abandoned 101",
     TaskKind.UNREACHED_CALLBACK: "unreached call-back",
+    TaskKind.LOST: "call lost in a fault",
 }
 TASK_OUTCOMES = {
     TaskOutcome.REACHED: "the person was reached",

@@ -797,9 +797,13 @@ class World:
 
     def _check_promises(self) -> None:
         """Each was kept, merged, cancelled, upgraded or became a task, and the counter says so."""
-        state, open_promises = self.engine.state, set()
+        state, open_promises, kept = self.engine.state, set(), set()
         for entry in self.entries:
             match entry.fact:
+                case facts.CallConnected(call_id=call_id) if call_id in open_promises:
+                    kept.add(call_id)
+                case facts.CallbackAttemptEnded(call_id=call_id):
+                    kept.discard(call_id)  # a machine
                 case facts.CallbackPromised(call_id=call_id):
                     assert call_id not in open_promises
                     open_promises.add(call_id)
@@ -807,7 +811,8 @@ class World:
                     open_promises.discard(call_id)
                 case facts.CallEnded(call_id=call_id, outcome=outcome) if call_id in open_promises:
                     open_promises.discard(call_id)
-                    assert outcome not in (CallOutcome.ABANDONED, CallOutcome.REFUSED), entry
+                    lost = outcome in (CallOutcome.ABANDONED, CallOutcome.REFUSED)
+                    assert not lost or call_id in kept, entry
         assert not open_promises
         counter = state.promises
         ends = (counter.kept, counter.merged, counter.cancelled, counter.upgraded, counter.became_tasks)

@@ -54,7 +54,7 @@ from edge.core.inputs import (
 )
 from edge.core.model import NOT_PEOPLE, PhoneState, Policy, Side, Tier
 from edge.pbx.asterisk import identity
-from edge.pbx.asterisk.causes import outcome, refusal
+from edge.pbx.asterisk.causes import CUTS, outcome, refusal
 from edge.pbx.asterisk.keying import Heard, NumberEntry
 from edge.pbx.asterisk.sightings import (
     AssistedMarked,
@@ -192,6 +192,7 @@ class Snapshot:
     members: tuple[MemberSeen, ...] = ()
     devices: tuple[DeviceSeen, ...] = ()
     switch_utc_us: int | None = None
+    switch_boot: str = ""
 
 
 class Book:
@@ -563,7 +564,13 @@ class Book:
         side = call.hung_up_by
         if side is Side.UNKNOWN and call.passed_to is not None:
             side = Side.AGENT  # on no leg of ours; a caller's own request would have been heard
-        yield CallerGone(call_id=call.call_id, side=side, cause=_words(end), switch_utc_us=end.switch_utc_us)
+        yield CallerGone(
+            call_id=call.call_id,
+            side=side,
+            cause=_words(end),
+            cut=side is Side.UNKNOWN and end.cause in CUTS,
+            switch_utc_us=end.switch_utc_us,
+        )
 
     def _call_missing(self, seen: CallMissing) -> Iterable[Input]:
         call = self.calls.get(seen.call_id)
@@ -866,6 +873,7 @@ class Book:
             agents=tuple(self._agents.values()),
             phones=tuple(PhoneSeen(phone=phone, state=state) for phone, state in self._phones.items()),
             switch_utc_us=found.switch_utc_us,
+            switch_boot=found.switch_boot,
         )
 
     def _follow_again(self, leg_id: str, leg: AgentLeg | None) -> None:

@@ -33,6 +33,8 @@ _BY_CAUSE = {
     34: Refusal.UNREACHABLE,  # congestion
     38: Refusal.UNREACHABLE,  # network out of order
 }
+CUTS = frozenset({27, 38, 41, 42, 44, 47, 102})
+"""Causes with which a leg ends that nobody hung up: the network or the switch failed (Q.850)."""
 _SILENT_STATUS = (408, 480, 487)
 _SILENT_CAUSES = (18, 19)
 

@@ -71,6 +71,7 @@ async def look(ari_link: AriClient, ami_link: AmiClient, app: str) -> Snapshot:
         members=tuple(_members(await ami_link.list("QueueStatus", {}))),
         devices=tuple(_devices(await ami_link.list("DeviceStateList", {}))),
         switch_utc_us=ami.stamp(await ami_link.ask("Ping", {})),
+        switch_boot=_boot(await ami_link.ask("CoreStatus", {})),
     )
 
 
@@ -202,3 +203,8 @@ def _field(channel: Channel, key: str) -> str:
 def _dialplan(channel: Channel, key: str) -> str:
     dialplan = channel.get("dialplan")
     return _field(dialplan, key) if isinstance(dialplan, Mapping) else ""
+
+
+def _boot(status: Message) -> str:
+    """When this life of Asterisk began, as it says itself, to the second: no two lives of a switch begin in one."""
+    return f"{text(status, 'CoreStartupDate')} {text(status, 'CoreStartupTime')}".strip()
