@@ -12,6 +12,7 @@ import pytest
 
 from edge.core import facts
 from edge.core.model import AgentState, CallOutcome, CallState
+from edge.core.promise import TaskKind
 from hwtest.useragent import CallState as Wire
 from hwtest.useragent import IncomingCall, OutgoingCall
 from tests.live.conftest import POLICY, finish
@@ -178,11 +179,21 @@ async def test_the_switch_dies_and_comes_back(room: Room, expected_warnings: lis
     for caller in (talking, *waiting):
         record = await room.ended(caller)
         assert (record.outcome, record.unseen_since is None) == (CallOutcome.ENDED_UNKNOWN, False)
+    tasks = room.facts(facts.TaskOpened)
+    assert [task.call_id for task in tasks] == [room.record(c).call_id for c in (talking, *waiting)]
+    assert {task.kind for task in tasks} == {TaskKind.LOST}
     await ann.phone.start()
     await room.becomes(ann, AgentState.READY)
     assert room.facts(facts.AgentSignedOut) == []
     jo = room.caller(LINE)
     assert await room.serve(ann) is jo
+    again = room.caller(LINE, from_user=room.numbers[waiting[0]])
+    await again.answered(5)
+    cut = room.record(waiting[0]).call_id
+    await room.until(lambda: cut in {fact.task_id for fact in room.facts(facts.TaskLinked)})
+    [back] = room.live.state.calls.values()
+    assert back.queued_at == room.live.state.tasks[cut].queued_at
+    await again.hang_up()
 
 
 async def test_a_busy_room_whose_daemon_keeps_dying(room: Room, expected_warnings: list[str]) -> None:
