@@ -21,6 +21,14 @@ class SystemClock:
         """Both readings, a fraction of a microsecond apart."""
         return Instant(time.monotonic_ns(), time.time_ns() // 1000)
 
+    def quality(self) -> ClockSeen:
+        """What the kernel says of the clock."""
+        return clock_quality()
+
+    def boot_id(self) -> str:
+        """The kernel's own name of this boot."""
+        return boot_id()
+
 
 class _Timex(ctypes.Structure):
     """struct timex of adjtimex(2), as far as it is read here; `rest` covers what the kernel writes behind it."""

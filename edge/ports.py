@@ -7,7 +7,7 @@ from typing import Protocol
 
 from edge.core.effects import Effect
 from edge.core.facts import Entry
-from edge.core.inputs import Input
+from edge.core.inputs import ClockSeen, Input
 from edge.core.model import Instant
 
 
@@ -16,6 +16,12 @@ class Clock(Protocol):
 
     def now(self) -> Instant:
         """Both readings, taken together."""
+
+    def quality(self) -> ClockSeen:
+        """Whether it is synchronised, and how far off it may be."""
+
+    def boot_id(self) -> str:
+        """Identifies the origin of the monotonic reading: it changes with every boot."""
 
 
 class Pbx(Protocol):

@@ -7,7 +7,6 @@ from collections import deque
 
 import structlog
 
-from edge.clock import boot_id, clock_quality
 from edge.core.engine import Engine
 from edge.core.inputs import CallPresented, Input, Started, Stopping, Woken
 from edge.core.model import NANOSECONDS, Policy
@@ -60,8 +59,9 @@ class Runtime:
         executor: CommitExecutor,
         clock: Clock,
         callers: Callers | None = None,
+        checkpoint_facts: int = CHECKPOINT_FACTS,
     ) -> None:
-        """`callers`: who knows of callers' numbers; None: nobody."""
+        """`callers`: who knows of callers' numbers; None: nobody. `checkpoint_facts`: between two checkpoints."""
         self._clock = clock
         self._pbx = pbx
         self._policy = policy
@@ -72,6 +72,7 @@ class Runtime:
         self._inbox: deque[Input] = deque()
         self._arrived = asyncio.Event()
         self._stopping: str | None = None
+        self._checkpoint_facts = checkpoint_facts
         self._checkpointed = self.engine.state.sequence
 
     def post(self, given: Input) -> None:
@@ -88,8 +89,8 @@ class Runtime:
 
     async def run(self) -> None:
         """Serve until stopped. Whatever fails in any of its tasks ends all of them and is raised."""
-        self.post(Started(version=VERSION, policy_digest=self._policy.digest, boot_id=boot_id()))
-        self.post(clock_quality())
+        self.post(Started(version=VERSION, policy_digest=self._policy.digest, boot_id=self._clock.boot_id()))
+        self.post(self._clock.quality())
         helpers = [
             asyncio.create_task(self._pbx.run(self.post), name="pbx"),
             asyncio.create_task(self._recorder.run(), name="recorder"),
@@ -139,7 +140,7 @@ class Runtime:
 
     def _checkpoint_if_due(self) -> tuple[int, bytes] | None:
         state = self.engine.state
-        if state.sequence - self._checkpointed < CHECKPOINT_FACTS:
+        if state.sequence - self._checkpointed < self._checkpoint_facts:
             return None
         self._checkpointed = state.sequence
         return state.sequence, encode_state(state)
@@ -159,4 +160,4 @@ class Runtime:
     async def _watch_clock(self) -> None:
         while True:
             await asyncio.sleep(CLOCK_SECONDS)
-            self.post(clock_quality())
+            self.post(self._clock.quality())

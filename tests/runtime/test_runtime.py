@@ -114,9 +114,9 @@ def presented(call_id: str) -> inputs.CallPresented:
     )
 
 
-def compose(ledger: Ledger, switch: ScriptedSwitch) -> Runtime:
+def compose(ledger: Ledger, switch: ScriptedSwitch, **more: int) -> Runtime:
     """The daemon around a scripted switch."""
-    return Runtime(POLICY, switch, ledger, ThreadCommitExecutor(ledger), SystemClock())
+    return Runtime(POLICY, switch, ledger, ThreadCommitExecutor(ledger), SystemClock(), **more)
 
 
 def kinds(ledger: Ledger) -> list[str]:
@@ -204,14 +204,11 @@ async def test_the_pulse_goes_on_while_nothing_happens(tmp_path: Path) -> None:
     await running
 
 
-async def test_a_checkpoint_and_the_facts_after_it_are_the_state(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_checkpoint_and_the_facts_after_it_are_the_state(tmp_path: Path) -> None:
     """Recalling from the newest checkpoint equals folding everything."""
-    monkeypatch.setattr("edge.runtime.CHECKPOINT_FACTS", 10)
     ledger = open_ledger(f"sqlite:///{tmp_path}/ledger.sqlite")
     switch = ScriptedSwitch(ledger)
-    runtime = compose(ledger, switch)
+    runtime = compose(ledger, switch, checkpoint_facts=10)
     running = asyncio.create_task(runtime.run())
     await switch.until(lambda: runtime.engine.state.sight)
     for number in range(5):
