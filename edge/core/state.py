@@ -870,6 +870,7 @@ def _fallback_connected(state: State, fact: facts.FallbackConnected, at: Instant
     _move_call(call, fact)
     if call.callback is not None:
         call.callback.in_flight = False
+    _forget_dialogue(call)
     call.connected_at, call.agent = at, fact.agent
     call.first_connected_at = call.first_connected_at or at
     if (record := state.agents.get(fact.agent or "")) is not None:
