@@ -1,14 +1,15 @@
 # `make` or `make help` lists what can be done here.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test endure lint bench clean
+.PHONY: help setup run test endure simulate simulate-long lint bench clean
 
 FOR ?=
 AGENTS ?=
 SEED ?=
 ARGS ?=
+CALLS ?= 80
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  Options: make run FOR=60 (seconds) AGENTS=8 SEED=1; make test ARGS='-m \"not live\"' or any other of pytest's"
 
@@ -23,6 +24,12 @@ test: setup ## all tests, the live ones included, those that measure last and al
 
 endure: setup ## the tests that take minutes, such as three of silence on a call
 	@.venv/bin/python -m pytest -m endurance $(ARGS)
+
+simulate: setup ## one night of trouble against a switch in memory; SEED=7 CALLS=80 gives the same facts each time
+	@.venv/bin/python -m tests.simulation --seed $(or $(SEED),1) --calls $(CALLS) $(ARGS)
+
+simulate-long: setup ## night after night until Ctrl-C or a broken promise; adds its figures to docs/simulation.md
+	@.venv/bin/python -m tests.simulation --seed $(or $(SEED),1) --seeds 0 --calls $(CALLS) --record docs/simulation.md $(ARGS)
 
 lint: setup ## style and types
 	@.venv/bin/ruff check .

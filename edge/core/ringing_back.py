@@ -22,6 +22,7 @@ from edge.core.model import (
     Queue,
     Side,
     Stage,
+    Tier,
 )
 from edge.core.offering import Offering
 from edge.core.ordering import Candidates, emergency_skills, head_start_seconds, skills_needed
@@ -484,11 +485,24 @@ class RingingBack(Offering):
         self._note_reached(call)
         candidates = Candidates(self.state, self.policy, self._now)
         is_free = kept is not None and kept.activity is Activity.IDLE and kept.not_ready_reason is None
-        if kept is not None and is_free and candidates.phone_is_free(kept.phone):
+        if kept is not None and self._does_999_need(kept, candidates):
+            self._because(f"agent {kept.agent}, who was kept for them, is needed for a 999: they wait at their place")
+        elif kept is not None and is_free and candidates.phone_is_free(kept.phone):
             seconds = self._offer_seconds(call)
             self._make(
                 call, kept.agent, kept.phone or "", seconds, f"agent {kept.agent}", "was kept for them"
             )
+
+    def _does_999_need(self, record: AgentRecord, candidates: Candidates) -> bool:
+        """Whether a 999 waits that no phone rings for, and this agent could take it."""
+        return any(
+            call.tier == Tier.EMERGENCY
+            and not call.test
+            and call.state is CallState.WAITING
+            and self._is_configured(call)
+            and candidates.has_skills(record, skills_needed(call, self.policy.queues[call.queue], self._now))
+            for call in self.state.calls.values()
+        )
 
     def _serve_checked(self, call: Call, given: inputs.Input) -> None:  # noqa: ARG002
         """Found again in our hands while asked for a key: asked again, with the time that is left."""

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from edge.core import effects, facts
 from edge.core.model import Queue, Relaxation
-from edge.core.promise import TaskKind
-from tests.core.callbacks import PLAN, callback_room
+from edge.core.promise import First, TaskKind
+from tests.core.callbacks import PLAN, callback_room, promised_room
 from tests.core.room import Room, happen, play
 
 ANN = ("ann 101 999",)
@@ -88,3 +88,19 @@ def room_with_welsh_call_back() -> Room:
         """,
     )
     return room
+
+
+def test_a_999_gets_the_agent_who_is_kept_for_a_person_who_presses_the_key() -> None:
+    """Nothing begins at an agent whom a waiting 999 needs: seed 105 of 120 calls rang the agent for the 101 instead."""
+    room = promised_room(*ANN, plan=replace(PLAN, first=First.CALLER))
+    play(
+        room,
+        """
+        t0 hangs up -> await disk for c1, dial 07700900001 for c1
+        person c1 rings
+        person c1 answers -> serve c1, announce callback-press-key to c1
+        e1 calls 999 -> serve e1
+        c1 presses 1 -> quiet for c1, ring ann for e1
+        = c1 waiting; e1 offered
+        """,
+    )

@@ -34,6 +34,8 @@ from tests.simulation.watch import Watch, WatchedEngine
 
 CHECKPOINT_FACTS = 150
 """Often, so that restarts begin at one."""
+COMPARED_SECONDS = 5.0
+"""How often the engine's calls are compared with the switch's callers."""
 LONGEST_END_SECONDS = 5_400.0
 """By then everything must have ended, in a room where nothing goes wrong any more."""
 
@@ -201,18 +203,30 @@ class Night:
             self.switch.sign(agent, agent)
         daemon = asyncio.create_task(self._keep_running(), name="supervisor")
         self._troubles = [asyncio.create_task(trouble) for trouble in self._all_troubles()]
+        comparison = asyncio.create_task(self._compare(), name="comparison")
         callers = asyncio.create_task(self._arrive(), name="callers")
         try:
             await self._until(callers, daemon)
             await self._end(daemon)
             return self._result()
         finally:
-            for task in (daemon, callers, *self._troubles):
+            for task in (daemon, callers, comparison, *self._troubles):
                 task.cancel()
             if self.process is not None:
                 self.process.die()
-            await asyncio.gather(daemon, callers, *self._troubles, return_exceptions=True)
+            await asyncio.gather(daemon, callers, comparison, *self._troubles, return_exceptions=True)
             self.ledger.close()
+
+    async def _compare(self) -> None:
+        """Now and then: is every caller known, and is every call that should have a caller one that has?"""
+        while True:
+            await asyncio.sleep(COMPARED_SECONDS)
+            process = self.process
+            is_sound = process is not None and not process.is_dead and process.runtime.engine.state.sight
+            try:
+                self.watch.compared(process.runtime.engine.state if process and is_sound else None)
+            except AssertionError as error:
+                self._failed(self._loop, {"exception": error})
 
     async def _until(self, wanted: asyncio.Future[None], daemon: asyncio.Task[None]) -> None:
         await asyncio.wait({wanted, daemon, self._fault}, return_when=asyncio.FIRST_COMPLETED)
@@ -403,7 +417,7 @@ class Night:
 
     def _result(self) -> Result:
         digest, count = hashlib.sha256(), 0
-        for entry in read_all_of(self.ledger):
+        for entry in read_all(self.ledger):
             digest.update(msgspec.json.encode([type(entry.fact).__name__, entry]))
             count += 1
         return Result(
@@ -417,19 +431,29 @@ class Night:
         )
 
 
-def read_all_of(ledger: SqlLedger) -> Any:
-    """Every entry, from the first."""
-    return read_all(ledger)
+class NightFailedError(Exception):
+    """A promise was broken, or the daemon could not survive something; the cause says what."""
+
+    def __init__(self, seed: int, calls: int, recently: list[str]) -> None:
+        super().__init__(f"again: make simulate SEED={seed} CALLS={calls}")
+        self.seed, self.calls = seed, calls
+        self.recently = recently
+        """What was heard, decided and asked last."""
 
 
 def simulate(seed: int, calls: int, directory: Path) -> Result:
-    """One night in a ledger of its own. Raises AssertionError, or whatever the daemon could not survive."""
+    """One night in a ledger of its own. Raises `NightFailedError`."""
     loop = VirtualLoop()
+    nights: list[Night] = []
 
     async def run() -> Result:
-        return await Night(seed, calls, f"sqlite:///{directory / f'{seed}.sqlite'}").run()
+        nights.append(Night(seed, calls, f"sqlite:///{directory / 'ledger.sqlite'}"))
+        return await nights[0].run()
 
     try:
         return loop.run_until_complete(run())
+    except Exception as error:
+        recently = list(nights[0].watch.recently) if nights else []
+        raise NightFailedError(seed, calls, recently) from error
     finally:
         loop.close()

@@ -13,7 +13,7 @@ from edge.core import effects, facts, inputs
 from edge.core.effects import Effect
 from edge.core.engine import Engine, Step
 from edge.core.inputs import Input
-from edge.core.model import Instant, Policy, Tier
+from edge.core.model import NANOSECONDS, Instant, Policy, Tier
 from edge.core.promising import CONFIRMATION
 from edge.core.state import State, apply, replay
 from edge.ledger.chain import verify_chain
@@ -27,6 +27,8 @@ from tests.simulation.virtual import SimulatedClock
 
 COMPARED_EVERY = 25
 """The fold of the facts is compared with the live state after so many steps: it costs more than the step."""
+STRANGE_SECONDS = 45.0
+"""So long may a caller be unknown (until the dead-man, and late words), or a call without its caller."""
 REMEMBERED = 60
 """Lines of what was heard and decided last, for the report of a failure."""
 
@@ -44,16 +46,27 @@ class Watch:
         self._promised_on_disk: set[str] = set()
         self._attempts_on_disk: set[tuple[str, int]] = set()
         self._lost_with_switch: set[str] = set()
+        self._arrived_on_disk: set[str] = set()
+        self._heard_of: set[str] = set()
+        """Calls that the living process was told of."""
+        self._strange_since: dict[str, float] = {}
+        self.unstored = 0
+        """Calls of which a process heard that died before it could store anything: those still there were found again."""
         self.outcomes = Counts()
         self.recently: deque[str] = deque(maxlen=REMEMBERED)
 
     def _note(self, what: str) -> None:
-        self.recently.append(f"{self._clock.now().monotonic_ns / 1e9 - 1000:10.3f} {what}")
+        self.recently.append(f"{self._clock.now().monotonic_ns / NANOSECONDS - 1000:10.3f} {what}")
 
     # ------------------------------------------------------------------ as it happens
 
     def heard(self, given: Input) -> None:
         """An input is on its way to the engine."""
+        match given:
+            case inputs.CallPresented() | inputs.FallbackTook():
+                self._heard_of.add(given.call_id)
+            case inputs.Reconciled():
+                self._heard_of |= {call.call_id for call in given.calls}
         what = "Reconciled" if isinstance(given, inputs.Reconciled) else str(given)
         self._note(f"<- {what[:200]}")
 
@@ -73,6 +86,8 @@ class Watch:
             assert entry.sequence == self._sequence_on_disk + 1, "a hole in the ledger"
             self._sequence_on_disk = entry.sequence
             match entry.fact:
+                case facts.CallArrived():
+                    self._arrived_on_disk.add(entry.fact.call_id)
                 case facts.CallbackPromised():
                     self._promised_on_disk.add(entry.fact.call_id)
                 case facts.CallbackRevoked():
@@ -97,6 +112,19 @@ class Watch:
         self._steps += 1
         if self._steps % COMPARED_EVERY == 0:
             assert self._fold == engine.state, "the fold of the facts is not the live state"
+
+    def compared(self, state: State | None) -> None:
+        """The switch's callers and the engine's calls (None: it sees nothing now) differ only while words are on their way."""
+        now = self._clock.now().monotonic_ns / NANOSECONDS
+        if state is None:
+            self._strange_since = {}
+            return
+        on_line = {call.call_id for call in state.calls.values() if call.is_on_the_line}
+        lost = {f"caller {name} is known to nobody" for name in self._switch.callers.keys() - state.calls.keys()}
+        ghosts = {f"call {name} has no caller" for name in on_line - self._switch.callers.keys()}
+        self._strange_since = {what: self._strange_since.get(what, now) for what in lost | ghosts}
+        for what, since in self._strange_since.items():
+            assert now - since < STRANGE_SECONDS, f"{what}, for {now - since:.0f} s"
 
     def _check_starvation(self, engine: Engine, step: Step) -> None:
         """Among calls that this agent may take, nobody is overtaken by more than the largest head start."""
@@ -125,6 +153,8 @@ class Watch:
         self._fold = deepcopy(whole)
         assert whole.sequence == self._sequence_on_disk, "what was on the disk is not there any more"
         self._check_chain(ledger)
+        self.unstored += len(self._heard_of - self._arrived_on_disk)
+        self._heard_of = set()
         self._note(f"** a daemon starts at {whole.sequence}")
 
     def closed(self, engine: Engine, ledger: SqlLedger) -> None:
@@ -143,6 +173,7 @@ class Watch:
                     ended.append(entry.fact.call_id)
                     self.outcomes.add(str(entry.fact.outcome))
         assert sorted(arrived) == sorted(ended), "not every call has ended once"
+        assert self._heard_of <= set(arrived), f"forgotten: {self._heard_of - set(arrived)}"
 
     def _check_chain(self, ledger: SqlLedger) -> None:
         verified = verify_chain(ledger)

@@ -8,7 +8,6 @@ that a caller is gone, and does not end a leg whose answer it has told or is abo
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 
 import structlog
@@ -45,7 +44,8 @@ class SimulatedPbx:
         self._switch = switch
         self._injector = injector
         self._post: Callable[[Input], None] | None = None
-        self._broken: asyncio.Event | None = None
+        self._stirred: asyncio.Event | None = None
+        self._is_broken = False
         self._backlog: list[Input] | None = None
         self._connections = 0
         self._latest: dict[bool, float] = {}
@@ -86,21 +86,22 @@ class SimulatedPbx:
 
     def lose_link(self) -> None:
         """The connection breaks."""
-        if self._broken is not None:
-            self._broken.set()
+        self._is_broken = True
+        if self._stirred is not None:
+            self._stirred.set()
 
     async def _one_connection(self, post: Callable[[Input], None]) -> None:
         await asyncio.sleep(CONNECT_SECONDS)
         if not self._switch.is_up:
             raise LinkError("connection refused")
-        self._broken, self._backlog = asyncio.Event(), []
+        self._is_broken, self._stirred, self._backlog = False, asyncio.Event(), []
         self._switch.listener = self._hear
         try:
             await asyncio.sleep(LOOK_SECONDS)
             seen = self._switch.look()
             await asyncio.sleep(LOOK_SECONDS)
             self._take_up(seen, post)
-            while not self._broken.is_set():
+            while not self._is_broken:
                 self._tick()
                 await self._pause()
         finally:
@@ -111,10 +112,14 @@ class SimulatedPbx:
         raise LinkError("connection reset")
 
     async def _pause(self) -> None:
-        """Until the next tick, or the end of the link."""
-        assert self._broken is not None
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._broken.wait(), TICK_SECONDS)
+        """Until the next tick, or the end of the link. (Not by `wait_for`: before Python 3.12 it may swallow a cancellation.)"""
+        assert self._stirred is not None
+        handle = asyncio.get_running_loop().call_later(TICK_SECONDS, self._stirred.set)
+        try:
+            await self._stirred.wait()
+        finally:
+            handle.cancel()
+        self._stirred.clear()
 
     def _take_up(self, seen: inputs.Reconciled, post: Callable[[Input], None]) -> None:
         """Tell what was found, then what was heard meanwhile; every caller found has the dead-man put off once."""
