@@ -486,7 +486,9 @@ class RingingBack(Offering):
         candidates = Candidates(self.state, self.policy, self._now)
         is_free = kept is not None and kept.activity is Activity.IDLE and kept.not_ready_reason is None
         if kept is not None and self._does_999_need(kept, candidates):
-            self._because(f"agent {kept.agent}, who was kept for them, is needed for a 999: they wait at their place")
+            self._because(
+                f"agent {kept.agent}, who was kept for them, is needed for a 999: they wait at their place"
+            )
         elif kept is not None and is_free and candidates.phone_is_free(kept.phone):
             seconds = self._offer_seconds(call)
             self._make(

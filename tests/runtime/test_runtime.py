@@ -29,7 +29,7 @@ from edge.errors import PermanentError
 from edge.ledger import open_ledger
 from edge.ledger.executor import ThreadCommitExecutor
 from edge.ports import Ledger, read_all
-from edge.runtime import Runtime, recall
+from edge.runtime import CHECKPOINT_FACTS, Runtime, recall
 
 POLICY = Policy(
     lines={
@@ -114,9 +114,9 @@ def presented(call_id: str) -> inputs.CallPresented:
     )
 
 
-def compose(ledger: Ledger, switch: ScriptedSwitch, **more: int) -> Runtime:
+def compose(ledger: Ledger, switch: ScriptedSwitch, checkpoint_facts: int = CHECKPOINT_FACTS) -> Runtime:
     """The daemon around a scripted switch."""
-    return Runtime(POLICY, switch, ledger, ThreadCommitExecutor(ledger), SystemClock(), **more)
+    return Runtime(POLICY, switch, ledger, ThreadCommitExecutor(ledger), SystemClock(), None, checkpoint_facts)
 
 
 def kinds(ledger: Ledger) -> list[str]:

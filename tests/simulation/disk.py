@@ -88,9 +88,11 @@ class SimulatedDisk:
         self._pending.pop(0)
         if not future.set_running_or_notify_cancel():
             return
+        if self._state.refuses:
+            why = f"simulated disk: {self._state.refuses}; wait until it is well again"
+            future.set_exception(LedgerError(why))
+            return
         try:
-            if self._state.refuses:
-                raise LedgerError(f"simulated disk: {self._state.refuses}; wait until it is well again")
             work()
         except LedgerError as error:
             future.set_exception(error)

@@ -17,7 +17,7 @@ import structlog
 from edge.pbx.simulated.legs import Counts
 from tests.simulation.night import NightFailedError, Result, simulate
 
-SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - a directory of our own is made in it
+SHARED_MEMORY = Path("/dev/shm")
 """The ledgers of a night lie here where there is such a place: real files, whose fsync costs nothing."""
 CRITICAL = 50
 
@@ -110,7 +110,9 @@ def _explain(failure: NightFailedError) -> None:
     click.echo("".join(traceback.format_list(frames)))
     click.echo(f"seed {failure.seed} broke a promise: {type(error).__name__}: {str(error)[:1000]}")
     click.echo(f"again: make simulate SEED={failure.seed} CALLS={failure.calls}")
-    click.echo("keep it: add it to SEEDS in tests/regressions/test_nights.py, or better its shortest table beside it")
+    click.echo(
+        "keep it: add it to SEEDS in tests/regressions/test_nights.py, or better its shortest table beside it"
+    )
 
 
 def add_to_record(record: Path, first: int, calls: int, figures: Figures) -> None:

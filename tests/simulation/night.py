@@ -1,7 +1,7 @@
 """One simulated night: the production engine, runtime, recorder and ledger against the simulated switch, from one seed.
 
-What is simulated: time, the disk's temper, the switch and everybody who uses it. What is not: everything under `edge/` that `edge run`
-is made of. Every night is another mixture of faults, so that some are rare and some come thick (`Weather`).
+What is simulated: time, the disk's temper, the switch and everybody who uses it. What is not: everything else
+that `edge run` is made of. Every night is another mixture of faults, so that some are rare and some come thick (`Weather`).
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ import msgspec
 
 from edge.core.inputs import Input
 from edge.core.model import ClockState
-from edge.ledger import open_ledger
-from edge.ledger.store import SqlLedger
+from edge.ledger.store import open_sql_ledger
 from edge.pbx.simulated import Crowd, Faults, Injector, SimulatedPbx, Switch
 from edge.pbx.simulated.legs import Counts
 from edge.pbx.simulated.people import Temper
@@ -113,7 +112,9 @@ class Process:
         self._operations = operations
         self.is_dead = False
         self.pbx = SimulatedPbx(night.switch, night.injector)
-        self.disk = SimulatedDisk(night.ledger, night.disk_state, night.dice, night.watch.stored, self.operate)
+        self.disk = SimulatedDisk(
+            night.ledger, night.disk_state, night.dice, night.watch.stored, self.operate
+        )
         self.runtime = Runtime(
             night.policy, self, night.ledger, self.disk, night.clock, checkpoint_facts=CHECKPOINT_FACTS
         )
@@ -170,7 +171,7 @@ class Night:
         self._course = Random(f"{seed} course")
         self.policy = policy_of_a_night(self._course)
         self.weather = Weather.of(self._course)
-        self.ledger = open_ledger(url)
+        self.ledger = open_sql_ledger(url)
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualLoop)
         self._loop = loop
@@ -386,7 +387,9 @@ class Night:
             self.process._operations = None
         ends_at = self._loop.time() + LONGEST_END_SECONDS
         while not self._is_quiet():
-            assert self._loop.time() < ends_at, f"still open after {LONGEST_END_SECONDS:.0f} s: {self._open()}"
+            assert self._loop.time() < ends_at, (
+                f"still open after {LONGEST_END_SECONDS:.0f} s: {self._open()}"
+            )
             await self._until(asyncio.create_task(asyncio.sleep(10.0)), daemon)
             await self._keep_staff_ready()
         await self._until(asyncio.create_task(asyncio.sleep(120.0)), daemon)

@@ -10,7 +10,13 @@ from edge.core.promise import Callbacks, First, Plan, Tasks
 from tests.core.callbacks import SmallPlan
 from tests.core.room import line, policy_of
 
-AGENTS = ("ann 101 999", "bob 101=2 welsh 999", "cat 101 999=2", "dai 101=2 999 welsh", "sue 101=3 supervisor")
+AGENTS = (
+    "ann 101 999",
+    "bob 101=2 welsh 999",
+    "cat 101 999=2",
+    "dai 101=2 999 welsh",
+    "sue 101=3 supervisor",
+)
 LINES_OF_101 = ("101", "101", "101", "vulnerable", "desk", "told")
 SENT_BACK_TO = (None, "101", "told", "desk", "nowhere", "999")
 
@@ -66,7 +72,9 @@ def policy_of_a_night(dice: Random) -> Policy:
             overflow_queue="told",
             callback=plan,
             wrap_up_seconds=3.0,
-            announcements=Announcements(every_seconds=9.0, prompt="patience", position=True, expected_wait=True),
+            announcements=Announcements(
+                every_seconds=9.0, prompt="patience", position=True, expected_wait=True
+            ),
         ),
         Queue(
             name="told",

@@ -29,7 +29,7 @@ COMPARED_EVERY = 25
 """The fold of the facts is compared with the live state after so many steps: it costs more than the step."""
 STRANGE_SECONDS = 45.0
 """So long may a caller be unknown (until the dead-man, and late words), or a call without its caller."""
-REMEMBERED = 60
+REMEMBERED = 400
 """Lines of what was heard and decided last, for the report of a failure."""
 
 
@@ -120,7 +120,9 @@ class Watch:
             self._strange_since = {}
             return
         on_line = {call.call_id for call in state.calls.values() if call.is_on_the_line}
-        lost = {f"caller {name} is known to nobody" for name in self._switch.callers.keys() - state.calls.keys()}
+        lost = {
+            f"caller {name} is known to nobody" for name in self._switch.callers.keys() - state.calls.keys()
+        }
         ghosts = {f"call {name} has no caller" for name in on_line - self._switch.callers.keys()}
         self._strange_since = {what: self._strange_since.get(what, now) for what in lost | ghosts}
         for what, since in self._strange_since.items():

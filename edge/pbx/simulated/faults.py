@@ -26,7 +26,7 @@ LOSABLE = (
 )
 """Words that may be lost for good. Others are told again, or found by asking: see `SimulatedPbx`."""
 OVERTAKEN = (*LOSABLE, inputs.CallerGone, inputs.PersonAnswered)
-"""Words that another word about another leg, or by another link, may overtake. What people set at their phones keeps its order."""
+"""Words that another word about another leg, or by another link, may overtake. What people set keeps its order."""
 REFUSABLE = (
     effects.MakeOffer,
     effects.ConnectPair,

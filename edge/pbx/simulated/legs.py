@@ -12,8 +12,8 @@ from edge.core.inputs import Standing
 class CallerLeg:
     """A caller on the line. `standing`: where; `offer_id`: the agent's leg that they talk to.
 
-    `queue`, `place`, `language`, `upgraded`: what is noted on the leg, by which the switch's own queue serves; `place` is the tier
-    and the microseconds of UTC that the caller counts as having joined at.
+    `queue`, `place`, `language`, `upgraded`: what is noted on the leg, by which the switch's own queue serves; `place` is the
+    tier, and the microseconds of UTC that the caller counts as having joined at.
     """
 
     call_id: str

@@ -35,6 +35,8 @@ ANSWER_SECONDS = 1.0
 TICK_SECONDS = 0.25
 RENEWALS_PER_DEAD_MAN = 3
 REFUSALS_BELIEVED = 2
+APART_SECONDS = 1e-6
+"""What comes one after the other does so: timers of the same instant have no order."""
 
 
 class SimulatedPbx:
@@ -146,7 +148,7 @@ class SimulatedPbx:
         loop = asyncio.get_running_loop()
         kind = isinstance(given, inputs.AgentSeen | inputs.PhoneSeen | inputs.ReadyPressed)
         at = max(loop.time() + WIRE_SECONDS, self._latest.get(kind, 0.0))
-        self._latest[kind] = at
+        self._latest[kind] = at + APART_SECONDS
         for late_seconds in self._injector.fate_of_message(given):
             loop.call_at(at + late_seconds, self._deliver, self._connections, given)
 
@@ -216,7 +218,7 @@ class SimulatedPbx:
         turn = _whose_turn(effect)
         at = max(loop.time() + WIRE_SECONDS, self._turns.get(turn, 0.0))
         fate = self._injector.fate_of_command(effect)
-        self._turns[turn] = at + (ANSWER_SECONDS if fate.startswith(("done unseen", "not done")) else 0.0)
+        self._turns[turn] = at + (ANSWER_SECONDS if fate in ("done unseen", "not done") else APART_SECONDS)
         loop.call_at(at, self._carry_out, self._connections, effect, fate)
 
     def _carry_out(self, connection: int, effect: Effect, fate: str) -> None:
@@ -298,9 +300,7 @@ class SimulatedPbx:
             self._switch.call_phone(effect)
 
     def _never_rang(self, offer_id: str, why: str) -> None:
-        self._tell(
-            inputs.PhoneGone(offer_id=offer_id, refusal=Refusal.FAILED, side=Side.UNKNOWN, cause=why)
-        )
+        self._tell(inputs.PhoneGone(offer_id=offer_id, refusal=Refusal.FAILED, side=Side.UNKNOWN, cause=why))
 
     def _end_leg(self, offer_id: str) -> None:
         self._ending.add(offer_id)
@@ -322,9 +322,7 @@ class SimulatedPbx:
     def _inspect(self, effect: effects.Inspect) -> None:
         caller = self._switch.callers.get(effect.call_id)
         if caller is None:
-            self._tell(
-                inputs.CallerGone(call_id=effect.call_id, side=Side.UNKNOWN, cause="not there")
-            )
+            self._tell(inputs.CallerGone(call_id=effect.call_id, side=Side.UNKNOWN, cause="not there"))
         elif caller.standing is inputs.Standing.HELD:
             self._tell(inputs.PairReturned(call_id=effect.call_id))
         elif caller.offer_id is not None:
@@ -346,9 +344,7 @@ class SimulatedPbx:
                 )
             case effects.Announce():
                 self._tell(
-                    inputs.AnnouncementFinished(
-                        call_id=effect.call_id, prompt=effect.prompt, completed=False
-                    )
+                    inputs.AnnouncementFinished(call_id=effect.call_id, prompt=effect.prompt, completed=False)
                 )
             case effects.ConnectPair() | effects.Divert():
                 pass  # the daemon looks where they are

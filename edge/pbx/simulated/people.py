@@ -136,7 +136,7 @@ class Crowd:
 
     # ------------------------------------------------------------------ agents
 
-    def called(self, leg: AgentLeg, ring_seconds: float) -> None:
+    def called(self, leg: AgentLeg) -> None:
         """The phone rings, and its agent is in this mood or that."""
         if self._chance(self.temper.vanishes):
             self._later(self._dice.uniform(0.0, 2.0), self.switch.unplug, leg.phone)
@@ -180,7 +180,7 @@ class Crowd:
         else:
             self._later(seconds, self._say_goodbye, caller, leg, self._chance(0.5))
 
-    def _hold(self, leg: AgentLeg, held: bool) -> None:  # noqa: FBT001
+    def _hold(self, leg: AgentLeg, held: bool) -> None:
         self.switch.hold(leg, held=held)
 
     def _do_talk(self, caller: CallerLeg, leg: AgentLeg) -> bool:
@@ -198,7 +198,7 @@ class Crowd:
         if self._do_talk(caller, leg):
             self.switch.pass_on(caller)
 
-    def _say_goodbye(self, caller: CallerLeg, leg: AgentLeg, by_caller: bool) -> None:  # noqa: FBT001
+    def _say_goodbye(self, caller: CallerLeg, leg: AgentLeg, by_caller: bool) -> None:
         if not self._do_talk(caller, leg):
             return
         if by_caller:
@@ -208,7 +208,7 @@ class Crowd:
 
     # ------------------------------------------------------------------ persons who are called back
 
-    def dialled(self, leg: PersonLeg, ring_seconds: float) -> None:
+    def dialled(self, leg: PersonLeg) -> None:
         """Their phone rings and is answered, mostly."""
         what = self._dice.random()
         if what < 0.06:

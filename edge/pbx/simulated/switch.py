@@ -1,8 +1,9 @@
 """The simulated switch itself: the truth, whoever may or may not be listening.
 
 What people do comes in by the methods of the first half, what the daemon asks by those of the second. Whatever is to be known
-of it is said, once and in order, to `listener`; what becomes of it on the way is the link's affair. What may never happen to a
-caller, whoever asks, is refused here as the real switch's dialplan refuses it, and counts as a broken promise (`BrokenPromiseError`).
+of it is said, once and in order, to `listener`; what becomes of it on the way is the link's affair. What may never
+happen to a caller, whoever asks, is refused here as the real dialplan refuses it, and counts as a broken promise
+(`BrokenPromiseError`).
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class People(Protocol):
     def arrived(self, caller: CallerLeg) -> None:
         """A caller is on the line, or a person who was called back."""
 
-    def called(self, leg: AgentLeg, ring_seconds: float) -> None:
+    def called(self, leg: AgentLeg) -> None:
         """An agent's phone is being called."""
 
     def answered(self, leg: AgentLeg) -> None:
@@ -46,7 +47,7 @@ class People(Protocol):
     def told(self, caller: CallerLeg, prompt: str) -> float:
         """Something is being said to a caller: for how many seconds."""
 
-    def dialled(self, leg: PersonLeg, ring_seconds: float) -> None:
+    def dialled(self, leg: PersonLeg) -> None:
         """A person is being called back."""
 
     def rung_in_fallback(self, agent: str) -> float | None:
@@ -351,9 +352,7 @@ class Switch:
         )
         self._put_on_line(caller)
         if caller.standing is Standing.HELD:
-            self._say(
-                inputs.PersonAnswered(call_id=leg.call_id, attempt=leg.attempt, leg_id=caller.leg_id)
-            )
+            self._say(inputs.PersonAnswered(call_id=leg.call_id, attempt=leg.attempt, leg_id=caller.leg_id))
 
     def end_person(self, leg: PersonLeg, outcome: AttemptOutcome) -> None:
         """The attempt ends without an answer."""
@@ -459,15 +458,13 @@ class Switch:
         caller.prompt = prompt
         caller.playing = self._later(self.people.told(caller, prompt), self.said, caller, prompt, True)
 
-    def said(self, caller: CallerLeg, prompt: str, completed: bool) -> None:  # noqa: FBT001
+    def said(self, caller: CallerLeg, prompt: str, completed: bool) -> None:
         """An announcement is over."""
         if caller.is_alive and caller.prompt == prompt:
             if caller.playing is not None:
                 caller.playing.cancel()
             caller.prompt = caller.playing = None
-            self._say(
-                inputs.AnnouncementFinished(call_id=caller.call_id, prompt=prompt, completed=completed)
-            )
+            self._say(inputs.AnnouncementFinished(call_id=caller.call_id, prompt=prompt, completed=completed))
 
     def stop_saying(self, call_id: str) -> None:
         """End what is being said."""
@@ -488,7 +485,7 @@ class Switch:
             self._later(0.02, self.end_offer, leg, Refusal.BUSY)
         else:
             self._later(asked.ring_seconds, self._ring_out, leg)
-            self.people.called(leg, asked.ring_seconds)
+            self.people.called(leg)
         return True
 
     def _ring_out(self, leg: AgentLeg) -> None:
@@ -583,7 +580,7 @@ class Switch:
         )
         self.persons[key] = leg
         self._later(asked.ring_seconds, self.end_person, leg, AttemptOutcome.NO_ANSWER)
-        self.people.dialled(leg, asked.ring_seconds)
+        self.people.dialled(leg)
         return True
 
     def end_attempt(self, call_id: str, attempt: int) -> None:
@@ -626,7 +623,12 @@ class Switch:
             self._disarm(caller)
             if caller.playing is not None:
                 caller.playing.cancel()
-        for leg in (*self.callers.values(), *self.offers.values(), *self.persons.values()):
+        legs: list[CallerLeg | AgentLeg | PersonLeg] = [
+            *self.callers.values(),
+            *self.offers.values(),
+            *self.persons.values(),
+        ]
+        for leg in legs:
             leg.is_alive = False
         self.callers, self.offers, self.persons = {}, {}, {}
 
