@@ -229,8 +229,6 @@ class Desk:
         """Until when a caller who was asked something may think; None while they are still being asked, or are not."""
         if call.asked is None or call.asked_at is None or call.announcement is not None:
             return None
-        if call.state not in (CallState.WAITING, CallState.OFFERED):
-            return None  # the switch's own queue has them
         seconds = KEYING_SECONDS if call.asked is Asked.KEY else ANSWER_SECONDS
         since = (
             call.asked_at

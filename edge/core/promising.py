@@ -248,12 +248,6 @@ class Promising(Routine):
                     f"caller of {call.call_id} pressed a key that answers nothing: the question stands"
                 )
 
-    def _take_back(self, call: Call, given: inputs.Input) -> None:
-        """The switch's own queue cut the dialogue: nobody knows what was heard of it."""
-        super()._take_back(call, given)
-        if call.asked is not None:
-            self._decline(call, "interrupted")
-
     def _another_number(self, call: Call) -> None:
         plan = self._plan_of(call)
         if plan is not None and plan.may_key_number:

@@ -91,7 +91,7 @@ class Reconciling(RingingBack):
                 self._because(f"the person of call {call.call_id} is still being rung")
             else:
                 outcome = AttemptOutcome.AGENT_LEFT if is_rung else AttemptOutcome.INTERRUPTED
-                self._attempt_over(call, outcome, "found after losing sight")
+                self._attempt_over(call, outcome, "found after losing sight", is_seen_to_end=not is_rung)
         for call_id, attempt in sorted(found):
             self._because(f"attempt {attempt} of call {call_id}, which is over, was left behind: ended")
             self._ask(effects.EndAttempt(call_id=call_id, attempt=attempt))
@@ -192,6 +192,14 @@ class Reconciling(RingingBack):
         self._record_presence(call, seen.leg_id)
         self._record(facts.FallbackEntered(call_id=call.call_id, why="found there"))
 
+    def _found_held(self, call: Call, seen: inputs.SeenCall) -> None:
+        """Somebody whom we had given up is in our hands: served at once, and not rung again."""
+        self._because(f"the person of call {call.call_id} was found on the line, given up: served at once")
+        self._withdraw_all(call, OfferOutcome.WITHDRAWN)
+        self._record_presence(call, seen.leg_id)
+        self._record(facts.CallbackPresent(call_id=call.call_id))
+        self._serve(call)
+
     def _answered_unseen(self, offer: Offer) -> None:
         """The pair talks, and the ledger lost (or never got) the answer: catch up, and touch nothing."""
         call = self.state.calls[offer.call_id]
@@ -210,6 +218,8 @@ class Reconciling(RingingBack):
                 self._reached_unseen(call, seen)
             case inputs.Standing.FALLBACK if call.state is CallState.DIALLING:
                 self._fallback_reached(call, _found_in_fallback(call, seen.leg_id))
+            case inputs.Standing.HELD if call.state in (CallState.CALLBACK, CallState.RESERVING):
+                self._found_held(call, seen)
             case inputs.Standing.FALLBACK if call.state in (CallState.CALLBACK, CallState.RESERVING):
                 self._found_reached(call, seen)
             case _ if call.state in (CallState.CALLBACK, CallState.RESERVING):

@@ -30,6 +30,8 @@ from edge.core.promise import COUNTED, AttemptOutcome, First, Plan
 from edge.core.state import AgentRecord, Call, Callback, Offer
 
 CALLS_NOW = "somebody calls from this number"
+LEG_MARGIN_SECONDS = 2.0
+"""How much longer than it was asked to a person's leg may ring, as far as we know."""
 PRESS_KEY = "callback-press-key"
 TRUNK_ALARM_FAILURES = 3
 """So many failures of the network in a row are an alarm."""
@@ -281,6 +283,24 @@ class RingingBack(Offering):
         self._record(facts.CallbackPresent(call_id=call.call_id))
         self._serve(call)
 
+    def _person_left_behind(self, call: Call, given: inputs.Input | None) -> None:  # noqa: ARG002
+        """Somebody is on the line of a call-back that waits, such as a machine that was judged and sent back in one breath."""
+        self._because(f"a leg of call {call.call_id}, which waits to be called back, was left behind: ended")
+        self._ask(effects.HangUpCaller(call_id=call.call_id))
+
+    def _fallback_stray(self, call: Call, given: inputs.FallbackTook) -> None:
+        """The switch's own queue has somebody whom we had given up: a human serves them, and nobody is rung beside. The word may
+        be an old one, so it is looked at."""
+        assert call.callback is not None
+        if call.callback.attempt == 0:
+            self._ignore(call, given)
+            return
+        self._because(f"the switch's own queue took the person of call {call.call_id}: not rung beside")
+        self._withdraw_all(call, OfferOutcome.WITHDRAWN)
+        self._record_presence(call, given.leg_id)
+        self._record(facts.FallbackEntered(call_id=call.call_id, why=given.why))
+        self._ask(effects.Inspect(call_id=call.call_id, offer_id=""))
+
     def _person_gone(self, call: Call, given: inputs.PersonGone) -> None:
         assert call.callback is not None
         if given.attempt != call.callback.attempt:
@@ -302,10 +322,18 @@ class RingingBack(Offering):
             outcome = (
                 AttemptOutcome.INTERRUPTED
             )  # the disk did not take the intent in time: nothing was dialled
-        self._attempt_over(call, outcome, "not answered in time" if rang else "did not ring in time")
+        self._attempt_over(
+            call, outcome, "not answered in time" if rang else "did not ring in time", is_seen_to_end=False
+        )
 
-    def _attempt_over(self, call: Call, outcome: AttemptOutcome, cause: str) -> None:
-        """The attempt led to no conversation: the place is kept, lost by the plan, or work for a human now."""
+    def _attempt_over(
+        self, call: Call, outcome: AttemptOutcome, cause: str, *, is_seen_to_end: bool = True
+    ) -> None:
+        """The attempt led to no conversation: the place is kept, lost by the plan, or work for a human now.
+
+        `is_seen_to_end`: the switch has told, or shown, that their phone rings no more. Where we have only asked for that, the
+        next waits until it must have stopped by itself: the asking may be lost, and two would be in flight.
+        """
         promise = call.callback
         assert promise is not None
         plan = self._plan(call)
@@ -319,6 +347,11 @@ class RingingBack(Offering):
             spacing_seconds = (
                 self.policy.refusal_rest_seconds
             )  # as after any refusal: not the same phone again at once
+        not_before = self._now.plus(spacing_seconds)
+        if not is_seen_to_end and promise.dialled_at is not None:
+            rings_seconds = promise.ring_seconds + promise.unrung_seconds + LEG_MARGIN_SECONDS
+            stops_at = promise.dialled_at.plus(rings_seconds)
+            not_before = max(not_before, stops_at, key=lambda at: at.monotonic_ns)
         self._record(
             facts.CallbackAttemptEnded(
                 call_id=call.call_id,
@@ -326,7 +359,7 @@ class RingingBack(Offering):
                 outcome=outcome,
                 counted=counted,
                 cause=cause,
-                not_before=self._now.plus(spacing_seconds),
+                not_before=not_before,
                 queued_at=None if plan.keep_place or not counted else self._now,
             )
         )
@@ -436,7 +469,7 @@ class RingingBack(Offering):
         self._because(f"agent {offer.agent} hung up while the person of call {call.call_id} was being rung")
         self._ask(effects.EndAttempt(call_id=call.call_id, attempt=call.callback.attempt))
         self._record_end(offer, OfferOutcome.LOST, given.cause)
-        self._attempt_over(call, AttemptOutcome.AGENT_LEFT, given.cause)
+        self._attempt_over(call, AttemptOutcome.AGENT_LEFT, given.cause, is_seen_to_end=False)
 
     def _stop_ringing_back(self, call: Call) -> None:
         """Whatever rings or is kept for it rings no more. The call itself is left in its state."""
@@ -558,7 +591,9 @@ class RingingBack(Offering):
             "answered: given up for now, the place is kept"
         )
         self._ask(effects.EndAttempt(call_id=call.call_id, attempt=call.callback.attempt))
-        self._attempt_over(call, AttemptOutcome.PREEMPTED, f"999 call {emergency.call_id}")
+        self._attempt_over(
+            call, AttemptOutcome.PREEMPTED, f"999 call {emergency.call_id}", is_seen_to_end=False
+        )
 
     def _person_judged(self, given: inputs.PersonJudged) -> None:
         """The handler, who is on the line with it, says that a machine answered: the attempt has failed."""

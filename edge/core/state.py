@@ -870,7 +870,6 @@ def _fallback_connected(state: State, fact: facts.FallbackConnected, at: Instant
     _move_call(call, fact)
     if call.callback is not None:
         call.callback.in_flight = False
-    _forget_dialogue(call)
     call.connected_at, call.agent = at, fact.agent
     call.first_connected_at = call.first_connected_at or at
     if (record := state.agents.get(fact.agent or "")) is not None:
@@ -1060,6 +1059,7 @@ def _callback_picked_up(state: State, fact: facts.CallbackPickedUp, at: Instant)
     promise = _promise(call)
     _move_call(call, fact)
     call.leg_id = fact.leg_id
+    promise.in_flight = True
     promise.answered_at = promise.picked_up_at = at
     promise.check_seconds = fact.check_seconds
     _trunk_works(state)

@@ -140,7 +140,8 @@ class Watch:
             if agent is None or chosen.tier == Tier.EMERGENCY or chosen.callback is not None:
                 continue
             for other in engine.state.calls.values():
-                if engine.position(other.call_id) is None or other.callback is not None or other.refused_by:
+                is_other = other.test or other.callback is not None or bool(other.refused_by)
+                if engine.position(other.call_id) is None or is_other:
                     continue
                 if set(self._policy.queues[other.queue].skills) <= set(agent.skills):
                     overtaken = chosen.queued_at.since(other.queued_at)
