@@ -341,7 +341,8 @@ class Promising(Routine):
             promise = call.callback
             if call is but or promise is None or promise.number != number or promise.into is not None:
                 continue
-            if queue in (None, call.queue) and call.state in OPEN | {CallState.PROMISED}:
+            unkept = OPEN | {CallState.PROMISED, CallState.CHECKING}
+            if queue in (None, call.queue) and call.state in unkept:
                 return call
         return None
 

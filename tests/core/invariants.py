@@ -28,11 +28,19 @@ from edge.core.ordering import (
     skills_needed,
     untold_relaxation,
 )
-from edge.core.promising import CONFIRMATION, OPEN
+from edge.core.promising import CONFIRMATION
 from edge.core.ringing_back import CALLS_NOW
 from edge.core.state import AgentRecord, Call, Offer
 
 LIVE = (OfferState.CALLING, OfferState.RINGING)
+UNKEPT = (
+    CallState.PROMISED,
+    CallState.CALLBACK,
+    CallState.RESERVING,
+    CallState.DIALLING,
+    CallState.CHECKING,
+)
+"""States of a call-back of whom nobody knows that a person is there."""
 
 
 def check_all(engine: Engine, step: Step, now: Instant) -> None:
@@ -183,12 +191,22 @@ def check_callbacks(engine: Engine, step: Step, now: Instant) -> None:
         if promise.kept_agent is not None:
             kept = engine.state.agents[promise.kept_agent]
             assert (kept.activity, kept.reserved_for) == (Activity.RESERVED, call.call_id), call
-    open_numbers = [
-        (call.callback.number, call.queue)
-        for call in engine.state.calls.values()
-        if call.callback is not None and call.callback.number and call.state in OPEN
-    ]
-    assert len(open_numbers) == len(set(open_numbers)), "two open call-backs for one number and queue"
+    for entry in step.entries:
+        made = entry.fact
+        if (
+            isinstance(made, facts.CallbackPromised)
+            and made.into is None
+            and made.call_id in engine.state.calls
+        ):
+            queue = engine.state.calls[made.call_id].queue
+            twins = [
+                call.call_id
+                for call in engine.state.calls.values()
+                if call.callback is not None
+                and (call.callback.number, call.queue, call.callback.into) == (made.number, queue, None)
+                and call.state in UNKEPT
+            ]
+            assert twins == [made.call_id], f"call-backs for one number and queue: {twins}"
 
 
 def check_told(engine: Engine, now: Instant) -> None:

@@ -136,3 +136,22 @@ def test_who_was_given_up_and_is_in_the_switchs_own_queue_is_not_rung_beside() -
 
     assert room.state_of("c1") == "fallback"
     assert len([effect for effect in room.asked if isinstance(effect, effects.DialPerson)]) == 1
+
+
+def test_a_second_promise_while_the_person_is_asked_for_a_key_goes_on_as_one() -> None:
+    """One open call-back for one number: seed 1102 of 150 calls made a second beside one that was asked for a key."""
+    room = promised_room(*ANN, plan=replace(PLAN, first=First.CALLER))
+    play(
+        room,
+        """
+        t0 hangs up -> await disk for c1, dial 07700900001 for c1
+        person c1 answers -> serve c1, announce callback-press-key to c1
+        c2 calls 101 -> serve c2, announce callback-offer to c2
+        c2 presses 1 -> quiet for c2, collect digits of c2, announce callback-key to c2
+        c2 keys 07700900001 -> quiet for c2, no more digits of c2, announce callback-keyed to c2
+        c2 presses 1 -> quiet for c2, announce callback-safe to c2
+        c2 presses 1 -> quiet for c2, await disk for c2, announce callback-promised to c2
+        """,
+    )
+
+    assert [fact.into for fact in room.recorded(facts.CallbackPromised)] == [None, "c1"]

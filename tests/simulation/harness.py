@@ -6,6 +6,8 @@ import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count, islice
@@ -65,21 +67,26 @@ def _listed(counts: Counts) -> str:
     return ", ".join(f"{name} {times}" for name, times in sorted(counts.by_name.items()))
 
 
-def quiet() -> None:
+@contextmanager
+def quiet() -> Iterator[None]:
     """Without the duty log, which would be longer than anybody reads."""
+    before = structlog.get_config()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(CRITICAL))
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
 
 
 def one_night(seed: int, calls: int) -> Result:
     """A night in a ledger of its own, which is gone afterwards. Raises `NightFailedError`."""
     place = SHARED_MEMORY if SHARED_MEMORY.is_dir() else None
-    with tempfile.TemporaryDirectory(prefix="edge101-night-", dir=place) as directory:
+    with quiet(), tempfile.TemporaryDirectory(prefix="edge101-night-", dir=place) as directory:
         return simulate(seed, calls, Path(directory))
 
 
 def run_seeds(first: int, seeds: int, calls: int, record: Path | None) -> None:
     """Nights from seed `first` on; `seeds` 0: until stopped. Ends with exit code 1 at the first broken promise."""
-    quiet()
     figures = Figures()
     numbers = count(first) if seeds == 0 else islice(count(first), seeds)
     try:

@@ -28,7 +28,7 @@ from edge.recorder import BacklogFullError
 from edge.runtime import Runtime
 from tests.simulation.disk import DiskState, SimulatedDisk
 from tests.simulation.site import LINES_OF_101, SENT_BACK_TO, policy_of_a_night
-from tests.simulation.virtual import SimulatedClock, VirtualLoop
+from tests.simulation.virtual import SimulatedClock, VirtualLoop, pass_time
 from tests.simulation.watch import Watch, WatchedEngine
 
 CHECKPOINT_FACTS = 150
@@ -221,7 +221,7 @@ class Night:
     async def _compare(self) -> None:
         """Now and then: is every caller known, and is every call that should have a caller one that has?"""
         while True:
-            await asyncio.sleep(COMPARED_SECONDS)
+            await pass_time(COMPARED_SECONDS)
             process = self.process
             is_sound = process is not None and not process.is_dead and process.runtime.engine.state.sight
             try:
@@ -248,18 +248,18 @@ class Night:
 
     async def _now_and_then(self, mean_seconds: float, trouble: Any) -> None:
         while True:
-            await asyncio.sleep(self.dice.expovariate(1.0 / mean_seconds))
+            await pass_time(self.dice.expovariate(1.0 / mean_seconds))
             await trouble()
 
     async def _arrive(self) -> None:
         dice, weather = self._course, self.weather
         while self.arrived < self._calls:
-            await asyncio.sleep(dice.expovariate(1.0 / weather.arrival_seconds))
+            await pass_time(dice.expovariate(1.0 / weather.arrival_seconds))
             if dice.random() < weather.burst:
                 self.injector.injected.add("burst of 999")
                 for _ in range(dice.randrange(3, 9)):
                     self._call("999")
-                    await asyncio.sleep(dice.uniform(0.0, 0.3))
+                    await pass_time(dice.uniform(0.0, 0.3))
             elif dice.random() < weather.emergencies:
                 self._call(dice.choice(("999", "999", "999", "trial")))
             else:
@@ -287,7 +287,7 @@ class Night:
                     self._judge_end(self.process)
             finally:
                 self.process.die()
-            await asyncio.sleep(self.dice.choice((0.1, 1.0, 4.0, 20.0)))
+            await pass_time(self.dice.choice((0.1, 1.0, 4.0, 20.0)))
 
     def _draw_operations(self) -> int | None:
         if self._is_over or self.weather.death_seconds is None:
@@ -316,7 +316,7 @@ class Night:
             self.clock.boot()
         elif process is not None:
             process.pbx.lose_link()
-        await asyncio.sleep(self.dice.choice((0.5, 3.0, 15.0)))
+        await pass_time(self.dice.choice((0.5, 3.0, 15.0)))
         self.switch.start()
 
     async def _break_link(self) -> None:
@@ -332,7 +332,7 @@ class Night:
             self.disk_state.seconds = 0.1 if "100" in what else 2.0
         else:
             self.disk_state.refuses = what
-        await asyncio.sleep(self.dice.choice((1.0, 8.0, 30.0)))
+        await pass_time(self.dice.choice((1.0, 8.0, 30.0)))
         self.disk_state.seconds, self.disk_state.refuses = 0.002, ""
 
     async def _trouble_clock(self) -> None:
@@ -346,7 +346,7 @@ class Night:
             case _:
                 self.injector.injected.add("clock unsynchronised")
                 self.clock.state = ClockState.UNSYNCHRONISED
-                await asyncio.sleep(30.0)
+                await pass_time(30.0)
                 self.clock.state = ClockState.SYNCHRONISED
 
     async def _trouble_staff(self) -> None:
@@ -361,11 +361,11 @@ class Night:
                 self.switch.press_ready(agent)
             case 3:
                 self.switch.unplug(agent)
-                await asyncio.sleep(5.0)
+                await pass_time(5.0)
                 self.switch.plug(agent)
             case _:
                 pass
-        await asyncio.sleep(self.dice.uniform(1.0, 20.0))
+        await pass_time(self.dice.uniform(1.0, 20.0))
         self.switch.sign(agent, agent)
 
     # ------------------------------------------------------------------ the end
@@ -390,9 +390,9 @@ class Night:
             assert self._loop.time() < ends_at, (
                 f"still open after {LONGEST_END_SECONDS:.0f} s: {self._open()}"
             )
-            await self._until(asyncio.create_task(asyncio.sleep(10.0)), daemon)
+            await self._until(asyncio.create_task(pass_time(10.0)), daemon)
             await self._keep_staff_ready()
-        await self._until(asyncio.create_task(asyncio.sleep(120.0)), daemon)
+        await self._until(asyncio.create_task(pass_time(120.0)), daemon)
         assert self._is_quiet(), f"open again: {self._open()}"
         assert self.process is not None
         self.process.runtime.stop("the night is over")

@@ -56,6 +56,18 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Nobody sleeps who would have to be woken."""
 
 
+async def pass_time(seconds: float) -> None:
+    """Let simulated time pass: nobody waits for it."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop), "only where time is simulated"
+    over: asyncio.Future[None] = loop.create_future()
+    handle = loop.call_later(seconds, over.set_result, None)
+    try:
+        await over
+    finally:
+        handle.cancel()
+
+
 class SimulatedClock:
     """`edge.ports.Clock` on a virtual loop: the monotonic reading cannot be set, UTC can."""
 
