@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from edge.core import effects, facts, inputs
 from edge.core.model import Queue, Relaxation
-from edge.core.promise import AttemptOutcome, First, TaskKind
+from edge.core.promise import AttemptOutcome, First
 from tests.core.callbacks import PLAN, callback_room, promised_room
 from tests.core.room import Room, happen, play
 
