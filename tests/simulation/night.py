@@ -309,6 +309,7 @@ class Night:
         self.injector.injected.add("switch died")
         process = self.process
         self.watch.switch_died()
+        lost = tuple(self.switch.callers.values())
         self.switch.die()
         if self.weather.reboots and process is not None:
             self.injector.injected.add("power cut")
@@ -318,6 +319,10 @@ class Night:
             process.pbx.lose_link()
         await pass_time(self.dice.choice((0.5, 3.0, 15.0)))
         self.switch.start()
+        for caller in lost:
+            if caller.number and self.dice.random() < 0.4:
+                seconds = self.dice.uniform(1.0, 30.0)
+                self._loop.call_later(seconds, self._redial, caller.line, caller.number, caller.name or "")
 
     async def _break_link(self) -> None:
         if self.process is not None:
@@ -379,7 +384,8 @@ class Night:
         self.injector.faults = Faults()
         self.disk_state.seconds, self.disk_state.refuses = 0.002, ""
         self.clock.state = ClockState.SYNCHRONISED
-        self.switch.start()
+        if not self.switch.is_up:
+            self.switch.start()
         for agent in self.policy.agents:
             self.switch.plug(agent)
             self.switch.sign(agent, agent)

@@ -13,7 +13,7 @@ from edge.core import effects, facts, inputs
 from edge.core.effects import Effect
 from edge.core.engine import Engine, Step
 from edge.core.inputs import Input
-from edge.core.model import NANOSECONDS, Instant, Policy, Tier
+from edge.core.model import NANOSECONDS, CallOutcome, Instant, Policy, Tier
 from edge.core.promising import CONFIRMATION
 from edge.core.state import State, apply, replay
 from edge.ledger.chain import verify_chain
@@ -98,7 +98,9 @@ class Watch:
     def switch_died(self) -> None:
         """Whoever is on the line now is lost with it."""
         self._note("!! the switch dies")
-        self._lost_with_switch |= set(self._switch.callers)
+        for caller in self._switch.callers.values():
+            if self._policy.lines[caller.line].test_phone is None:
+                self._lost_with_switch.add(caller.call_id)
 
     def stepped(self, engine: Engine, step: Step, now: Instant) -> None:
         """The engine has decided."""
@@ -168,12 +170,18 @@ class Watch:
         self._check_chain(ledger)
         arrived: list[str] = []
         ended: list[str] = []
+        in_hand: set[str] = set()
         for entry in read_all(ledger):
             match entry.fact:
                 case facts.CallArrived():
                     arrived.append(entry.fact.call_id)
+                case facts.TaskOpened():
+                    in_hand.add(entry.fact.call_id)
                 case facts.CallEnded():
                     ended.append(entry.fact.call_id)
+                    is_lost = entry.fact.outcome is CallOutcome.ENDED_UNKNOWN
+                    is_lost &= entry.fact.call_id in self._lost_with_switch
+                    assert not is_lost or entry.fact.call_id in in_hand, f"lost with the switch: {entry}"
                     self.outcomes.add(str(entry.fact.outcome))
         assert sorted(arrived) == sorted(ended), "not every call has ended once"
         assert self._heard_of <= set(arrived), f"forgotten: {self._heard_of - set(arrived)}"

@@ -82,6 +82,8 @@ class Switch:
         self.judged: set[str] = set()
         """Calls of which a handler has said that a machine answered."""
         self.arrivals = 0
+        self.lives = 1
+        """How often it has been started."""
         self._shown: dict[str, PhoneState] = {}
         self._serving = False
 
@@ -612,6 +614,7 @@ class Switch:
             phones=tuple(
                 inputs.PhoneSeen(phone=phone, state=self.phone_state(phone)) for phone in self.policy.phones
             ),
+            switch_boot=f"life {self.lives}",
             switch_utc_us=self.utc_us(),
         )
 
@@ -635,6 +638,7 @@ class Switch:
     def start(self) -> None:
         """It is back, and knows no calls."""
         self.is_up = True
+        self.lives += 1
         self._shown = {}
 
 
