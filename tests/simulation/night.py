@@ -465,4 +465,14 @@ def simulate(seed: int, calls: int, directory: Path) -> Result:
         recently = list(nights[0].watch.recently) if nights else []
         raise NightFailedError(seed, calls, recently) from error
     finally:
+        _end_all(loop)
         loop.close()
+
+
+def _end_all(loop: VirtualLoop) -> None:
+    """Whoever stopped the night in the middle hears no more of it."""
+    left = asyncio.all_tasks(loop)
+    for task in left:
+        task.cancel()
+    if left:
+        loop.run_until_complete(asyncio.wait(left))
