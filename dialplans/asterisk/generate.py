@@ -32,6 +32,10 @@ FILES = (
 )
 ANSWER_AT_ONCE_SINCE = (20,)
 """Answer(0,i): answers without waiting for the caller's media (ASTERISK.md section 8: 504 ms on older versions)."""
+CLAIMS_SINCE = {20: 20, 22: 10, 23: 4}
+"""The minor version from which each major has StasisBroadcast(); later majors have it. 21 never got it."""
+CLAIM_MILLISECONDS = 700
+"""How long a caller waits for the daemon to take them: it does within some milliseconds, or it hangs."""
 FALLBACK_RING_SECONDS = 8
 """In the fallback a ringing 101 keeps a 999 waiting this long at worst (ASTERISK.md section 1)."""
 FALLBACK_STAY_SECONDS = 120
@@ -86,6 +90,14 @@ class HeaderValue(str):
 
 class UnsafeValueError(ValueError):
     """A value that Asterisk would read as syntax. A fault of ours: the configuration should have refused it."""
+
+
+def claims(asterisk_version: tuple[int, ...]) -> bool:
+    """Whether the switch can ask who takes a caller. A version without its minor number counts as the first of its major."""
+    major, minor = (*asterisk_version, 0)[:2]
+    if major in CLAIMS_SINCE:
+        return minor >= CLAIMS_SINCE[major]
+    return major > max(CLAIMS_SINCE)
 
 
 def generate(configuration: Configuration, asterisk_version: tuple[int, ...]) -> dict[str, str]:
@@ -213,6 +225,8 @@ def _values(configuration: Configuration, asterisk_version: tuple[int, ...]) -> 
     return {
         "digest": configuration.digest or "none",
         "answers_at_once": asterisk_version >= ANSWER_AT_ONCE_SINCE,
+        "claims": claims(asterisk_version),
+        "claim_milliseconds": CLAIM_MILLISECONDS,
         "app": configuration.switch.app,
         "ari": configuration.switch.ari,
         "ari_host": urlsplit(configuration.switch.ari.url).hostname,

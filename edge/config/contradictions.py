@@ -108,7 +108,18 @@ def _agents_have_phones_of_their_own(configuration: Configuration) -> Iterator[C
 
 
 def _version_has_limits(configuration: Configuration) -> Iterator[Contradiction]:
-    if configuration.switch.version_numbers < FULL_VERSION:
+    from dialplans.asterisk.generate import claims  # the generator needs this package
+
+    version = configuration.switch.version_numbers
+    if version >= FULL_VERSION and not claims(version):
+        yield Contradiction(
+            ("switch", "version"),
+            f"Asterisk {configuration.switch.version} is not known to have StasisBroadcast: only the dead-man takes callers from"
+            " a daemon that hangs, new ones too",
+            'Name the minor version, such as "22.10": 20.20, 22.10, 23.4 and later have it.',
+            Level.WARNING,
+        )
+    if version < FULL_VERSION:
         yield Contradiction(
             ("switch", "version"),
             f"Asterisk {configuration.switch.version} has limits: Answer() waits up to 0.5 s for a caller's media, there is "

@@ -112,7 +112,7 @@ class SwitchSection(Section):
     """`[switch]`: what it is and how to reach it."""
 
     kind: Literal["asterisk"] = "asterisk"
-    version: Version = "22"
+    version: Version = "22.10"
     app: User = "edge101"
     ari: AriSection
     ami: AmiSection

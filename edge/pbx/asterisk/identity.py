@@ -15,6 +15,8 @@ from edge.pbx.asterisk.sightings import Caller
 LONGEST_NAME = 80
 LONGEST_ATTEMPT = 6
 """Digits of an attempt's number, and more than any has."""
+OURS = ("Stasis", "StasisBroadcast")
+"""The dialplan's applications in which a caller is ours; in the second, once we have claimed them."""
 _LEG_PREFIX = "edge-"
 _PERSON_PREFIX = "edge-back-"
 """No call's id begins with "back-": such a leg is never an agent's."""

@@ -35,6 +35,8 @@ IN_QUEUE = ("edge-key", "edge-queue")
 """Contexts beside a line's own in which a caller of the switch's own queue is for a moment."""
 DIALLED = "AppDial2"
 """The application that Asterisk shows of a leg that we let it dial, until its answer."""
+BROADCAST = "StasisBroadcast"
+"""The application of the dialplan in which a caller waits to be claimed, and then is ours."""
 BY_UNKNOWN_KEY = "9"
 """Where no emergency key is configured any more, for a caller who pressed it once."""
 
@@ -44,7 +46,7 @@ Variables = Mapping[str, str]
 
 async def look(ari_link: AriClient, ami_link: AmiClient, app: str) -> Snapshot:
     """The switch as it is. Raises LinkError or RefusedError."""
-    channels = await ari_link.request(ari.LIST_CHANNELS)
+    channels = await _channels(ari_link, app)
     bridges = await ari_link.request(ari.LIST_BRIDGES)
     offers = [leg for leg in map(agent_leg, channels) if leg is not None]
     callers = [channel for channel in channels if held(channel, app) or place_elsewhere(channel)]
@@ -73,6 +75,17 @@ async def look(ari_link: AriClient, ami_link: AmiClient, app: str) -> Snapshot:
         switch_utc_us=ami.stamp(await ami_link.ask("Ping", {})),
         switch_boot=_boot(await ami_link.ask("CoreStatus", {})),
     )
+
+
+async def _channels(ari_link: AriClient, app: str) -> list[Channel]:
+    """All channels but callers who wait to be claimed: they are nobody's yet, and their entering is told."""
+    channels = await ari_link.request(ari.LIST_CHANNELS)
+    broadcast = [_field(channel, "id") for channel in channels if _dialplan(channel, "app_name") == BROADCAST]
+    if not broadcast:
+        return list(channels)
+    ours = (await ari_link.request(ari.application(app)))["channel_ids"]
+    unclaimed = set(broadcast) - set(ours)
+    return [channel for channel in channels if _field(channel, "id") not in unclaimed]
 
 
 async def _variables(leg_ids: list[str], ami_link: AmiClient) -> Mapping[str, Variables]:
@@ -112,11 +125,22 @@ def person_leg(channel: Channel, app: str) -> PersonLeg | None:
 
 def entered(channel: Channel, app: str) -> CallerEntered | None:
     """A caller in our application, or None. Asterisk shows the arguments of Stasis() as the dialplan gave them."""
-    application, *arguments = _dialplan(channel, "app_data").split(",")
-    if _dialplan(channel, "app_name") != "Stasis" or application != app:
+    arguments = _arguments(channel, app)
+    if arguments is None:
         return None
     seen = ari.entered(channel, arguments, None)
     return seen if isinstance(seen, CallerEntered) else None
+
+
+def _arguments(channel: Channel, app: str) -> list[str] | None:
+    """With what the dialplan gave the caller to us: `Stasis(app,...)`, or `StasisBroadcast(ms,^app$,...:...)`."""
+    words = _dialplan(channel, "app_data").split(",")
+    match _dialplan(channel, "app_name"):
+        case "Stasis" if words[0] == app:
+            return words[1:]
+        case "StasisBroadcast" if words[1:2] == [f"^{app}$"]:
+            return ",".join(words[2:]).split(":")
+    return None
 
 
 def returned(channel: Channel, app: str) -> CallerEntered | None:
@@ -145,7 +169,7 @@ def place_elsewhere(channel: Channel) -> Place | None:
     A caller whom an agent has sent somewhere else in the dialplan is connected as far as we are concerned: alive, not ours.
     So is one who is on the way back to us: they will be told of when they are there.
     """
-    if _dialplan(channel, "app_name") in ("Stasis", DIALLED) or identity.offer_of_leg(_field(channel, "id")):
+    if _dialplan(channel, "app_name") in (*identity.OURS, DIALLED) or identity.offer_of_leg(_field(channel, "id")):
         return None
     context, extension = _dialplan(channel, "context"), _dialplan(channel, "exten")
     if context == "edge-reached":

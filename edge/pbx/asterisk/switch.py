@@ -48,6 +48,8 @@ CANARY_SECONDS = 5.0
 CANARY_ANSWER_SECONDS = 1.0
 CANARIES_MISSED = 2
 TICK_SECONDS = 0.25
+CLAIM_PULSE_SECONDS = 1.0
+"""A caller is taken only while the engine was alive so recently; it pulses four times as often."""
 RELEASE_SECONDS = 0.5
 """A leg ends some milliseconds after its phone has hung up; what lasts twice this at most has lost the hang-up."""
 MOST_WAITING_EVENTS = 50_000
@@ -77,6 +79,7 @@ class AsteriskPbx:
         self._canaries_missed = 0
         self._canary: tuple[str, asyncio.Future[None]] | None = None
         self._backlog: list[Sighting] | None = None
+        self._unclaimed: list[str] = []
         self._fault: asyncio.Future[None] | None = None
 
     def pulse(self) -> None:
@@ -148,7 +151,10 @@ class AsteriskPbx:
 
         def hear_ari(event: dict[str, Any]) -> None:
             _forbid_rival(event, settings.app)
-            _put(events, ari.sighting(event))
+            if (leg_id := ari.asks_who_takes(event)) is not None:
+                self._consider(leg_id, ari_link)
+            else:
+                _put(events, ari.sighting(event))
 
         def hear_ami(message: Message) -> None:
             _put(events, ami.sighting(message))
@@ -159,7 +165,7 @@ class AsteriskPbx:
         ari_link = AriClient(
             settings.ari_url, settings.ari_user, settings.ari_password, settings.app, hear_ari
         )
-        self._backlog = []
+        self._backlog, self._unclaimed = [], []
         try:
             await ami_link.connect()
             await ari_link.connect()
@@ -187,6 +193,19 @@ class AsteriskPbx:
         finally:
             await _cancel(tasks)
 
+    def _consider(self, leg_id: str, ari_link: AriClient) -> None:
+        """Take a new caller, straight from the reader: while the engine lives, and not before it knows the switch.
+
+        Who is not taken within some hundred milliseconds goes to the switch's own queue, and is told of there.
+        """
+        now = asyncio.get_running_loop().time()
+        if self._backlog is not None:
+            self._unclaimed.append(leg_id)
+        elif now - self._pulse_at <= CLAIM_PULSE_SECONDS:
+            ari_link.claim(leg_id)
+        else:
+            log.warning("caller.not_taken", leg=leg_id, why="the engine shows no sign of life")
+
     async def _hear(self, events: asyncio.Queue[Sighting]) -> None:
         while True:
             self._see(await events.get())
@@ -202,6 +221,9 @@ class AsteriskPbx:
         self._post(reconciled)
         log.info("link.reconciled", calls=len(found.calls), offers=len(found.offers))
         backlog, self._backlog = self._backlog or [], None
+        unclaimed, self._unclaimed = self._unclaimed, []
+        for leg_id in unclaimed:
+            self._consider(leg_id, ari_link)
         for sighting in (*found.served, *found.upgraded, *backlog):
             self._see(sighting)
         for worker in self._workers.values():

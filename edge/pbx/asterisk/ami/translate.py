@@ -315,7 +315,7 @@ def _attended_transfer(message: Message) -> Sighting | None:
 
     Into our application (DestApp Stasis) the websocket tells of it, with the leg that was replaced.
     """
-    if text(message, "Result") != "Success" or text(message, "DestApp") == "Stasis":
+    if text(message, "Result") != "Success" or text(message, "DestApp") in identity.OURS:
         return None
     parties = [text(message, f"{party}Uniqueid") for party in ("Transferee", "TransferTarget")]
     return PassedOn(

@@ -7,6 +7,7 @@ its errors are those of a web *server*, and its `run()` awaits each handler and 
 
 from __future__ import annotations
 
+import asyncio
 import json
 import warnings
 from base64 import b64encode
@@ -100,6 +101,7 @@ class AriClient:
         self._http = Http(self._session, self._where)
         self._client = Client(self._url, self._http)
         self._websocket: aiohttp.ClientWebSocketResponse | None = None
+        self._claims: set[asyncio.Task[None]] = set()
 
     @property
     def _where(self) -> str:
@@ -170,6 +172,27 @@ class AriClient:
         answer = await getattr(repository, request.operation)(**request.parameters)
         return _plain(answer)
 
+    def claim(self, leg_id: str) -> None:
+        """Take a caller who is offered to whoever claims them first; they enter our application, or were lost to us meanwhile.
+
+        Nothing waits for the answer: the entering is an event of its own.
+        """
+        task = asyncio.create_task(self._claim(leg_id), name=f"claim {leg_id}")
+        self._claims.add(task)
+        task.add_done_callback(self._claims.discard)
+
+    async def _claim(self, leg_id: str) -> None:
+        try:
+            await self._http.request(
+                "POST",
+                urljoin(self._url, "ari/events/claim"),
+                params={"channelId": leg_id, "application": self._app},
+            )
+        except RefusedError as refusal:
+            log.info("claim.refused", leg=leg_id, refusal=str(refusal))  # too late: the switch's queue has them
+        except LinkError as failure:
+            log.warning("claim.outcome_unknown", leg=leg_id, failure=str(failure))
+
     async def send_canary(self, nonce: str) -> None:
         """Post a user event to our own application, by a connection of its own. Raises LinkError."""
         address = urljoin(self._url, f"ari/events/user/{CANARY}")
@@ -184,6 +207,8 @@ class AriClient:
 
     async def close(self) -> None:
         """End the link."""
+        for claim in self._claims:
+            claim.cancel()
         if self._websocket is not None:
             await self._websocket.close()
         await self._session.close()

@@ -29,6 +29,7 @@ from edge.pbx.asterisk.sightings import (
 Event = Mapping[str, Any]
 
 EVENT_TYPES = (
+    "CallBroadcast",
     "StasisStart",
     "ChannelStateChange",
     "PlaybackFinished",
@@ -226,6 +227,11 @@ def music(leg_id: str, music_class: str) -> Request:
     return Request("channels", "startMoh", {"channelId": leg_id, "mohClass": music_class})
 
 
+def application(app: str) -> Request:
+    """Our application: which channels are in it."""
+    return Request("applications", "get", {"applicationName": app})
+
+
 LIST_CHANNELS = Request("channels", "list")
 LIST_BRIDGES = Request("bridges", "list")
 
@@ -244,6 +250,12 @@ def _text(source: Any, *path: str) -> str:
     for key in path:
         source = source.get(key) if isinstance(source, Mapping) else None
     return source if isinstance(source, str) else ""
+
+
+def asks_who_takes(event: Event) -> str | None:
+    """The leg that waits for somebody to claim it; None for every other event."""
+    leg_id = _text(event, "channel", "id")
+    return leg_id if leg_id and event.get("type") == "CallBroadcast" else None
 
 
 def stamp(event: Event) -> int | None:
