@@ -9,6 +9,11 @@ from __future__ import annotations
 EXIT_CONFIGURATION = 78
 """EX_CONFIG of sysexits.h: systemd's RestartPreventExitStatus keeps a misconfigured service down instead of looping."""
 
+EXIT_HUNG = 70
+"""EX_SOFTWARE: the loop did not go round, and we ended ourselves; started again."""
+EXIT_UNWELL = 69
+"""EX_UNAVAILABLE: the switch does not carry out what it is asked; its own queue has the callers. Started again."""
+
 
 class PermanentError(Exception):
     """Trying again cannot help. The message says what is wrong, where, and the line that mends it."""

@@ -16,6 +16,7 @@ from edge.ledger.codec import decode_state, encode_state
 from edge.ledger.executor import CommitExecutor
 from edge.ports import Clock, Ledger, LedgerError, Pbx, read_all
 from edge.recorder import Recorder, nobody_learns
+from edge.selfwatch import SelfWatch
 from edge.version import VERSION
 
 CHECKPOINT_FACTS = 2_000
@@ -59,9 +60,12 @@ class Runtime:
         executor: CommitExecutor,
         clock: Clock,
         callers: Callers | None = None,
+        watch: SelfWatch | None = None,
         checkpoint_facts: int = CHECKPOINT_FACTS,
     ) -> None:
-        """`callers`: who knows of callers' numbers; None: nobody. `checkpoint_facts`: between two checkpoints."""
+        """`callers`: who knows of callers' numbers; None: nobody. `watch`: who looks whether the loop goes round.
+        `checkpoint_facts`: between two checkpoints."""
+        self._watch = watch
         self._clock = clock
         self._pbx = pbx
         self._policy = policy
@@ -111,10 +115,14 @@ class Runtime:
     async def _serve(self) -> None:
         while True:
             self._pbx.pulse()
+            if self._watch is not None:
+                self._watch.beat()
             self._turn()
             if self._stopping is not None:
                 break
             await self._sleep()
+        if self._watch is not None:
+            self._watch.stopping()
         self._step(Stopping(why=self._stopping))
         try:
             await asyncio.wait_for(self._recorder.flush(), FLUSH_SECONDS)
@@ -134,6 +142,8 @@ class Runtime:
         if self._callers is not None and isinstance(given, CallPresented):
             given = self._callers.recognise(given, now)
         step = self.engine.step(given, now)
+        if self._watch is not None:
+            self._watch.told(given)
         self._recorder.take(step, self._checkpoint_if_due())
         if not step.entries and step.reason:
             log.debug(step.reason)

@@ -232,6 +232,7 @@ def _values(configuration: Configuration, asterisk_version: tuple[int, ...]) -> 
         "ari_host": urlsplit(configuration.switch.ari.url).hostname,
         "ari_port": urlsplit(configuration.switch.ari.url).port or 8088,
         "ami": configuration.switch.ami,
+        "rescue": configuration.switch.rescue,
         "events": EVENTS,
         "lines": lines,
         "default_line": min(lines, key=lambda line: (line.test_interface is not None, line.emergency)).name,

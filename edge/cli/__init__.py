@@ -31,6 +31,7 @@ COMMANDS = {
     "numbers": "The list of known numbers: show, add, remove, check.",
     "ledger": "Verify, count, export and erase from the record.",
     "replay": "Fold the whole ledger again and compare.",
+    "rescue": "Move callers whom nobody serves to the switch's own queue.",
     "dialplan": "Generate the switch's files from the configuration.",
     "completion": "Shell completion.",
     "version": "What is installed.",

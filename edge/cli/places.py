@@ -27,6 +27,7 @@ CONFIGURATION_VARIABLE = "EDGE101_CONFIG"
 CONFIGURATION_FILES = ("/etc/edge101/edge101.toml", "edge101.toml")
 DEFAULT_LEDGER_URL = "sqlite:////var/lib/edge101/ledger.sqlite"
 """As in `edge.config.model.LedgerSection`, which takes too long to import for a look; a test holds them together."""
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 LEDGER_META = "edge101.ledger"
 
 
@@ -76,6 +77,73 @@ def site() -> Site:
         _text(incident.get("greeting")) or None,
         tuple(map(_text, closed)) if isinstance(closed, list) else (),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RescueSite:
+    """What `edge rescue` needs of the configuration."""
+
+    host: str
+    port: int
+    user: str
+    password: str = field(repr=False)
+    app: str
+    dead_men: dict[str, float]
+    """Line -> seconds."""
+    ledger_url: str
+
+
+def rescue_site() -> RescueSite:
+    """From the context of the command, without validating the rest: it must run when a slip keeps the daemon from starting.
+
+    Raises `PermanentError` when there is no configuration or no account.
+    """
+    path: str = click.get_current_context().find_root().obj
+    document = _document(path)
+    switch = _table(document, "switch")
+    ami, rescue = _table(switch, "ami"), _table(switch, "rescue")
+    file = _text(rescue.get("password_file"))
+    if not file:
+        raise PermanentError(
+            f'{path}: [switch.rescue] is missing, or its password_file. Add: [switch.rescue] password_file = "rescue.password",'
+            " then edge dialplan --out and manager reload."
+        )
+    host, port = _text(ami.get("host")) or "127.0.0.1", ami.get("port", 5038)
+    if host not in LOOPBACK or not isinstance(port, int):
+        raise PermanentError(
+            f"{path}: [switch.ami] host and port must be this machine's, as the daemon has them."
+        )
+    return RescueSite(
+        host=host,
+        port=port,
+        user=_text(rescue.get("user")) or "edge101-rescue",
+        password=_secret(Path(path), file),
+        app=_text(switch.get("app")) or "edge101",
+        dead_men={name: _dead_man(line) for name, line in _tables(document, "line")},
+        ledger_url=_text(_table(document, "ledger").get("url")) or DEFAULT_LEDGER_URL,
+    )
+
+
+def _secret(path: Path, name: str) -> str:
+    """As the configuration's reading finds it: systemd's credential of that name if there is one, else beside the file."""
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+    credential = Path(credentials, name) if credentials else None
+    file = credential if credential is not None and credential.is_file() else path.parent / name
+    try:
+        return file.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        problem = error.strerror if isinstance(error, OSError) else "is not ASCII text"
+        raise PermanentError(
+            f"{path}: switch.rescue.password_file: {file} cannot be used: {problem}."
+            " Write the secret alone into it: (umask 077; openssl rand -hex 24 > FILE)."
+        ) from error
+
+
+def _dead_man(line: dict[str, Any]) -> float:
+    value = line.get("dead_man_seconds")
+    if isinstance(value, int | float) and value > 0:
+        return float(value)
+    return 3.0 if line.get("tier") == "999" else 15.0
 
 
 def _document(path: str) -> dict[str, Any]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import faulthandler
 import gc
 import os
 import signal
 import sys
+from collections.abc import Mapping
 
 import click
 import structlog
@@ -17,17 +19,21 @@ from edge.cli import Failure
 from edge.clock import SystemClock
 from edge.config.findings import Finding, Level
 from edge.config.languages import FIRST, lacking
-from edge.core.model import Policy
+from edge.core.model import CallState, Policy
+from edge.core.state import State
 from edge.directory import NumberList
-from edge.errors import LinkError
+from edge.errors import EXIT_UNWELL, LinkError
 from edge.knowledge import Callers
 from edge.ledger import open_ledger
 from edge.ledger.executor import ThreadCommitExecutor
 from edge.ledger.store import open_reader
+from edge.notify import Supervisor
+from edge.pbx.asterisk.guard import SwitchUnwellError
 from edge.pbx.asterisk.switch import AsteriskPbx
 from edge.ports import LedgerError
 from edge.recorder import BacklogFullError
 from edge.runtime import InboxFullError, Runtime
+from edge.selfwatch import SelfWatch
 from edge.version import VERSION
 from edge.views.caller import ensure_key
 
@@ -41,6 +47,8 @@ SWITCH_INTERVAL_SECONDS = 0.0005
 """How long the loop may keep the ledger's thread from running, and the other way round; Python's own 5 ms is a dispatch."""
 
 
+ON_THE_LINE = frozenset({CallState.WAITING, CallState.OFFERED, CallState.CONNECTING, CallState.TALKING})
+
 NICENESS = -5
 """A caller waits for us, so we go before housekeeping; only where the system allows it (systemd: Nice=)."""
 
@@ -49,6 +57,7 @@ def _prepare_process() -> None:
     """Trade throughput for latency: short turns between the two threads, and no collector walking what never dies."""
     with contextlib.suppress(PermissionError):
         os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
+    faulthandler.enable()  # a watchdog's SIGABRT then shows where we stand
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     gc.collect()
     gc.freeze()
@@ -61,13 +70,21 @@ def serve(configuration: config.Configuration) -> None:
     ledger = open_ledger(configuration.ledger.url)
     ensure_key(configuration.ledger.url)
     executor = ThreadCommitExecutor(ledger)
+    watch = SelfWatch(Supervisor.of_this_process())
     try:
-        pbx = AsteriskPbx(configuration.asterisk_settings(), policy)
+        pbx = AsteriskPbx(configuration.asterisk_settings(), policy, lambda: live_calls(runtime.engine.state))
         callers = known_callers(configuration, policy)
-        asyncio.run(_until_stopped(Runtime(policy, pbx, ledger, executor, SystemClock(), callers)))
+        runtime = Runtime(policy, pbx, ledger, executor, SystemClock(), callers, watch)
+        asyncio.run(_until_stopped(runtime))
     finally:
+        watch.close()
         executor.close()
         ledger.close()
+
+
+def live_calls(state: State) -> Mapping[str, bool]:
+    """The engine's open calls, and whether their caller is on the line for certain (a call-back's is not always)."""
+    return {call_id: call.state in ON_THE_LINE for call_id, call in state.calls.items()}
 
 
 def known_callers(configuration: config.Configuration, policy: Policy) -> Callers:
@@ -102,7 +119,8 @@ async def _until_stopped(runtime: Runtime) -> None:
 def command(path: str) -> None:
     """Serve calls until stopped (SIGTERM). The switch keeps its callers whenever this ends.
 
-    Exit code 75: start it again (systemd does). 78: somebody must mend the configuration first.
+    Exit codes: 69 the switch does not do what it is asked, 70 our loop hung, 75 anything else that a new start may mend
+    (systemd starts it again after these); 78 somebody must mend the configuration first.
     """
     configuration = config.load(path)
     logs.configure(configuration.log.level, configuration.log.format)
@@ -111,6 +129,8 @@ def command(path: str) -> None:
     log.info("starting", version=VERSION, site=configuration.site.name, policy=configuration.digest[:12])
     try:
         serve(configuration)
+    except SwitchUnwellError as error:
+        raise Failure(str(error), EXIT_UNWELL) from error
     except (LedgerError, LinkError, InboxFullError, BacklogFullError) as error:
         raise Failure(str(error), EXIT_RESTART) from error
     log.info("stopped")

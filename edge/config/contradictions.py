@@ -129,7 +129,18 @@ def _version_has_limits(configuration: Configuration) -> Iterator[Contradiction]
         )
 
 
+def _accounts_differ(configuration: Configuration) -> Iterator[Contradiction]:
+    rescue = configuration.switch.rescue
+    if rescue is not None and rescue.user == configuration.switch.ami.user:
+        yield Contradiction(
+            ("switch", "rescue", "user"),
+            "is the daemon's own account, which has more rights",
+            'Give it a name of its own, such as "edge101-rescue".',
+        )
+
+
 _RULES: tuple[Rule, ...] = (
+    _accounts_differ,
     _numbers_and_codes_are_used_once,
     _codes_are_told_apart,
     _phones_can_be_reached,

@@ -108,6 +108,15 @@ class AmiSection(Section):
     """Read from `password_file`; never from the file itself."""
 
 
+class RescueSection(Section):
+    """`[switch.rescue]`: the account of `edge rescue` at the manager interface, with fewer rights than the daemon's."""
+
+    user: User = "edge101-rescue"
+    password_file: Path
+    password: Password = Field(default=SecretStr(""), exclude=True)
+    """Read from `password_file`; never from the file itself."""
+
+
 class SwitchSection(Section):
     """`[switch]`: what it is and how to reach it."""
 
@@ -116,6 +125,8 @@ class SwitchSection(Section):
     app: User = "edge101"
     ari: AriSection
     ami: AmiSection
+    rescue: RescueSection | None = None
+    """None: `edge rescue` cannot be used."""
 
     @property
     def version_numbers(self) -> tuple[int, ...]:

@@ -23,7 +23,7 @@ BUDDY_NUMBER = "01632960998"
 CALLBACK_LINE = "callback"
 """The line of the number that call-backs show."""
 CALLBACK_NUMBER = "01632960900"
-SECRETS = ("ari", "ami")
+SECRETS = ("ari", "ami", "rescue")
 """Files below D/secrets that hold one password each."""
 
 SOON: Mapping[str, float] = {
@@ -60,6 +60,7 @@ def document(
             "version": asterisk_version,
             "ari": {"url": f"http://{HOST}:{ports.http}", "password_file": "secrets/ari"},
             "ami": {"host": HOST, "port": ports.ami, "password_file": "secrets/ami"},
+            "rescue": {"password_file": "secrets/rescue"},
         },
         "ledger": {"url": f"sqlite:///{directory}/ledger.sqlite"},
         "emergency": {"queue": "999", "key": "9", "buddy_phone": BUDDY_PHONE},

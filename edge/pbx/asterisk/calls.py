@@ -32,12 +32,12 @@ from edge.core.effects import (
 from edge.errors import LinkError, RefusedError
 from edge.pbx.asterisk.book import Book, Place
 from edge.pbx.asterisk.hands import Hands
+from edge.pbx.asterisk.identity import RENEWALS_PER_DEAD_MAN
 from edge.pbx.asterisk.sightings import CallMissing, Sighting
 
 log = structlog.get_logger(__name__)
 
 MOST_WAITING_EFFECTS = 64
-RENEWALS_PER_DEAD_MAN = 3
 REFUSALS_BELIEVED = 2
 
 

@@ -17,6 +17,10 @@ LONGEST_ATTEMPT = 6
 """Digits of an attempt's number, and more than any has."""
 OURS = ("Stasis", "StasisBroadcast")
 """The dialplan's applications in which a caller is ours; in the second, once we have claimed them."""
+ENTRIES = ("arrived", "returned", "sent-back", "reached")
+"""How a caller comes into our application: the first argument that the generated dialplan gives."""
+RENEWALS_PER_DEAD_MAN = 3
+"""So often is a waiting caller's dead-man put off within its length."""
 _LEG_PREFIX = "edge-"
 _PERSON_PREFIX = "edge-back-"
 """No call's id begins with "back-": such a leg is never an agent's."""

@@ -35,6 +35,7 @@ from edge.pbx.asterisk.ari import translate as ari
 from edge.pbx.asterisk.ari.client import AriClient
 from edge.pbx.asterisk.book import Book, Place
 from edge.pbx.asterisk.calls import CallWorker, LookRound, MusicAgain, Work
+from edge.pbx.asterisk.guard import Guard, LiveCalls, SwitchUnwellError
 from edge.pbx.asterisk.hands import Hands
 from edge.pbx.asterisk.settings import AsteriskSettings
 from edge.pbx.asterisk.sightings import CanaryHeard, Sighting, TimePassed
@@ -66,9 +67,11 @@ class CanaryMissed(LinkError):  # noqa: N818 - named for what happened
 class AsteriskPbx:
     """One Asterisk. Call `pulse` on every turn of the engine: callers are kept only while it comes."""
 
-    def __init__(self, settings: AsteriskSettings, policy: Policy) -> None:
+    def __init__(self, settings: AsteriskSettings, policy: Policy, live_calls: LiveCalls = dict) -> None:
+        """`live_calls`: the engine's open calls, and whether their caller is on the line, for the cross-check."""
         self._settings = settings
         self._book = Book(policy)
+        self._guard = Guard(policy, self._book, settings.app, live_calls)
         self._hands = Hands(settings, policy, self._book, self._see)
         self._workers: dict[str, CallWorker] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -102,8 +105,8 @@ class AsteriskPbx:
     async def run(self, post: Callable[[Input], None]) -> None:
         """Serve until cancelled, reconnecting by itself.
 
-        Raises PermanentError when a person must mend something, and LinkError when the switch was reached twice in a row
-        without anything coming through: then a new process, started by systemd, is the better try.
+        Raises PermanentError when a person must mend something, and SwitchUnwellError when the switch was reached twice in a
+        row without anything coming through, or carries nothing out: then a new process, started by systemd, is the better try.
         """
         self._post = post
         self._fault = asyncio.get_running_loop().create_future()
@@ -118,7 +121,7 @@ class AsteriskPbx:
         while True:
             try:
                 await self._one_connection()
-            except RivalError:
+            except (RivalError, SwitchUnwellError):
                 raise
             except PermanentError as refusal:
                 if not self._settled:
@@ -139,7 +142,7 @@ class AsteriskPbx:
             self._lost = True
             self._post(LinkLost(link="asterisk", error=str(loss)))
         if self._canaries_missed >= CANARIES_MISSED:
-            raise LinkError(
+            raise SwitchUnwellError(
                 f"{loss}; {self._canaries_missed} canaries missed in a row: start afresh"
             ) from loss
 
@@ -175,7 +178,7 @@ class AsteriskPbx:
                 self._hear(events),
                 self._tick(),
                 self._release(),
-                self._settle_and_guard(ari_link, ami_link),
+                self._serve_and_guard(ari_link, ami_link),
             )
         finally:
             self._hands.take(None, None)
@@ -210,6 +213,18 @@ class AsteriskPbx:
         while True:
             self._see(await events.get())
 
+    async def _serve_and_guard(self, ari_link: AriClient, ami_link: AmiClient) -> None:
+        """Whoever waits is sent to the switch's own queue before we give the switch up."""
+        try:
+            await self._settle_and_guard(ari_link, ami_link)
+        except SwitchUnwellError:
+            await self._guard.send_away(ami_link)
+            raise
+        except CanaryMissed:
+            if self._canaries_missed >= CANARIES_MISSED:
+                await self._guard.send_away(ami_link)
+            raise
+
     async def _settle_and_guard(self, ari_link: AriClient, ami_link: AmiClient) -> None:
         """Canary, look, tell the engine; only then go on with what was heard meanwhile."""
         await self._send_canary(ari_link)
@@ -232,6 +247,8 @@ class AsteriskPbx:
             await asyncio.sleep(CANARY_SECONDS)
             await self._send_canary(ari_link)
             self._canaries_missed = 0
+            await self._guard.probe(ari_link, ami_link)
+            await self._guard.cross_check(ari_link, ami_link)
 
     def _keep_callers(self) -> None:
         """Put the dead-man of every caller found off once; the engine takes charge of them after `Reconciled`."""

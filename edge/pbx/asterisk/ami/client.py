@@ -115,7 +115,11 @@ def _fail(future: asyncio.Future[Message], error: LinkError) -> None:
 class AmiClient:
     """One life of the link. `take` gets every event in order and must only queue it."""
 
-    def __init__(self, host: str, port: int, user: str, password: str, take: Take) -> None:
+    def __init__(
+        self, host: str, port: int, user: str, password: str, take: Take, section: str = "switch.ami"
+    ) -> None:
+        """`section`: of the configuration that has this account, for the message about a wrong one."""
+        self._section = section
         loop = asyncio.get_running_loop()
         self._address = (host, port)
         self._user = user
@@ -150,7 +154,7 @@ class AmiClient:
         except RefusedError as refusal:
             raise PermanentError(
                 f"{self._where} refuses user {self._user!r}: {refusal}. Make `secret` of [{self._user}] in Asterisk's"
-                " manager.conf and the file named by password_file of [switch.ami] in our configuration the same."
+                f" manager.conf and the file named by password_file of [{self._section}] in our configuration the same."
             ) from refusal
 
     async def _wait_for_boot(self) -> None:

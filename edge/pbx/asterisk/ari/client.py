@@ -115,7 +115,7 @@ class AriClient:
         try:
             await self._client.init()
             self._websocket = await self._open_websocket()
-            await self._filter_events()
+            await self.filter_events()
         except RefusedError as refusal:
             raise self._explained(refusal) from refusal
 
@@ -130,8 +130,10 @@ class AriClient:
         except (aiohttp.ClientError, OSError) as failure:
             raise LinkError(f"{self._where}: {str(failure) or 'no answer'}") from failure
 
-    async def _filter_events(self) -> None:
-        """aioari wraps the body of this one operation in a name of its own, and Asterisk then takes it for no filter."""
+    async def filter_events(self) -> None:
+        """Ask for our events only; asking again changes nothing.
+
+        aioari wraps the body of this one operation in a name of its own, and Asterisk then takes it for no filter."""
         await self._http.request(
             "PUT",
             urljoin(self._url, f"ari/applications/{quote(self._app, safe='')}/eventFilter"),
@@ -189,7 +191,9 @@ class AriClient:
                 params={"channelId": leg_id, "application": self._app},
             )
         except RefusedError as refusal:
-            log.info("claim.refused", leg=leg_id, refusal=str(refusal))  # too late: the switch's queue has them
+            log.info(
+                "claim.refused", leg=leg_id, refusal=str(refusal)
+            )  # too late: the switch's queue has them
         except LinkError as failure:
             log.warning("claim.outcome_unknown", leg=leg_id, failure=str(failure))
 

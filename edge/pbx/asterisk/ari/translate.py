@@ -44,8 +44,6 @@ EXTRA_RING_SECONDS = 5
 """The switch's own limit lies behind the engine's, so that only the engine ends an offer while it lives."""
 EXTRA_URGENT_SECONDS = 2
 """The same for a 999: should we die, its agents' phones must soon be free for the switch's own queue."""
-ENTRIES = ("arrived", "returned", "sent-back", "reached")
-"""How a caller comes into our application: the first argument of Stasis() in the generated dialplan."""
 LARGEST_NUMBER = 20
 """Numbers are spoken up to here; the prompt after it says "more than twenty"."""
 NO_FORWARDING = "edge-no-forwarding"
@@ -232,6 +230,15 @@ def application(app: str) -> Request:
     return Request("applications", "get", {"applicationName": app})
 
 
+PROBE = "EDGE_PROBE"
+"""A global variable of the switch that nobody else uses."""
+
+
+def set_global(variable: str, value: str) -> Request:
+    """Set a global variable of the dialplan."""
+    return Request("asterisk", "setGlobalVar", {"variable": variable, "value": value})
+
+
 LIST_CHANNELS = Request("channels", "list")
 LIST_BRIDGES = Request("bridges", "list")
 
@@ -288,7 +295,7 @@ def entered(
     match arguments:
         case ["offer", str(offer_id)]:
             return LegAnswered(offer_id=offer_id, switch_utc_us=switch_utc_us)
-        case [str(kind), str(call_id), str(line), str(joined), *rest] if kind in ENTRIES and call_id:
+        case [str(kind), str(call_id), str(line), str(joined), *rest] if kind in identity.ENTRIES and call_id:
             presentation, further = (*(str(word) for word in rest), "", "")[:2]
             return CallerEntered(
                 call_id=call_id,

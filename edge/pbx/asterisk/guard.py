@@ -1,0 +1,114 @@
+"""Is the switch well? A write through both links, a cross-check of what they list, and the way out when it is not.
+
+An Asterisk may answer every question and carry out nothing (asterisk/asterisk issue 2170: one held lock of ARI, and its
+GET of channels goes on). So the probe writes: our application's own event filter, which takes the application's lock, and
+a global variable over ARI that must be read back over AMI.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import Callable, Mapping
+
+import structlog
+
+from edge.core.model import Policy, Tier
+from edge.errors import LinkError, RefusedError
+from edge.pbx.asterisk.ami import translate as ami
+from edge.pbx.asterisk.ami.client import AmiClient
+from edge.pbx.asterisk.ami.wire import text
+from edge.pbx.asterisk.ari import translate as ari
+from edge.pbx.asterisk.ari.client import AriClient
+from edge.pbx.asterisk.book import Book, CallerLeg, Place
+from edge.pbx.asterisk.crosscheck import CrossCheck, Difference, compare
+from edge.pbx.asterisk.identity import leg_of_offer
+
+log = structlog.get_logger(__name__)
+
+PROBES = 2
+"""So many writes in a row without an answer are no accident (a machine that stood still fails one)."""
+
+LiveCalls = Callable[[], Mapping[str, bool]]
+
+
+class SwitchUnwellError(LinkError):
+    """The switch is there and does not do what it is asked: callers were sent to its own queue, and a new process is due."""
+
+
+class Guard:
+    """Looks after one switch over the lives of its links."""
+
+    def __init__(self, policy: Policy, book: Book, app: str, live_calls: LiveCalls) -> None:
+        """`live_calls`: the engine's open calls, and whether their caller is on the line."""
+        self._policy = policy
+        self._book = book
+        self._app = app
+        self._live_calls = live_calls
+        self._checks = CrossCheck()
+
+    @property
+    def differences(self) -> int:
+        """How many lasting differences were found since the start."""
+        return self._checks.count
+
+    async def probe(self, ari_link: AriClient, ami_link: AmiClient) -> None:
+        """Write and read back. Raises SwitchUnwellError when that was in vain `PROBES` times in a row."""
+        failure = ""
+        for _ in range(PROBES):
+            try:
+                await self._write(ari_link, ami_link)
+            except RefusedError as refusal:
+                log.warning(
+                    "probe.refused", refusal=str(refusal)
+                )  # an account's rights, not the switch's health
+                return
+            except LinkError as lost:
+                failure = str(lost)
+                log.warning("probe.failed", failure=failure)
+            else:
+                return
+        raise SwitchUnwellError(f"{PROBES} writes in a row were not carried out: {failure}")
+
+    async def _write(self, ari_link: AriClient, ami_link: AmiClient) -> None:
+        await ari_link.filter_events()
+        nonce = secrets.token_hex(8)
+        await ari_link.request(ari.set_global(ari.PROBE, nonce))
+        answer = await ami_link.ask("Getvar", {"Variable": ari.PROBE})
+        if text(answer, "Value") != nonce:
+            raise LinkError("a variable written over ARI is not what AMI reads")
+
+    async def cross_check(self, ari_link: AriClient, ami_link: AmiClient) -> None:
+        """Compare the lists of both links, the book and the engine. Raises LinkError where looking again may mend it:
+        reconnecting, reconciling and adopting is one way for every kind of trouble."""
+        channels = await ari_link.request(ari.LIST_CHANNELS)
+        listed = await ami_link.list("CoreShowChannels", {})
+        legs = {text(each, "Uniqueid") for each in listed}
+        found = compare(channels, legs, self._book, self._app, self._live_calls())
+        lasting, mendable = self._checks.look(found)
+        for difference in lasting:
+            _tell(difference)
+        if mendable:
+            self._checks.forget()
+            raise LinkError(f"links and engine differ in {len(mendable)} points: looking again")
+
+    async def send_away(self, ami_link: AmiClient) -> None:
+        """Hand every waiting caller to the switch's own queue over AMI, emergencies first and then as they joined, and free
+        the phones that ring for them. Conversations are not touched. What fails is left to the dead-man."""
+        waiting = [call for call in self._book.calls.values() if call.place is Place.HELD]
+        log.error("callers.sent_away", waiting=len(waiting))
+        with contextlib.suppress(LinkError):
+            for offer_id in [offer_id for offer_id, leg in self._book.offers.items() if not leg.answered]:
+                with contextlib.suppress(RefusedError):
+                    await ami_link.ask("Hangup", {"Channel": leg_of_offer(offer_id)})
+            for call in sorted(waiting, key=self._order):
+                await ami_link.ask_all(ami.send_to_fallback(call.leg_id, call.line))
+
+    def _order(self, call: CallerLeg) -> tuple[bool, int]:
+        line = self._policy.lines.get(call.line)
+        urgent = call.upgraded or (line is not None and line.tier is Tier.EMERGENCY)
+        return not urgent, call.joined_utc_us or 0
+
+
+def _tell(difference: Difference) -> None:
+    log.warning("crosscheck.differs", what=difference.kind.value, about=difference.about)
