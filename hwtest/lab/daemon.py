@@ -3,25 +3,17 @@
 Run as a program (`python -m hwtest.lab.daemon D`) it is the supervisor.
 """
 
-import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import msgspec
 
 from edge.core import facts
-from edge.errors import EXIT_CONFIGURATION
 from edge.ledger.store import open_reader
 from edge.ports import LedgerError
-from hwtest.lab import processes
 from hwtest.lab.contract import Lab
 from hwtest.lab.processes import ProcessIdentity
-
-RESTART_SECONDS = 0.3
-"""systemd's RestartSec of the service."""
-_STOP_SECONDS = 5.0
+from hwtest.lab.supervisor import UNIT, Contract, Supervisor
 
 
 def command(directory: Path) -> tuple[str, ...]:
@@ -69,34 +61,23 @@ def serves(ledger: str, after: int) -> bool:
     return bool(links) and isinstance(links[-1], facts.SwitchRestored)
 
 
+def rescue_command(directory: Path) -> tuple[str, ...]:
+    """What runs when the daemon is down for good."""
+    return (*command(directory)[:-1], "rescue")
+
+
 def supervise(directory: Path) -> int:
-    """Keeps the daemon running until told to stop (SIGTERM) or until it refuses its configuration."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # raises SystemExit wherever we wait
-    while True:
-        daemon = processes.start(command(directory), directory / "log/edge.log")
-        try:
-            _tell(directory, ProcessIdentity.of(daemon.pid))
-            status = daemon.wait()
-        finally:
-            _end(daemon)
-        if status == EXIT_CONFIGURATION:
-            return status
-        time.sleep(RESTART_SECONDS)
+    """Keeps the daemon running by its unit's contract, until told to stop (SIGTERM) or until its configuration is refused."""
 
+    def tell(pid: int) -> None:
+        lab = Lab.read(directory)
+        if lab is not None:
+            with_process(lab, "edge", ProcessIdentity.of(pid)).write()
 
-def _tell(directory: Path, process: ProcessIdentity) -> None:
-    lab = Lab.read(directory)
-    if lab is not None:
-        with_process(lab, "edge", process).write()
-
-
-def _end(daemon: subprocess.Popen[bytes]) -> None:
-    daemon.terminate()
-    try:
-        daemon.wait(_STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        daemon.kill()
-        daemon.wait()
+    contract = Contract.of_unit(UNIT)
+    return Supervisor(
+        contract, command(directory), directory / "log/edge.log", tell, rescue_command(directory)
+    ).run()
 
 
 if __name__ == "__main__":

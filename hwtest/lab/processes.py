@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -56,12 +56,22 @@ class ProcessIdentity:
             self.ended_within(within_seconds)
 
 
-def start(command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
-    """Starts a process in a session of its own, so that the terminal's Ctrl-C does not reach it; output goes to `log`."""
+def start(
+    command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    """Starts a process in a session of its own, so that the terminal's Ctrl-C does not reach it; output goes to `log`.
+
+    `environment`: beside what we have ourselves.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            env={**os.environ, **(environment or {})},
         )
 
 

@@ -1,0 +1,80 @@
+"""The units, as systemd itself reads them. `scripts/setup` installs its tools where they are missing."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edge.errors import EXIT_CONFIGURATION, EXIT_HUNG, EXIT_UNWELL
+from edge.selfwatch import HUNG_SECONDS
+from hwtest.lab.supervisor import Contract
+
+UNITS = Path(__file__).parents[2] / "systemd"
+NAMES = ("edge101.service", "edge101-rescue.service")
+MOST_EXPOSED = 2.0
+"""Of 10. systemd calls everything below 4 OK."""
+
+
+def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """What systemd-analyze says. It is not skipped where it is missing: then setup has not done its work."""
+    program = shutil.which("systemd-analyze")
+    assert program, "systemd-analyze is missing: run `make setup`, which installs Debian's package systemd"
+    return subprocess.run((program, *arguments), capture_output=True, text=True, check=False, timeout=60)
+
+
+@pytest.fixture
+def units(tmp_path: Path) -> Path:
+    """Copies whose program is there, as it is on an appliance."""
+    edge = Path(sys.executable).with_name("edge")
+    for name in NAMES:
+        text = (UNITS / name).read_text()
+        (tmp_path / name).write_text(text.replace("/opt/edge101/bin/edge", str(edge)))
+    return tmp_path
+
+
+def test_verify(units: Path) -> None:
+    """Not a word of complaint about either, each seeing the other."""
+    verified = analyze("verify", "--man=no", *(str(units / name) for name in NAMES))
+    assert (verified.returncode, verified.stderr.strip()) == (0, "")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_security(units: Path, name: str) -> None:
+    """No more of the machine than it needs."""
+    found = analyze(
+        "security", "--offline=true", "--no-pager", f"--threshold={MOST_EXPOSED * 10:.0f}", str(units / name)
+    )
+    exposure = re.search(r"exposure level for \S+: ([0-9.]+)", found.stdout)
+    assert exposure is not None, found.stderr
+    assert (found.returncode, float(exposure[1]) <= MOST_EXPOSED) == (0, True), found.stdout
+
+
+def test_a_wrong_unit_is_found(units: Path) -> None:
+    """The tools complain of what is wrong: the two tests above can fail."""
+    spoiled = units / NAMES[0]
+    spoiled.write_text(
+        spoiled.read_text().replace("Type=notify", "Type=notfy").replace("ProtectSystem=strict\n", "")
+    )
+    assert "notfy" in analyze("verify", "--man=no", str(spoiled)).stderr
+    assert analyze("security", "--offline=true", "--no-pager", "--threshold=10", str(spoiled)).returncode != 0
+
+
+def test_the_contract() -> None:
+    """What the code counts on: its own watch is quicker than systemd's, and only a refused configuration keeps it down."""
+    contract = Contract.of_unit(UNITS / NAMES[0])
+    assert HUNG_SECONDS < contract.watchdog_seconds <= 5
+    assert (contract.restart_seconds, contract.never_after) == (0.3, {EXIT_CONFIGURATION})
+    assert {EXIT_HUNG, EXIT_UNWELL, 75} & contract.never_after == set()
+    text = (UNITS / NAMES[0]).read_text()
+    for line in (
+        "Type=notify",
+        "Restart=always",
+        "StartLimitIntervalSec=0",
+        "OnFailure=edge101-rescue.service",
+    ):
+        assert line in text.splitlines()
