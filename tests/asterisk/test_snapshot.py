@@ -35,11 +35,15 @@ class Switch:
         channels: list[dict[str, Any]],
         noted: Mapping[str, Mapping[str, str]],
         bridges: list[dict[str, Any]],
+        entered: Sequence[str] = (),
     ) -> None:
         self.channels, self.noted, self.bridges = channels, noted, bridges
+        self.entered = entered
 
     async def request(self, request: Request) -> Any:
         """An ARI operation."""
+        if request.resource == "applications":
+            return {"channel_ids": list(self.entered)}
         return self.channels if request == LIST_CHANNELS else self.bridges
 
     async def ask_all(self, requests: Sequence[tuple[str, Mapping[str, str]]]) -> list[Message]:
@@ -62,9 +66,10 @@ async def look(
     *channels: dict[str, Any],
     noted: Mapping[str, Mapping[str, str]],
     bridges: Sequence[dict[str, Any]] = (),
+    entered: Sequence[str] = (),
 ) -> Snapshot:
     """What is found."""
-    switch = Switch(list(channels), noted, list(bridges))
+    switch = Switch(list(channels), noted, list(bridges), entered)
     return await snapshot.look(switch, switch, "edge101")  # type: ignore[arg-type]
 
 
@@ -178,3 +183,12 @@ def test_person_who_was_not_handed_over_has_returned() -> None:
     seen = snapshot.returned(channel(BACK, "edge-line-routine", "reached", "Stasis", REACHED), "edge101")
     assert seen is not None
     assert (seen.returned, seen.attempt) == (True, None)
+
+
+async def test_who_waits_to_be_claimed_is_nobodys_yet() -> None:
+    """In StasisBroadcast() a caller is ours once they are in our application; until then their entering is still to come."""
+    arguments = ARGUMENTS.partition(",")[2].replace(",", ":")
+    shown = channel("1.1", "edge-line-second", "arrive", "StasisBroadcast", f"700,^edge101$,{arguments}")
+    assert (await look(shown, noted={"1.1": NOTED})).calls == ()
+    [call] = (await look(shown, noted={"1.1": NOTED}, entered=["1.1"])).calls
+    assert (call.call_id, call.place) == (NOTED["EDGE_CALL"], Place.HELD)

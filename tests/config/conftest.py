@@ -49,7 +49,12 @@ def written(tmp_path: Path) -> Callable[[str], Path]:
     """Writes a configuration and its secrets, readable by nobody else; gives its path."""
 
     def write(text: str) -> Path:
-        secrets = {"ari.password": "ari-secret-word", "ami.password": "ami-secret-word", "edge101.toml": text}
+        secrets = {
+            "ari.password": "ari-secret-word",
+            "ami.password": "ami-secret-word",
+            "rescue.password": "rescue-secret-word",
+            "edge101.toml": text,
+        }
         for name, content in secrets.items():
             (tmp_path / name).write_text(content, encoding="utf-8")
             (tmp_path / name).chmod(0o600)

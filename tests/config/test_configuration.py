@@ -222,6 +222,8 @@ WARNINGS = [
     ),
     ('skills = ["101"]', 'skills = ["welsh"]', "queue.public.skills", 'no agent has the skill "welsh"'),
     ("[switch.ari]", '[switch]\nversion = "16.28"\n[switch.ari]', "switch.version", "only the dead-man"),
+    ("[switch.ari]", '[switch]\nversion = "22"\n[switch.ari]', "switch.version", "StasisBroadcast"),
+    ("[switch.ari]", '[switch]\nversion = "22.9"\n[switch.ari]', "switch.version", "StasisBroadcast"),
     ("[agent.4001]", "[agent.101]", "agent.101", "line.public has this number too"),
 ]
 
@@ -236,9 +238,9 @@ def test_warning_does_not_prevent_a_start(
     assert message in configuration.warnings[0].problem
 
 
-@pytest.mark.parametrize("version", ["20", "20.0.1", "22.10.1"])
+@pytest.mark.parametrize("version", ["20.20", "22.10.1", "23.4", "24"])
 def test_newer_switches_have_no_limits(written: Written, good: str, version: str) -> None:
-    """From Asterisk 20 on nothing is said about the version."""
+    """Of a version that has all that the design uses nothing is said."""
     text = good.replace("[switch.ari]", f'[switch]\nversion = "{version}"\n[switch.ari]', 1)
     assert load(written(text)).warnings == ()
 

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from dialplans.asterisk import generate, write
 from dialplans.asterisk.generate import DECISECONDS_OF_2026, EVENTS, FILES, UnsafeValueError, serves
 from edge.config import Configuration
-from edge.config.sections import CapacitySection, QueueSection
+from edge.config.sections import CapacitySection, QueueSection, RescueSection
 from edge.pbx.asterisk.ami.translate import READERS
 from edge.pbx.asterisk.identity import leg_of_attempt, leg_of_offer
 from tests.dialplan.conftest import site
@@ -451,6 +451,60 @@ def test_answers_as_the_version_can(
     """Versions that can answer without waiting for media do."""
     dialplan = read(generate(configuration, version)["edge101-extensions.conf"])
     assert ("Answer", answer) in called(extension(dialplan, "edge-line-public", "arrive"))
+
+
+@pytest.mark.parametrize(
+    ("version", "can"),
+    [
+        ((16, 28), False),
+        ((20, 19), False),
+        ((20, 20), True),
+        ((21, 12), False),
+        ((22,), False),
+        ((22, 9, 5), False),
+        ((22, 10, 1), True),
+        ((23, 3), False),
+        ((23, 4), True),
+        ((24,), True),
+    ],
+)
+def test_a_hung_daemon_is_noticed_where_the_version_can(
+    configuration: Configuration, version: tuple[int, ...], can: bool
+) -> None:
+    """Whoever comes, returns or is sent back is claimed by a daemon that lives, or served without it; Stasis() alone stays for
+    a switch that has not loaded the module. Both ways give the same words, and lead to the same queue."""
+    dialplan = read(generate(configuration, version)["edge101-extensions.conf"])
+    for entry, kind, more in (
+        ("arrive", "arrived", []),
+        ("return", "returned", []),
+        ("sent-back", "sent-back", ["${EDGE_QUEUE}"]),
+    ):
+        steps = called(extension(dialplan, "edge-line-public", entry))
+        words = [kind, "${EDGE_CALL}", "public", "${EDGE_JOINED}", "${CALLERID(num-pres)}", *more]
+        assert ("Stasis", ",".join(["edge101", *words])) in steps
+        asked = ("StasisBroadcast", ",".join(["700", "^edge101$", ":".join(words)]))
+        assert (asked in steps) is can
+        alone = steps.index(("Set", "EDGE_WHY=entry"))
+        assert steps[alone + 1] == ("Goto", "fallback,1")
+        if can:
+            guard = ("GotoIf", '$["${IFMODULE(app_stasis_broadcast.so)}" = "1"]?claim')
+            assert steps.index(guard) == steps.index(("Stasis", ",".join(["edge101", *words]))) - 1
+
+
+def test_the_rescuers_account(configuration: Configuration) -> None:
+    """Fewer rights than the daemon's: calls and lists, and no event but that the switch has booted. None without a section."""
+    assert "[edge101-rescue]" not in generate(configuration, VERSION)["edge101-manager.conf"]
+    account = RescueSection(password_file=Path("rescue.password"), password=SecretStr("hushhushhush"))
+    switch = configuration.switch.model_copy(update={"rescue": account})
+    text = generate(configuration.model_copy(update={"switch": switch}), VERSION)["edge101-manager.conf"]
+    section = dict(
+        re.fullmatch(r"(\w+) = (.*)", line).groups()  # type: ignore[union-attr]
+        for line in text.partition("[edge101-rescue]\n")[2].splitlines()
+    )
+    assert section["secret"] == "hushhushhush"
+    assert (section["read"], section["write"]) == ("system", "call,reporting")
+    assert section["eventfilter"] == "^Event: FullyBooted[[:cntrl:]]"
+    assert (section["deny"], section["permit"]) == ("0.0.0.0/0.0.0.0", "127.0.0.0/255.0.0.0")
 
 
 def test_agents_join_the_queues_they_may_serve(dialplan: dict[str, Context]) -> None:

@@ -24,7 +24,7 @@ from edge.errors import EXIT_HUNG, EXIT_UNWELL
 from hwtest.lab import processes
 from hwtest.lab.configuration import merged
 from hwtest.lab.supervisor import UNIT, Contract
-from hwtest.useragent import OutgoingCall
+from hwtest.useragent import OutgoingCall, answering
 from tests.live.conftest import POLICY, finish
 from tests.live.room import LiveLab, Room, milliseconds, until
 
@@ -156,6 +156,11 @@ async def test_the_dead_man_takes_callers_in_every_state_of_a_call(room: Room) -
         prints(room, "dead-man after SIGSTOP", **took)
         for name, seconds in took.items():
             assert seconds < (DEAD_MAN_999 if name.startswith("999") else DEAD_MAN_101) + LATE_SECONDS, name
+        for desk in (ann, bob):
+            desk.phone.behaviour = answering(talk_seconds=0.05)
+        for caller in (ringing_999, waiting_999):
+            await caller.answered(25)
+            await caller.ended(5)
         for caller in callers.values():
             await caller.hang_up()
     finally:
@@ -186,7 +191,7 @@ async def test_a_loop_that_hangs_ends_itself_and_is_started_again(room: Room) ->
         live.lab = normal
     log = (live.directory / "log/edge.log").read_text(errors="replace")
     assert "loop.hung" in log
-    assert re.search(r"File .*runtime.py", log), "where it stood"
+    assert re.search(r'File "<string>", line \d+ in <lambda>', log), "where it stood"
     await live.start_daemon()
     assert room.facts(facts.FallbackEntered) == []
     ann = await room.agent(1)
@@ -222,6 +227,7 @@ async def test_a_daemon_that_is_stopped_is_replaced_by_the_supervisor(
         await room.reaches(jo, CallState.WAITING)
         first = live.daemon
         assert first is not None
+        starts, looks = len(room.facts(facts.DaemonStarted)), len(room.facts(facts.SwitchRestored))
         first.signal(signal.SIGSTOP)
         stopped = time.monotonic()
         contract = Contract.of_unit(UNIT)
@@ -230,8 +236,8 @@ async def test_a_daemon_that_is_stopped_is_replaced_by_the_supervisor(
         await until(
             lambda: (now := live.daemon) is not None and now.pid != first.pid, 3, "another is started"
         )
-        await room.until(lambda: len(room.facts(facts.DaemonStarted)) == 2, 10)
-        await room.until(lambda: len(room.facts(facts.SwitchRestored)) == 2, 10)
+        await room.until(lambda: len(room.facts(facts.DaemonStarted)) > starts, 15)
+        await room.until(lambda: len(room.facts(facts.SwitchRestored)) > looks, 10)
         prints(room, "stopped daemon: another serves after", seconds=time.monotonic() - stopped)
         assert room.facts(facts.FallbackEntered) == []
         ann = await room.agent(1)

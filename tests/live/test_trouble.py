@@ -21,12 +21,13 @@ import pytest
 
 from edge.core import facts
 from edge.core.model import AgentState, CallOutcome, CallState
-from edge.errors import EXIT_CONFIGURATION
+from edge.errors import EXIT_CONFIGURATION, EXIT_UNWELL
 from edge.views.calls import CallRecord
-from hwtest.lab import daemon
-from hwtest.useragent import OutgoingCall
+from hwtest.lab import daemon, processes
+from hwtest.useragent import CallState as Wire
+from hwtest.useragent import OutgoingCall, answering
 from tests.live.conftest import POLICY, finish
-from tests.live.room import LiveLab, Room
+from tests.live.room import LiveLab, Room, until
 
 LINE = "101_no_greeting"
 LEDGER_WARNINGS = ["ledger", "checkpoint not saved"]
@@ -39,6 +40,7 @@ class Proxy:
     def __init__(self, port: int) -> None:
         self._target = port
         self._refusing = False
+        self._swallowed: bytes | None = None
         self._connections: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -73,11 +75,14 @@ class Proxy:
         finally:
             self._connections -= {writer, far_writer}
 
-    @staticmethod
-    async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter, flow: asyncio.Event) -> None:
+    async def _pump(
+        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, flow: asyncio.Event
+    ) -> None:
         with contextlib.suppress(OSError):
             while data := await source.read(65536):
                 await flow.wait()
+                if self._swallowed is not None and data.startswith(self._swallowed):
+                    continue
                 sink.write(data)
                 await sink.drain()
         sink.transport.abort()
@@ -106,8 +111,13 @@ class Proxy:
         """Pass on what the daemon says, and nothing of what it is told."""
         self._call(self._answers.clear)
 
+    def swallow(self, beginning: bytes) -> None:
+        """Take requests that begin so and answer nothing; everything else goes on."""
+        self._swallowed = beginning
+
     def mend(self) -> None:
         """Begin afresh: what was held back is gone with its connection."""
+        self._swallowed = None
         self._call(self._cut)
         self._call(self._questions.set)
         self._call(self._answers.set)
@@ -255,6 +265,31 @@ async def test_every_http_session_of_the_switch_is_taken(
 
 def _talks(call: CallRecord | None) -> bool:
     return call is not None and call.connected_at is not None
+
+
+async def test_a_switch_that_writes_nothing_any_more(
+    room: Room, live: ProxiedLab, expected_warnings: list[str]
+) -> None:
+    """Events, reads and the canary go on, and a write is never answered (a held lock, as in asterisk/asterisk issue 2170):
+    the daemon sends everybody to the switch's own queue, in order and 999 first, and ends with its own status."""
+    expected_warnings += [*LINK_WARNINGS, "probe.failed", "callers.sent_away", "^edge: "]
+    await live.lose_daemon(signal.SIGTERM)
+    before = daemon.last_sequence(live.lab.ledger)
+    process = processes.start(live.lab.commands["edge"], live.directory / "log/edge.log")
+    await until(lambda: daemon.serves(live.lab.ledger, before), 15)
+    routine = await room.queue_up(2, LINE)
+    [emergency] = await room.queue_up(1, "999")
+    for caller in (*routine, emergency):
+        await room.reaches(caller, CallState.WAITING)
+    live.ari.swallow(b"PUT /ari/applications/")
+    assert await asyncio.to_thread(process.wait, 30) == EXIT_UNWELL
+    live.ari.mend()
+    await until(lambda: room.live.channels().count("!fallback!") == 3, 3, "all in the switch's own queue")
+    ann = await room.desk(1, answering(talk_seconds=0.1))
+    await ann.dial("*22")
+    await until(lambda: len([c for c in ann.calls if c.reached is Wire.ANSWERED]) == 3, 20)
+    assert [room.who(call) for call in ann.calls if call.reached is Wire.ANSWERED] == [emergency, *routine]
+    await live.start_daemon()
 
 
 # --- the passwords ---

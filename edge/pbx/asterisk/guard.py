@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import time
 from collections.abc import Callable, Mapping
 
 import structlog
@@ -29,11 +30,18 @@ log = structlog.get_logger(__name__)
 PROBES = 2
 """So many writes in a row without an answer are no accident (a machine that stood still fails one)."""
 
+MUTE_SECONDS = 1.0
+"""An error that comes sooner is a lost connection, which is begun anew; a switch that is unwell says nothing at all."""
+
 LiveCalls = Callable[[], Mapping[str, bool]]
 
 
 class SwitchUnwellError(LinkError):
     """The switch is there and does not do what it is asked: callers were sent to its own queue, and a new process is due."""
+
+
+class NotWrittenError(LinkError):
+    """The switch said yes and did nothing."""
 
 
 class Guard:
@@ -53,9 +61,11 @@ class Guard:
         return self._checks.count
 
     async def probe(self, ari_link: AriClient, ami_link: AmiClient) -> None:
-        """Write and read back. Raises SwitchUnwellError when that was in vain `PROBES` times in a row."""
+        """Write and read back. Raises SwitchUnwellError when that was in vain `PROBES` times in a row, LinkError when the
+        connection was refused or lost."""
         failure = ""
         for _ in range(PROBES):
+            began = time.monotonic()
             try:
                 await self._write(ari_link, ami_link)
             except RefusedError as refusal:
@@ -63,7 +73,12 @@ class Guard:
                     "probe.refused", refusal=str(refusal)
                 )  # an account's rights, not the switch's health
                 return
+            except NotWrittenError as nothing:
+                failure = str(nothing)
+                log.warning("probe.failed", failure=failure)
             except LinkError as lost:
+                if time.monotonic() - began < MUTE_SECONDS:
+                    raise
                 failure = str(lost)
                 log.warning("probe.failed", failure=failure)
             else:
@@ -76,7 +91,7 @@ class Guard:
         await ari_link.request(ari.set_global(ari.PROBE, nonce))
         answer = await ami_link.ask("Getvar", {"Variable": ari.PROBE})
         if text(answer, "Value") != nonce:
-            raise LinkError("a variable written over ARI is not what AMI reads")
+            raise NotWrittenError("a variable written over ARI is not what AMI reads")
 
     async def cross_check(self, ari_link: AriClient, ami_link: AmiClient) -> None:
         """Compare the lists of both links, the book and the engine. Raises LinkError where looking again may mend it:
