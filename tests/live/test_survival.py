@@ -117,6 +117,20 @@ async def test_a_call_that_comes_while_the_daemon_is_stopped_reaches_an_agent(ro
     await room.until(lambda: room.find(jo) is None or room.record(jo).state is CallState.ENDED, 15)
 
 
+async def test_a_switch_without_the_module_hands_callers_over_as_older_versions_do(room: Room) -> None:
+    """Unloaded, the dialplan goes by Stasis() alone, and loaded again by StasisBroadcast(): served both times."""
+    ann = await room.agent(1)
+    for action, application in (("unload", "Stasis"), ("load", "StasisBroadcast")):
+        room.live.asterisk.cli(f"module {action} app_stasis_broadcast.so")
+        jo = room.caller(LINE)
+        call = await ann.offered()
+        assert f"!{application}!" in room.live.channels()
+        call.answer()
+        await room.reaches(jo, CallState.TALKING)
+        await call.hang_up()
+        await room.ended(jo)
+
+
 async def test_the_dead_man_takes_callers_in_every_state_of_a_call(room: Room) -> None:
     """Greeting, menu, music, announcement, ringing agent; 101 within 15 s and 999 within 3 s of the moment the daemon stopped."""
     ann = await room.agent(1)
