@@ -4,9 +4,9 @@
 those about the switch's own files too.
 """
 
-from edge.config.check import check
+from edge.config.check import capabilities, check
 from edge.config.findings import ConfigurationError, Finding
 from edge.config.load import load
 from edge.config.model import Configuration
 
-__all__ = ["Configuration", "ConfigurationError", "Finding", "check", "load"]
+__all__ = ["Configuration", "ConfigurationError", "Finding", "capabilities", "check", "load"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,36 @@ def check(path: str | Path, asterisk_directory: str | Path | None = None) -> lis
     if configuration:
         findings.extend(_check_generated(configuration, directory))
         findings.extend(_check_sounds(configuration, directory))
+        findings.extend(_check_modules(configuration, directory))
     return findings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What the generated dialplan can do in this version of the switch, and by this configuration."""
+
+    version: str
+    claims_callers: bool
+    """A new caller is not left to a daemon that hangs: it is noticed within 0.7 s."""
+    answers_at_once: bool
+    rescue: bool
+    """Stranded callers can be moved by `edge rescue`."""
+
+
+def capabilities(path: str | Path) -> Capabilities | None:
+    """Those of the configuration in `path`; None while it has errors."""
+    from dialplans.asterisk.generate import ANSWER_AT_ONCE_SINCE, claims  # the generator needs this package
+
+    configuration, _ = examine(Path(path))
+    if configuration is None:
+        return None
+    version = configuration.switch.version_numbers
+    return Capabilities(
+        version=configuration.switch.version,
+        claims_callers=claims(version),
+        answers_at_once=version >= ANSWER_AT_ONCE_SINCE,
+        rescue=configuration.switch.rescue is not None,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +227,30 @@ def _check_generated(configuration: Configuration, directory: Path) -> Iterator[
 
 
 _GENERATE = "Generate the switch's files again from this configuration and reload the switch (dialplans/asterisk/README.md)."
+
+
+_CLAIMING = ("app_stasis_broadcast", "res_stasis_broadcast", "func_module")
+
+
+def _check_modules(configuration: Configuration, directory: Path) -> Iterator[Finding]:
+    """What the dialplan of this version asks for is loaded; without it only the dead-man notices a daemon that hangs."""
+    from dialplans.asterisk.generate import claims
+
+    file = directory / "modules.conf"
+    if not claims(configuration.switch.version_numbers) or not file.is_file():
+        return
+    lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    settings = [re.match(r"\s*(\w+)\s*=>?\s*([\w.]+)", line) for line in lines]
+    said = {(found[1].lower(), found[2].lower().removesuffix(".so")) for found in settings if found}
+    by_itself = any(("autoload", yes) in said for yes in _YES)
+    for module in _CLAIMING:
+        if ("noload", module) in said or not (by_itself or ("load", module) in said):
+            yield Finding(
+                Level.WARNING,
+                f"{file}: {module}",
+                "is not loaded: only the dead-man takes callers from a daemon that hangs",
+                f"load = {module}.so",
+            )
 
 
 def _check_sounds(configuration: Configuration, directory: Path) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dialplans.asterisk import generate, write
-from edge.config import check, load
+from edge.config import capabilities, check, load
 from edge.config.languages import manifest
 
 Site = Callable[[], tuple[Path, Path]]
@@ -170,3 +170,41 @@ def test_a_template_says_nothing_of_the_sounds(site: tuple[Path, Path]) -> None:
     """As Debian ships it: [directories](!) counts for nothing, and the folder is not known."""
     (site[1] / "asterisk.conf").write_text("[directories](!)\nastdatadir => /nowhere\n")
     assert check(*site) == []
+
+
+@pytest.mark.parametrize(
+    ("modules", "missing"),
+    [
+        ("[modules]\nautoload=yes\n", []),
+        ("[modules]\nautoload = yes\nnoload => func_module.so\n", ["func_module"]),
+        (
+            "[modules]\nautoload=no\nload = app_stasis_broadcast.so\nload => res_stasis_broadcast.so\n",
+            ["func_module"],
+        ),
+        ("[modules]\n", ["app_stasis_broadcast", "res_stasis_broadcast", "func_module"]),
+    ],
+)
+def test_modules_that_notice_a_hung_daemon(site: tuple[Path, Path], modules: str, missing: list[str]) -> None:
+    """What the dialplan asks who takes a caller with is loaded."""
+    path, directory = site
+    (directory / "modules.conf").write_text(modules)
+    assert [finding.where.rpartition(" ")[2] for finding in check(path, directory)] == missing
+
+
+def test_what_the_switch_can(site: tuple[Path, Path], good: str, written: Callable[[str], Path]) -> None:
+    """By its version, and whether the rescuer has an account."""
+    can = capabilities(site[0])
+    assert can is not None
+    assert (can.version, can.claims_callers, can.rescue) == ("22.10", True, False)
+    account = '[switch.rescue]\npassword_file = "rescue.password"\n[switch.ari]'
+    old = capabilities(written(good.replace("[switch.ari]", f'[switch]\nversion = "22.9"\n{account}', 1)))
+    assert old is not None
+    assert (old.claims_callers, old.answers_at_once, old.rescue) == (False, True, True)
+    assert capabilities(written("nothing = 1")) is None
+
+
+def test_the_rescuers_account_is_its_own(good: str, written: Callable[[str], Path]) -> None:
+    """The daemon's has more rights."""
+    account = '[switch.rescue]\nuser = "edge101"\npassword_file = "rescue.password"\n[switch.ari]'
+    [finding] = check(written(good.replace("[switch.ari]", account, 1)))
+    assert "switch.rescue.user" in finding.where

@@ -497,10 +497,7 @@ def test_the_rescuers_account(configuration: Configuration) -> None:
     account = RescueSection(password_file=Path("rescue.password"), password=SecretStr("hushhushhush"))
     switch = configuration.switch.model_copy(update={"rescue": account})
     text = generate(configuration.model_copy(update={"switch": switch}), VERSION)["edge101-manager.conf"]
-    section = dict(
-        re.fullmatch(r"(\w+) = (.*)", line).groups()  # type: ignore[union-attr]
-        for line in text.partition("[edge101-rescue]\n")[2].splitlines()
-    )
+    section = dict(re.findall(r"^(\w+) = (.*)$", text.partition("[edge101-rescue]\n")[2], re.MULTILINE))
     assert section["secret"] == "hushhushhush"
     assert (section["read"], section["write"]) == ("system", "call,reporting")
     assert section["eventfilter"] == "^Event: FullyBooted[[:cntrl:]]"

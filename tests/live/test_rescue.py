@@ -89,9 +89,7 @@ async def test_a_killed_daemons_callers_are_moved_in_order(room: Room) -> None:
     await talk.hang_up()
     await room.live.start_daemon()
     for caller in (talking, *everybody):
-        await room.until(
-            lambda caller=caller: (r := room.find(caller)) is None or r.state is CallState.ENDED, 15
-        )  # type: ignore[misc]
+        await room.ended(caller, 15)
 
 
 async def test_a_stopped_daemons_callers_are_moved_before_the_dead_man(room: Room) -> None:

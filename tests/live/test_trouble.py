@@ -31,7 +31,7 @@ from tests.live.room import LiveLab, Room, until
 
 LINE = "101_no_greeting"
 LEDGER_WARNINGS = ["ledger", "checkpoint not saved"]
-LINK_WARNINGS = ["link.lost", "not sent", "not connected", "effect", "renew", "work"]
+LINK_WARNINGS = ["link.lost", "probe.failed", "not sent", "not connected", "effect", "renew", "work"]
 
 
 class Proxy:

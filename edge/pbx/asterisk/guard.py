@@ -40,10 +40,6 @@ class SwitchUnwellError(LinkError):
     """The switch is there and does not do what it is asked: callers were sent to its own queue, and a new process is due."""
 
 
-class NotWrittenError(LinkError):
-    """The switch said yes and did nothing."""
-
-
 class Guard:
     """Looks after one switch over the lives of its links."""
 
@@ -65,33 +61,38 @@ class Guard:
         connection was refused or lost."""
         failure = ""
         for _ in range(PROBES):
-            began = time.monotonic()
+            began, nonce = time.monotonic(), secrets.token_hex(8)
             try:
-                await self._write(ari_link, ami_link)
+                await self._write(ari_link, nonce)
             except RefusedError as refusal:
                 log.warning(
                     "probe.refused", refusal=str(refusal)
                 )  # an account's rights, not the switch's health
                 return
-            except NotWrittenError as nothing:
-                failure = str(nothing)
-                log.warning("probe.failed", failure=failure)
             except LinkError as lost:
                 if time.monotonic() - began < MUTE_SECONDS:
                     raise
                 failure = str(lost)
                 log.warning("probe.failed", failure=failure)
             else:
-                return
+                if await self._reads(ami_link, nonce):
+                    return
+                failure = "what ARI says it wrote is not what AMI reads"
+                log.warning("probe.failed", failure=failure)
         raise SwitchUnwellError(f"{PROBES} writes in a row were not carried out: {failure}")
 
-    async def _write(self, ari_link: AriClient, ami_link: AmiClient) -> None:
+    async def _write(self, ari_link: AriClient, nonce: str) -> None:
         await ari_link.filter_events()
-        nonce = secrets.token_hex(8)
         await ari_link.request(ari.set_global(ari.PROBE, nonce))
-        answer = await ami_link.ask("Getvar", {"Variable": ari.PROBE})
-        if text(answer, "Value") != nonce:
-            raise NotWrittenError("a variable written over ARI is not what AMI reads")
+
+    async def _reads(self, ami_link: AmiClient, nonce: str) -> bool:
+        """Whether it was written. Silence here is AMI's own trouble, which its pings find too: a lost link."""
+        try:
+            answer = await ami_link.ask("Getvar", {"Variable": ari.PROBE})
+        except RefusedError as refusal:
+            log.warning("probe.refused", refusal=str(refusal))
+            return True
+        return text(answer, "Value") == nonce
 
     async def cross_check(self, ari_link: AriClient, ami_link: AmiClient) -> None:
         """Compare the lists of both links, the book and the engine. Raises LinkError where looking again may mend it:
