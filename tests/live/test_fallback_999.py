@@ -37,6 +37,8 @@ POLICY_999: dict[str, Any] = {
 }
 PLACE_SECONDS = 0.1
 """The resolution of QUEUE_PRIO."""
+CLAIM_SECONDS = 0.7
+"""How long a daemon has to claim a caller."""
 RING_SECONDS = 8.0
 """How long the switch's queue rings one agent."""
 SUPERVISOR_HZ, CALLER_HZ, HANDLER_HZ = 700, 400, 1000
@@ -128,7 +130,7 @@ async def test_a_999_with_nobody_at_work_rings_supervisor_and_buddy_at_once(room
         emergency = room.caller("999")
         await until(lambda: far and supervisor.calls, 4, "both ring")
         [buddy] = far
-        assert milliseconds(emergency, "INVITE", buddy, "INVITE") < 500
+        assert milliseconds(emergency, "INVITE", buddy, "INVITE") < 1000 * CLAIM_SECONDS + 500
         assert "info=999" in (buddy.header("Alert-Info") or "")
         assert await emergency.lasts(1.0)
         assert set(responses(emergency)) == {"100", "180"}
@@ -208,7 +210,7 @@ async def test_a_101_too_many_is_refused_and_a_999_gets_through(room: Room) -> N
         emergency = room.caller("999")
         await emergency.ringing(3)
         await inside[0].hang_up()
-        await until(lambda: len(room.live.channels().splitlines()) <= CHANNELS + 1)
+        await until(lambda: room.numbers[inside[0]] not in room.live.channels())
         await room.caller(LINE).answered(3)
         await emergency.hang_up()
 
