@@ -440,11 +440,12 @@ def test_user_events(headers: dict[str, str], seen: object) -> None:
     assert ami.sighting(event("UserEvent", **headers)) == seen
 
 
-def test_transfer_that_failed_is_none() -> None:
+@pytest.mark.parametrize("application", ["Stasis", "StasisBroadcast"])
+def test_transfer_that_failed_is_none(application: str) -> None:
     """And one into our application is told by the websocket."""
     failed = event("BlindTransfer", Result="Fail", TransfereeUniqueid="1.1", Extension="1002")
     refused = event("AttendedTransfer", Result="Invalid", TransfereeUniqueid="1.1")
-    into_ours = event("AttendedTransfer", Result="Success", TransfereeUniqueid="1.1", DestApp="Stasis")
+    into_ours = event("AttendedTransfer", Result="Success", TransfereeUniqueid="1.1", DestApp=application)
     assert [ami.sighting(each) for each in (failed, refused, into_ours)] == [None, None, None]
 
 
