@@ -41,6 +41,7 @@ class Proxy:
         self._target = port
         self._refusing = False
         self._swallowed: bytes | None = None
+        self._lost: bytes | None = None
         self._connections: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -83,6 +84,9 @@ class Proxy:
                 await flow.wait()
                 if self._swallowed is not None and data.startswith(self._swallowed):
                     continue
+                if self._lost is not None and self._lost in data:
+                    self._lost = None
+                    continue
                 sink.write(data)
                 await sink.drain()
         sink.transport.abort()
@@ -114,6 +118,10 @@ class Proxy:
     def swallow(self, beginning: bytes) -> None:
         """Take requests that begin so and answer nothing; everything else goes on."""
         self._swallowed = beginning
+
+    def lose(self, word: bytes) -> None:
+        """Lose the next packet that has this word, and nothing else."""
+        self._lost = word
 
     def mend(self) -> None:
         """Begin afresh: what was held back is gone with its connection."""
@@ -267,16 +275,46 @@ def _talks(call: CallRecord | None) -> bool:
     return call is not None and call.connected_at is not None
 
 
+async def test_a_lost_event_is_found_by_the_cross_check(
+    room: Room, live: ProxiedLab, expected_warnings: list[str]
+) -> None:
+    """Nobody was told that this caller came in: in our application, served by nobody. The second look finds them, before the
+    dead-man; they are adopted at their place and served, and it is logged once."""
+    expected_warnings += [*LINK_WARNINGS, "crosscheck.differs"]
+    logged = live.log_bytes
+    live.ari.lose(b'"type":"StasisStart"')
+    jo = room.caller(LINE)
+    await jo.answered(3)
+    await until(lambda: "!StasisBroadcast!" in room.live.channels())
+    await room.reaches(jo, CallState.WAITING, 14)
+    assert [json.loads(line)["what"] for line in live.warnings(logged) if "crosscheck.differs" in line] == [
+        "in our application, and unknown to us"
+    ]
+    assert room.facts(facts.FallbackEntered) == []
+    await served_is(room, jo)
+
+
+async def served_is(room: Room, caller: OutgoingCall) -> None:
+    """An agent gets this caller."""
+    assert await room.serve(await room.agent(1)) is caller
+
+
 async def test_a_switch_that_writes_nothing_any_more(
     room: Room, live: ProxiedLab, expected_warnings: list[str]
 ) -> None:
     """Events, reads and the canary go on, and a write is never answered (a held lock, as in asterisk/asterisk issue 2170):
-    the daemon sends everybody to the switch's own queue, in order and 999 first, and ends with its own status."""
+    the daemon sends everybody who waits to the switch's own queue, in order and 999 first, and ends with its own status; a
+    talk goes on."""
     expected_warnings += [*LINK_WARNINGS, "probe.failed", "callers.sent_away", "^edge: ", "999 unanswered"]
-    await live.lose_daemon(signal.SIGTERM)
+    if live.daemon is not None:
+        await live.lose_daemon(signal.SIGTERM)
     before = daemon.last_sequence(live.lab.ledger)
     process = processes.start(live.lab.commands["edge"], live.directory / "log/edge.log")
     await until(lambda: daemon.serves(live.lab.ledger, before), 15)
+    ann = await room.agent(1)
+    talking = room.caller(LINE)
+    talk = await ann.answers()
+    await room.reaches(talking, CallState.TALKING)
     routine = await room.queue_up(2, LINE)
     [emergency] = await room.queue_up(1, "999")
     for caller in (*routine, emergency):
@@ -285,10 +323,12 @@ async def test_a_switch_that_writes_nothing_any_more(
     assert await asyncio.to_thread(process.wait, 30) == EXIT_UNWELL
     live.ari.mend()
     await until(lambda: _in_fallback(room) == 3, 3, "all in the switch's own queue")
-    ann = await room.desk(1, answering(talk_seconds=0.1))
-    await ann.dial("*22")
-    await until(lambda: len([c for c in ann.calls if c.reached is Wire.ANSWERED]) == 3, 20)
-    assert [room.who(call) for call in ann.calls if call.reached is Wire.ANSWERED] == [emergency, *routine]
+    assert (talk.state, talking.state) == (Wire.ANSWERED, Wire.ANSWERED)
+    ann.phone.behaviour = answering(talk_seconds=0.1)
+    await talk.hang_up()
+    await until(lambda: len([c for c in ann.calls if c.reached is Wire.ANSWERED]) == 4, 20)
+    answered = [room.who(call) for call in ann.calls if call.reached is Wire.ANSWERED]
+    assert answered == [talking, emergency, *routine]
     await live.start_daemon()
 
 
