@@ -76,7 +76,7 @@ def lab_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 show_default=True,
                 help="Offer call-backs to callers of 101 who would wait long.",
             ),
-            click.option("--supervise", is_flag=True, help="Start edge again when it dies."),
+            click.option(
                 "--supervise",
                 is_flag=True,
                 help="Keep the contract of systemd/edge101.service: notify, watchdog, restart.",

@@ -243,7 +243,10 @@ class Day:
             self._show(known[1], PhoneState.IDLE)
 
     def _join(self, call_id: str, offer_id: str) -> None:
-        if offer_id not in self.legs or call_id not in self.on_the_line:
+        if call_id not in self.on_the_line:
+            return
+        if offer_id not in self.legs:  # the agent's leg has gone meanwhile: the caller is back in our hands
+            self._tell(inputs.PairReturned(call_id=call_id, offer_id=offer_id))
             return
         call = self.engine.state.calls[call_id]
         self._note_wait(call_id)

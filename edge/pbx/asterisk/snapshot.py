@@ -169,7 +169,9 @@ def place_elsewhere(channel: Channel) -> Place | None:
     A caller whom an agent has sent somewhere else in the dialplan is connected as far as we are concerned: alive, not ours.
     So is one who is on the way back to us: they will be told of when they are there.
     """
-    if _dialplan(channel, "app_name") in (*identity.OURS, DIALLED) or identity.offer_of_leg(_field(channel, "id")):
+    if _dialplan(channel, "app_name") in (*identity.OURS, DIALLED) or identity.offer_of_leg(
+        _field(channel, "id")
+    ):
         return None
     context, extension = _dialplan(channel, "context"), _dialplan(channel, "exten")
     if context == "edge-reached":
