@@ -47,7 +47,16 @@ SWITCH_INTERVAL_SECONDS = 0.0005
 """How long the loop may keep the ledger's thread from running, and the other way round; Python's own 5 ms is a dispatch."""
 
 
-ON_THE_LINE = frozenset({CallState.WAITING, CallState.OFFERED, CallState.CONNECTING, CallState.TALKING})
+ON_THE_LINE = frozenset(
+    {
+        CallState.WAITING,
+        CallState.OFFERED,
+        CallState.CONNECTING,
+        CallState.TALKING,
+        CallState.PROMISED,
+        CallState.CHECKING,
+    }
+)
 
 NICENESS = -5
 """A caller waits for us, so we go before housekeeping; only where the system allows it (systemd: Nice=)."""

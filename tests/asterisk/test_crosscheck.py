@@ -6,7 +6,7 @@ import pytest
 
 from edge.pbx.asterisk.book import AgentLeg, Book, CallerLeg
 from edge.pbx.asterisk.crosscheck import CrossCheck, Difference, Kind, compare
-from edge.pbx.asterisk.identity import leg_of_offer
+from edge.pbx.asterisk.identity import leg_of_offer, offer_of_transfer
 from tests.asterisk.site import POLICY
 from tests.asterisk.test_snapshot import channel
 
@@ -84,3 +84,13 @@ def test_only_what_lasts_counts_and_is_tried_once() -> None:
     checks.look({stray})
     assert checks.look({stray}) == ({stray}, {stray})
     assert checks.count == 2
+
+
+def test_a_colleague_who_was_given_a_caller_is_followed_by_their_own_leg() -> None:
+    """Its id is the switch's own: shown by both links it differs in nothing, gone from both it is gone."""
+    taken = AgentLeg(offer_id=offer_of_transfer("c-1", "170.5"), rang=True, answered=True)
+    talking = channel("170.5", "edge-phones", "s", "AppDial", name="PJSIP/desk2-5")
+    known = book(KNOWN, offers=(taken,))
+    assert compare([caller(), talking], {"1.1", "170.5"}, known, "edge101", {"c-1": True}) == set()
+    gone = compare([caller()], {"1.1"}, known, "edge101", {"c-1": True})
+    assert gone == {Difference(Kind.GONE, "170.5")}

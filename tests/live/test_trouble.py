@@ -372,7 +372,7 @@ def copied(live: LiveLab, directory: Path) -> Path:
     text = Path(live.lab.config).read_text().replace(str(live.directory), str(directory))
     write_private(directory / "edge101.toml", text)
     (directory / "secrets").mkdir()
-    for name in ("ami", "ari"):
+    for name in ("ami", "ari", "rescue"):
         write_private(directory / "secrets" / name, (live.directory / "secrets" / name).read_text())
     return directory
 

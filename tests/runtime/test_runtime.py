@@ -117,7 +117,7 @@ def presented(call_id: str) -> inputs.CallPresented:
 def compose(ledger: Ledger, switch: ScriptedSwitch, checkpoint_facts: int = CHECKPOINT_FACTS) -> Runtime:
     """The daemon around a scripted switch."""
     return Runtime(
-        POLICY, switch, ledger, ThreadCommitExecutor(ledger), SystemClock(), None, checkpoint_facts
+        POLICY, switch, ledger, ThreadCommitExecutor(ledger), SystemClock(), checkpoint_facts=checkpoint_facts
     )
 
 

@@ -51,13 +51,13 @@ def compare(
     """
     listed = {str(channel.get("id")): channel for channel in channels}
     ours = {call.leg_id: call for call in book.calls.values()}
-    offered = {identity.leg_of_offer(offer_id) for offer_id in book.offers}
+    offered = {identity.leg_of_offer(offer_id): leg for offer_id, leg in book.offers.items()}
     found = {
         Difference(Kind.STRAY, leg_id)
         for leg_id, channel in listed.items()
         if leg_id not in ours and leg_id not in offered and _is_ours(channel, app)
     }
-    for leg_id in (*ours, *(leg for leg in offered if book.offers[_offer(leg)].rang)):
+    for leg_id in (*ours, *(leg_id for leg_id, leg in offered.items() if leg.rang)):
         match leg_id in listed, leg_id in ami_legs:
             case False, False:
                 found.add(Difference(Kind.GONE, leg_id))
@@ -72,10 +72,6 @@ def compare(
         if is_on_the_line and call_id not in book.calls
     }
     return found
-
-
-def _offer(leg_id: str) -> str:
-    return identity.offer_of_leg(leg_id) or ""
 
 
 def _is_ours(channel: Channel, app: str) -> bool:
