@@ -37,7 +37,9 @@ TALKING = """
 """
 
 
-def room_at(written: Written, good: str, week: str | dict[str, str], moment: str, lead_seconds: float) -> Room:
+def room_at(
+    written: Written, good: str, week: str | dict[str, str], moment: str, lead_seconds: float
+) -> Room:
     """A room with the hours of a configuration file, so long before a moment of UTC. Whoever calls waits behind a talk."""
     days = {day: week if isinstance(week, str) else week.get(day, "closed") for day in DAYS}
     hours = "".join(f'{day} = "{text}"\n' for day, text in days.items())
