@@ -14,6 +14,7 @@ import click
 from rich.console import Console
 
 from hwtest.bench import report
+from hwtest.bench.callbacks import POLICY
 from hwtest.bench.run import AGENTS, NAMES, QUICK_SAMPLES, SAMPLES, run
 from hwtest.lab import stack
 from hwtest.lab.command import default_directory
@@ -46,7 +47,7 @@ def default_file() -> Path:
     "--lab",
     "directory",
     type=click.Path(path_type=Path),
-    help="A lab that is up with --wrap-up 0 --no-callbacks. [default: its own]",
+    help=f"A lab that is up with --wrap-up 0 --no-callbacks --policy {POLICY}. [default: its own]",
 )
 @click.option(
     "--json",
@@ -84,15 +85,21 @@ def _lab(directory: Path | None) -> Iterator[Lab]:
     if directory is not None:
         found = Lab.read(directory)
         if found is None:
-            raise LabError(
-                f"No lab is up in {directory}: hwtest lab up --dir {directory} --wrap-up 0 --no-callbacks starts one."
-            )
+            options = f"--dir {directory} --wrap-up 0 --no-callbacks --policy {POLICY}"
+            raise LabError(f"No lab is up in {directory}: hwtest lab up {options} starts one.")
         yield found
         return
     with tempfile.TemporaryDirectory(prefix="edge101-bench-") as folder:
         place = Path(folder, "lab")
         started = stack.up(
-            stack.Wishes(directory=place, agents=AGENTS, wrap_up_seconds=0, callbacks=False), _say
+            stack.Wishes(
+                directory=place,
+                agents=AGENTS,
+                wrap_up_seconds=0,
+                callbacks=False,
+                policy=Path(__file__).with_name("lab.toml"),
+            ),
+            _say,
         )
         try:
             yield started

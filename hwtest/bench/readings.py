@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
+from hwtest.bench.numbers import comparable
 from hwtest.capture import Record
 
 _NANOSECONDS_PER_MILLISECOND = 1e6
@@ -36,6 +37,83 @@ def dispatches(records: Iterable[Record], agent_ports: Collection[int]) -> Itera
 def dispatch_latencies(records: Iterable[Record], agent_ports: Collection[int]) -> list[float]:
     """From each BYE an agent's phone sent to the next INVITE that rings the same phone."""
     return [_milliseconds(free_ns, offer.stamp_ns) for free_ns, offer in dispatches(records, agent_ports)]
+
+
+def is_callback(record: Record, agent_ports: Collection[int]) -> bool:
+    """Whether this is an INVITE that rings an agent for a call-back."""
+    return record.edge_callback and is_new_call(record, agent_ports)
+
+
+def callback_latencies(records: Iterable[Record], agent_ports: Collection[int]) -> list[float]:
+    """From each BYE an agent's phone sent to the next INVITE that rings the same phone, where that is for a call-back."""
+    freed = dispatches(records, agent_ports)
+    return [_milliseconds(free_ns, offer.stamp_ns) for free_ns, offer in freed if offer.edge_callback]
+
+
+def person_latencies(
+    records: Iterable[Record], agent_ports: Collection[int], person_ports: Collection[int]
+) -> list[float]:
+    """From the 200 of each agent who answers for a call-back to the INVITE that rings its person, known by the number."""
+    legs, answered = dict[str, str](), dict[str, int]()
+    samples = []
+    for record in firsts(records):
+        if is_callback(record, agent_ports):
+            legs[record.call_id] = comparable(record.from_user)
+        elif (record.label, record.method) == ("200", "INVITE") and record.call_id in legs:
+            if record.source_port in agent_ports:
+                answered[legs.pop(record.call_id)] = record.stamp_ns
+        elif is_new_call(record, person_ports) and comparable(record.to_user) in answered:
+            samples.append(_milliseconds(answered.pop(comparable(record.to_user)), record.stamp_ns))
+    return samples
+
+
+def joined_latencies(
+    records: Iterable[Record], person_ports: Collection[int], connected_ns: Mapping[str, int]
+) -> list[float]:
+    """From each person's 200 to the instant at which they were joined to the agent, by number."""
+    legs = dict[str, str]()
+    samples = []
+    for record in firsts(records):
+        if is_new_call(record, person_ports):
+            legs[record.call_id] = comparable(record.to_user)
+        elif (record.label, record.method) == ("200", "INVITE") and record.source_port in person_ports:
+            number = legs.pop(record.call_id, "")
+            if number in connected_ns:
+                samples.append(_milliseconds(record.stamp_ns, connected_ns[number]))
+    return samples
+
+
+def arrivals(records: Iterable[Record], caller_ports: Collection[int]) -> list[str]:
+    """Callers' numbers in the order in which they called."""
+    return [comparable(record.from_user) for record in firsts(records) if _is_arrival(record, caller_ports)]
+
+
+def services(records: Iterable[Record], agent_ports: Collection[int]) -> list[tuple[str, int]]:
+    """Callers' numbers, and when an agent's phone was rung for each, in that order."""
+    rung = (record for record in firsts(records) if is_new_call(record, agent_ports))
+    return [(comparable(record.from_user), record.stamp_ns) for record in rung]
+
+
+def overtaken(joined: Sequence[str], served: Iterable[tuple[str, int]], within: int = 0) -> list[int]:
+    """Place errors: who was served although somebody who had joined earlier was not, or was later by more than `within`; each by
+    the place in the order of joining, from 1.
+
+    `joined`: everybody, in order; `served`: who at which instant, the first time of each counts.
+    """
+    at = dict[str, int]()
+    for who, instant in served:
+        at.setdefault(who, instant)
+    errors = list[int]()
+    latest: int | None = None  # of those who joined before
+    left_out = False
+    for place, who in enumerate(joined, 1):
+        if who not in at:
+            left_out = True
+            continue
+        if left_out or (latest is not None and at[who] < latest - within):
+            errors.append(place)
+        latest = at[who] if latest is None else max(latest, at[who])
+    return errors
 
 
 def offer_latencies(

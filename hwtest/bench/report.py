@@ -70,7 +70,9 @@ def _numbers(figure: Figure) -> list[str]:
 
 
 def _number(value: float | None, unit: str = "") -> str:
-    return "" if value is None else f"{value:.1f}{unit}"
+    if value is None:
+        return ""
+    return f"{value}{unit}" if isinstance(value, int) else f"{value:.1f}{unit}"
 
 
 def _ratio(figure: Figure) -> str:

@@ -129,6 +129,31 @@ def compare_tail(name: str, ours: str, theirs: str, blocks: Sequence[Block], mos
     )
 
 
+def cap_tail(name: str, system: str, blocks: Sequence[Block], most_ms: float) -> Figure:
+    """Our p95, which may be `most_ms` at the most."""
+    target = f"p95 <= {most_ms:g} ms"
+    figure = describe(name, system, blocks)
+    if figure.summary is None:
+        return unmeasured(name, target, "; ".join(["no valid block of " + system, *figure.notes]))
+    return replace(figure, target=target, met=figure.summary.p95 <= most_ms)
+
+
+def count_errors(name: str, system: str, errors: Sequence[int], of: int, noun: str) -> Figure:
+    """How many of so many were wrong; none may be. With nothing looked at nothing is measured."""
+    target = f"0 {noun}"
+    if of == 0:
+        return unmeasured(name, target, "nothing to look at")
+    return Figure(
+        name=name,
+        system=system,
+        unit=f"of {of}",
+        value=len(errors),
+        target=target,
+        met=not errors,
+        notes=[f"wrong: no. {', '.join(map(str, errors[:5]))}"] if errors else [],
+    )
+
+
 def null_test(name: str, system: str, blocks: Sequence[Block]) -> Figure:
     """The same system against itself, every other block: a rig that finds a difference here is broken."""
     samples = valid(blocks, system)

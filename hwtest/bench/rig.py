@@ -65,8 +65,11 @@ class PhonesWire:
         return Taken(records=sorted(records, key=lambda record: record.stamp_ns), dropped=None)
 
     def _records(self, port: int, call: Call, start: int) -> Iterator[Record]:
-        edge_call = call.header("X-Edge-Call") if isinstance(call, IncomingCall) else None
-        caller = call.caller_number if isinstance(call, IncomingCall) else _number_of(call)
+        incoming = call if isinstance(call, IncomingCall) else None
+        edge_call = incoming.header("X-Edge-Call") if incoming else None
+        callback = incoming is not None and incoming.header("X-Edge-Callback") is not None
+        caller = incoming.caller_number if incoming else number_of(call)
+        callee = incoming.invite.to_address.user if incoming else ""
         for position, entry in enumerate(call.trace[start:], start):
             sent = entry.direction == "sent"
             yield Record(
@@ -80,10 +83,13 @@ class PhonesWire:
                 in_dialog=position > 0,
                 from_user=caller,
                 edge_call=edge_call if entry.label == "INVITE" else None,
+                edge_callback=callback and entry.label == "INVITE",
+                to_user=callee,
             )
 
 
-def _number_of(call: Call) -> str:
+def number_of(call: Call) -> str:
+    """The number from which a caller calls."""
     return call.dialog.local.partition("sip:")[2].partition("@")[0]
 
 
@@ -114,7 +120,8 @@ class Rig:
         """Ports of the agents' phones."""
         return frozenset(phone.agent.address[1] for phone in self.agents)
 
-    def _watch(self, phone: UserAgent, call: Call) -> None:
+    def watch(self, phone: UserAgent, call: Call) -> None:
+        """Let the messages of this call be on the wire too, where that is the phones' own stamps."""
         if isinstance(self.wire, PhonesWire):
             self.wire.watch(phone, call)
 
@@ -163,7 +170,7 @@ class Rig:
             self._behaviour = ignoring
 
     async def _serve(self, call: IncomingCall) -> None:
-        self._watch(call.agent, call)
+        self.watch(call.agent, call)
         await self._behaviour(call)
 
     async def agents_idle(self, within_seconds: float = 10.0) -> None:
@@ -183,7 +190,7 @@ class Rig:
         self.arrivals += 1
         uri = f"sip:{self.lab.lines[line]}@{self.lab.sip.host}:{self.lab.sip.port}"
         call = self.callers.invite(uri, from_user=number, media=media)
-        self._watch(self.callers, call)
+        self.watch(self.callers, call)
         return call
 
     async def fill(self, line: str, count: int) -> None:

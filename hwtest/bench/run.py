@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from edge.ports import LedgerError
-from hwtest.bench import dispatch, idle, record, waiting
+from hwtest.bench import callbacks, dispatch, idle, record, waiting
 from hwtest.bench.machine import LoadMeter, describe_machine
 from hwtest.bench.report import Report
 from hwtest.bench.results import Figure, Outcome
@@ -22,7 +22,7 @@ PLAIN_SHARE = 1 / 2
 """app_queue takes half a second a sample, so it gets fewer."""
 AGENTS = 4
 QUIET = "101_no_greeting"
-NAMES = ("dispatch-20", "dispatch-200", "announcement", "one-agent", "idle", "facts", "waiting")
+NAMES = ("dispatch-20", "dispatch-200", "announcement", "one-agent", "callback", "idle", "facts", "waiting")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,19 @@ def measurements(samples: int) -> list[Measurement]:
         dispatching("dispatch-200", "200 waiting", 200, AGENTS, samples),
         dispatching("announcement", "announcement plays", 6, AGENTS, samples, dispatch.GREETING_LINE),
         dispatching("one-agent", "20 waiting, one agent", 20, 1, few, least=0),
+        Measurement(
+            "callback",
+            lambda rig: callbacks.measure(
+                rig,
+                callbacks.Plan(
+                    samples=samples,
+                    blocks=callbacks.BLOCKS if samples >= SAMPLES else 2,
+                    agents=AGENTS,
+                    least=SAMPLES,
+                ),
+            ),
+            callbacks.not_measured,
+        ),
         Measurement(
             "idle", lambda rig: idle.measure(rig, idle.Plan(samples=fair, rounds=rounds)), idle.not_measured
         ),

@@ -33,6 +33,10 @@ class Record:
     from_user: str
     edge_call: str | None = None
     """X-Edge-Call: the daemon's own name of the call, on agents' legs only."""
+    edge_callback: bool = False
+    """Whether it carries X-Edge-Callback: the agent is rung before the person is."""
+    to_user: str = ""
+    """User part of To: who was called."""
 
     @property
     def identity(self) -> tuple[str, ...]:
@@ -69,6 +73,8 @@ def record_of(message: Request | Response, stamp_ns: int, source_port: int, dest
         bool(message.to_tag),
         _printable(message.from_address.user),
         _printable(message.header("X-Edge-Call") or "") or None,
+        message.header("X-Edge-Callback") is not None,
+        _printable(message.to_address.user),
     )
 
 

@@ -1,11 +1,24 @@
-"""Latencies read off a wire made by hand. Port 1 is the switch, 2 a caller's, 3 and 4 agents' phones."""
+"""Latencies read off a wire made by hand. Port 1 is the switch, 2 a caller's, 3 and 4 agents' phones, 5 persons'."""
 
 from dataclasses import replace
 
-from hwtest.bench.readings import answer_latencies, dispatch_latencies, offer_latencies, stray_offers
+import pytest
+
+from hwtest.bench.readings import (
+    answer_latencies,
+    arrivals,
+    callback_latencies,
+    dispatch_latencies,
+    joined_latencies,
+    offer_latencies,
+    overtaken,
+    person_latencies,
+    services,
+    stray_offers,
+)
 from hwtest.capture import Record
 
-CALLERS, AGENTS = {2}, {3, 4}
+CALLERS, AGENTS, PEOPLE = {2}, {3, 4}, {5}
 
 
 def message(
@@ -73,3 +86,73 @@ def test_strays() -> None:
     assert stray_offers(wire, AGENTS, ours=True) == 1
     assert stray_offers(wire, AGENTS, ours=False) == 1
     assert stray_offers(wire[:1], AGENTS, ours=True) == 0
+
+
+def called_back(start: float, agent: int, number: str, person_ms: float) -> list[Record]:
+    """An agent hangs up, is rung for a call-back, answers; the person is rung so long after that, and answers."""
+    leg, far = f"leg-{number}", f"far-{number}"
+    return [
+        message(start, agent, 1, "BYE", f"before-{number}"),
+        message(start + 6, 1, agent, "INVITE", leg, edge_callback=True, edge_call="e", from_user=number),
+        message(start + 20, agent, 1, "200", leg),
+        message(start + 20 + person_ms, 1, 5, "INVITE", far, from_user="01632960900", to_user=number),
+        message(start + 40 + person_ms, 5, 1, "200", far),
+    ]
+
+
+ONE, OTHER = "07700900001", "07700900002"
+
+
+def test_call_backs() -> None:
+    """Both legs of two at a time, told apart by the number; a live caller's INVITE is none of them."""
+    live = [message(100, 3, 1, "BYE", "x"), message(109, 1, 3, "INVITE", "y", from_user="07700900003")]
+    wire = sorted(
+        [*called_back(0, 3, ONE, 12), *called_back(5, 4, OTHER, 1), *live], key=lambda record: record.stamp_ns
+    )
+    assert callback_latencies(wire, AGENTS) == [6.0, 6.0]
+    assert sorted(person_latencies(wire, AGENTS, PEOPLE)) == [1.0, 12.0]
+    assert dispatch_latencies(wire, AGENTS) == [6.0, 6.0, 9.0]
+
+
+def test_a_person_who_is_joined() -> None:
+    """From their own 200, by number; one whom the ledger never joined gives nothing."""
+    wire = [*called_back(0, 3, ONE, 12), *called_back(200, 4, OTHER, 1)]
+    assert joined_latencies(wire, PEOPLE, {ONE[-9:]: 60_000_000}) == [-12.0 + 20.0]
+
+
+def test_a_person_who_is_never_rung_gives_no_figure() -> None:
+    """And the next with another number is not mistaken for them."""
+    wire = [*called_back(0, 3, ONE, 12)[:3], *called_back(50, 3, OTHER, 2)]
+    assert person_latencies(wire, AGENTS, PEOPLE) == [2.0]
+
+
+def test_who_joined_and_who_was_served() -> None:
+    """Callers by their INVITE, services by the agent's; in whatever form the number is written."""
+    wire = [
+        message(0, 2, 1, "INVITE", "a", from_user=ONE),
+        message(1, 2, 1, "INVITE", "b", from_user=OTHER),
+        message(2, 1, 3, "INVITE", "c", from_user="+44" + ONE[1:]),
+    ]
+    assert arrivals(wire, CALLERS) == [ONE[-9:], OTHER[-9:]]
+    assert services(wire, AGENTS) == [(ONE[-9:], 2_000_000)]
+
+
+@pytest.mark.parametrize(
+    ("served", "within", "errors"),
+    [
+        ([("a", 1), ("b", 2), ("c", 3)], 0, []),
+        ([("b", 1), ("a", 2), ("c", 3)], 0, [2]),
+        ([("c", 1), ("a", 2), ("b", 3)], 0, [3]),
+        ([("b", 1), ("c", 2), ("a", 3)], 0, [2, 3]),
+        ([("b", 1), ("a", 2), ("c", 3)], 1, []),
+        ([("b", 1), ("a", 3), ("c", 4)], 1, [2]),
+        ([("a", 1), ("c", 2)], 0, [3]),  # b never was
+        ([("a", 1), ("c", 2)], 9, [3]),
+        ([("a", 1), ("b", 2)], 0, []),  # c waits on
+        ([("a", 1), ("b", 2), ("c", 3), ("a", 4)], 0, []),  # a phone was rung for a a second time
+        ([], 0, []),
+    ],
+)
+def test_place_errors(served: list[tuple[str, int]], within: int, errors: list[int]) -> None:
+    """Whoever was served before somebody who had joined earlier, by place; at once is no error on the wire."""
+    assert overtaken(["a", "b", "c"], served, within) == errors

@@ -16,7 +16,7 @@ from hwtest.bench.machine import Load, LoadMeter, Machine, usage_of
 from hwtest.bench.numbers import caller_numbers, comparable
 from hwtest.bench.record import _figure
 from hwtest.bench.report import Report, table
-from hwtest.bench.results import Block, Figure, sized, unmeasured
+from hwtest.bench.results import Block, Figure, cap_tail, count_errors, sized, unmeasured
 from hwtest.bench.rig import OURS, PLAIN_QUEUE
 
 MACHINE = Machine(processor="p", cores=2, memory_mb=1, kernel="6", python="3", asterisk="22")
@@ -149,6 +149,35 @@ def test_document(tmp_path: Path) -> None:
     raw = (tmp_path / "bench.json").read_bytes()
     assert msgspec.json.decode(raw)["schema_version"] == 1
     assert msgspec.json.decode(raw, type=Report) == written
+
+
+@pytest.mark.parametrize(
+    ("samples", "met"),
+    [([50.0] * 20, True), ([10.0] * 90 + [50.2] * 10, False), ([10.0] * 99 + [900.0], True)],
+)
+def test_target_of_a_tail(samples: list[float], met: bool) -> None:
+    """The p95 may be as much and no more; what comes once in a hundred does not count."""
+    assert cap_tail("f", OURS, [block(OURS, samples)], 50.0).met is met
+
+
+def test_no_valid_block_is_not_measured() -> None:
+    """And says why."""
+    made = cap_tail("f", OURS, [block(OURS, [1.0], "3 retransmissions")], 50.0)
+    assert (made.measured, made.met, report([made]).exit_status) == (False, None, 3)
+    assert "3 retransmissions" in made.notes[0]
+
+
+def test_place_errors_are_counted_and_none_may_be() -> None:
+    """One is enough to fail, and nothing looked at is not a pass."""
+    good, bad, none = (
+        count_errors("f", OURS, errors, n, "place errors") for errors, n in (([], 9), ([4], 9), ([], 0))
+    )
+    assert [report([made]).exit_status for made in (good, bad, none)] == [0, 1, 3]
+    assert bad.notes == ["wrong: no. 4"]
+    console = Console(width=120)
+    with console.capture() as shown:
+        console.print(table([good, bad]))
+    assert "0 of 9" in shown.get() and "1 of 9" in shown.get()
 
 
 def test_table() -> None:
