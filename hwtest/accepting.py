@@ -42,6 +42,8 @@ class Accepting:
         """By number, until their call is in the record."""
         self._calls: dict[str, _Caller] = {}
         """By the call's id, while they wait on the line."""
+        self.asked: set[str] = set()
+        """Numbers of those who have accepted and been asked something."""
         self.promised: dict[str, str] = {}
         """Whom the confirmation is being said to, or was: call id by number."""
         self.waiting: set[str] = set()
@@ -78,9 +80,11 @@ class Accepting:
             case CallbackOffered():
                 self._press(caller, self._key)
             case CallbackAsked(asked=Asked.KEY):
+                self.asked.add(caller.number)
                 self._press(caller, RATHER_WAIT)
                 self.declined.append(caller.number)
             case CallbackAsked():
+                self.asked.add(caller.number)
                 self._press(caller, YES)
             case CallbackConfirmed(call_id=call_id):
                 self.promised[caller.number] = call_id

@@ -219,8 +219,8 @@ def guide(lab: Lab, *, with_softphone: bool = True) -> str:
     )
 
 
-def softphone(lab: Lab, user: str) -> list[str]:
-    """How to take part with one's own softphone, as the agent's phone `user`."""
+def softphone(lab: Lab, user: str, called_back: str | None = None) -> list[str]:
+    """How to take part with one's own softphone, as the agent's phone `user`. `called_back`: where that rings, in words."""
     agent = next(agent for agent in lab.agents if agent.user == user)
     code, lines = lab.codes["sign_in"], lab.lines
     return [
@@ -231,7 +231,8 @@ def softphone(lab: Lab, user: str) -> list[str]:
         f"           sip:{lines['101']}@{lab.sip.host}:{lab.sip.port} without an account",
         *(
             [
-                f"  call-back  press {lab.callback.key} when it is offered; it rings at {lab.callee.host}:{lab.callee.port}"
+                f"  call-back  press {lab.callback.key} when it is offered; it rings at "
+                + (called_back or f"{lab.callee.host}:{lab.callee.port}")
             ]
             if lab.callback
             else []

@@ -47,11 +47,13 @@ def document(
     asterisk_version: str,
     *,
     callbacks: bool = True,
+    plan: Mapping[str, float] = SOON,
 ) -> Document:
     """The lab's configuration: lines 101, 1010 and 999, and `agents` agents who can take all of them.
 
     An unanswered 999 goes on to a supervisor and to the buddy force; 9990 is a line for test calls. Who would wait long for 101
     is offered a call-back (`callbacks`), which rings at the public numbers; a policy turns it off by `enabled = false`.
+    `plan`: when it is offered, and tried again.
     """
     wrap_up = DEFAULT_WRAP_UP_SECONDS if wrap_up_seconds is None else float(wrap_up_seconds)
     return {
@@ -77,7 +79,7 @@ def document(
                 "wrap_up_seconds": wrap_up,
                 "target_seconds": 30.0,
                 "target_share": 0.8,
-                "callback": {**SOON, "enabled": callbacks},
+                "callback": {**plan, "enabled": callbacks},
             },
             "999": {
                 "skills": ["999"],

@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dialplans import prompts
@@ -52,6 +52,8 @@ class Wishes:
     with_daemon: bool = True
     callbacks: bool = True
     """Whether callers who would wait long are offered a call-back."""
+    plan: Mapping[str, float] = field(default_factory=lambda: lab_configuration.SOON)
+    """When, and when it is tried again: keys of `callback` of the queue 101."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,7 +192,13 @@ def _obtain(wishes: Wishes, progress: Progress) -> AsteriskInstallation:
 def _configure(directory: Path, wishes: Wishes, ports: Ports, version: str) -> Configuration:
     """Writes edge101.toml and its secrets, and reads them as the daemon will."""
     made = lab_configuration.document(
-        directory, ports, wishes.agents, wishes.wrap_up_seconds, version, callbacks=wishes.callbacks
+        directory,
+        ports,
+        wishes.agents,
+        wishes.wrap_up_seconds,
+        version,
+        callbacks=wishes.callbacks,
+        plan=wishes.plan,
     )
     if wishes.policy is not None:
         made = lab_configuration.merged(made, lab_configuration.read_policy(wishes.policy))

@@ -19,6 +19,7 @@ from hwtest.lab.command import (
 )
 from hwtest.lab.packages import LabError
 from hwtest.shift import report
+from hwtest.shift.plan import CALLBACKS
 from hwtest.shift.run import run_shift
 
 DEFAULT_AGENTS = 8
@@ -52,10 +53,18 @@ def command(for_seconds: float | None, agents: int, seed: int, directory: Path |
     place = directory or _free_shift_directory()
     try:
         _refuse_running(place)
-        started = stack.up(stack.Wishes(directory=place, agents=agents + 1, **wishes), say)
+        started = stack.up(stack.Wishes(directory=place, agents=agents + 1, plan=CALLBACKS, **wishes), say)
         try:
             spare = started.agents[agents]
-            click.echo("\n".join([guide(started, with_softphone=False), *softphone(started, spare.user), ""]))
+            click.echo(
+                "\n".join(
+                    [
+                        guide(started, with_softphone=False),
+                        *softphone(started, spare.user, "a phone of the shift"),
+                        "",
+                    ]
+                )
+            )
             result = run_shift(
                 started,
                 load(started.config),

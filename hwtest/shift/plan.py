@@ -1,7 +1,7 @@
 """Who calls when, and how everybody behaves: drawn from a seed, so that a shift can be had again."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import cycle
 
@@ -19,6 +19,27 @@ TALK_SECONDS = (5.0, 15.0)
 PATIENCE_SECONDS = (15.0, 60.0)
 EMERGENCY_PATIENCE_SECONDS = 90.0
 ANSWER_SECONDS = (0.5, 3.0)
+CALLBACKS: Mapping[str, float] = {
+    "offer_above_seconds": 3.0,
+    "offer_below_seconds": 2.0,
+    "offer_every_seconds": 10.0,
+    "spacing_seconds": 5.0,
+    "handling_seconds": 15.0,
+    "ring_seconds": 15.0,
+}
+"""A shift's talks take seconds, not minutes, and so do its waits: call-backs are offered by the same measure."""
+ACCEPTING_SHARE = 0.6
+"""Of the 101 callers: would take a call-back if one is offered."""
+HEARS_SECONDS = 3.0
+"""How long a caller listens to the confirmation of a call-back before hanging up."""
+PERSON_SECONDS = (1.0, 4.0)
+"""How long the phone of a person who is called back rings before they answer."""
+BUSY_SHARE = 0.15
+"""Of the attempts to reach a person: the number is busy."""
+AWAY_SHARE = 0.1
+"""Of the first attempts: nobody answers."""
+CLOSING_SECONDS = 120.0
+"""At its end a shift keeps its promises of a call-back for so long at most."""
 MISSED_SHARE = 0.02
 REJECTED_SHARE = 0.02
 OCCUPANCY = 1.1
@@ -38,6 +59,18 @@ class Caller:
     emergency: bool
     patience_seconds: float
     """Gives up when nobody has answered by then."""
+    accepts: bool
+    """Takes a call-back if it is offered, and is rung later."""
+
+
+@dataclass(frozen=True)
+class Reaction:
+    """How the phone of a person who is called back treats one attempt."""
+
+    answer_after_seconds: float
+    busy: bool
+    away: bool
+    """It rings unattended."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +109,20 @@ def _caller(chance: random.Random, at_seconds: float, number: str) -> Caller:
     patience = EMERGENCY_PATIENCE_SECONDS if emergency else chance.uniform(*PATIENCE_SECONDS)
     if not emergency and chance.random() < HURRIED_SHARE:
         patience = chance.uniform(0.5, 4.0)
-    return Caller(at_seconds, number, emergency, patience)
+    return Caller(
+        at_seconds, number, emergency, patience, accepts=not emergency and chance.random() < ACCEPTING_SHARE
+    )
+
+
+def reaction(seed: int, number: str, attempt: int) -> Reaction:
+    """How the person of this number treats this attempt, the first being 1."""
+    chance = random.Random(f"person {number} {attempt} {seed}")
+    answer_after_seconds, lot = chance.uniform(*PERSON_SECONDS), chance.random()
+    return Reaction(
+        answer_after_seconds,
+        busy=lot < BUSY_SHARE,
+        away=attempt == 1 and BUSY_SHARE <= lot < BUSY_SHARE + AWAY_SHARE,
+    )
 
 
 def handlings(seed: int, agent: str) -> Iterator[Handling]:

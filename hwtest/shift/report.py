@@ -44,8 +44,22 @@ def _service_level(summary: Summary) -> str:
 
 def _notes(result: Result) -> list[str]:
     notes = [
-        "Waits are of answered calls. In time: service level, answered within the target of all answered or lost."
+        "Waits are of answered calls, of a call-back until its person was reached.",
+        "In time: service level, answered within the target of all answered or lost.",
     ]
+    total = result.total
+    if total.promised:
+        notes.append(
+            f"Call-backs: {total.promised} promised, {total.kept} kept, {total.callbacks_waiting} waiting, "
+            f"{total.unreached} could not be reached."
+        )
+    if result.kept_at_the_end:
+        notes.append(
+            f"Of these {result.kept_at_the_end} waited when the shift was over, and were called before it closed."
+        )
+    if result.tasks:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(result.tasks.items()))
+        notes.append(f"Tasks for a person, who rings back and closes them (edge tasks): {kinds}.")
     if result.hung_up_at_the_end:
         notes.append(f"Hung up because the shift ended: {result.hung_up_at_the_end}.")
     return notes

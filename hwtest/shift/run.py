@@ -21,11 +21,12 @@ from edge.core.model import AgentState
 from edge.ledger.store import SqlReader, open_reader
 from edge.views.calls import CallRecord
 from edge.views.shift import Summary, summarise
+from edge.views.words import TASKS
 from hwtest.lab import stack
 from hwtest.lab.contract import Lab
 from hwtest.lab.packages import LabError
 from hwtest.shift.people import Handler, Public
-from hwtest.shift.plan import arrivals_end_seconds, callers
+from hwtest.shift.plan import CLOSING_SECONDS, arrivals_end_seconds, callers
 from hwtest.useragent import SipError
 
 READY_SECONDS = 15.0
@@ -44,6 +45,10 @@ class Result:
     queues: dict[str, Summary]
     placed: int
     hung_up_at_the_end: int
+    tasks: dict[str, int]
+    """Open tasks by kind, in words."""
+    kept_at_the_end: int
+    """Call-backs that waited when the shift was over, and were kept or became tasks before it closed."""
     faults: tuple[str, ...]
 
 
@@ -67,14 +72,19 @@ class Shift:
         names = {number: agent.name for number, agent in configuration.agents.items()}
         # Not the calls of the day: a shift may last over midnight, and another may have been before it.
         self._picture = Picture(reader, Site(lab.ledger, targets, names), since_utc_us=time.time_ns() // 1000)
-        self._public = Public(lab)
+        self._public = Public(lab, reader, seed)
         self._handlers = [Handler(lab, agent, self._public, seed) for agent in lab.agents[:agents]]
         self._ending = asyncio.Event()
+        self._closing = asyncio.Event()
+        """Whether no promise is waited for any more."""
         self._began = time.monotonic()
+        self._closes: float | None = None
+        """When the shift closes at the latest, once it is over; None before."""
+        self._kept_at_the_end = 0
 
     async def run(self, console: Console, for_seconds: float | None) -> Result:
         """From signing in to the verdict. Raises LabError when it cannot begin."""
-        with _stopping_on_signals(self._ending):
+        with _stopping_on_signals(self._ending, self._closing):
             try:
                 await self._begin()
                 self._began = time.monotonic()
@@ -102,18 +112,41 @@ class Shift:
         return sum(view.state is AgentState.READY for view in self._picture.agents)
 
     async def _work(self, console: Console, for_seconds: float | None) -> None:
-        """Callers call and are watched until the time is over or a person ends it; then everybody hangs up."""
+        """Callers call and are watched until the time is over or a person ends it. Then everybody hangs up, and those who were
+        promised a call-back are called back."""
         arriving = asyncio.create_task(self._receive_callers(for_seconds))
-        tasks = [arriving, asyncio.create_task(self._show(console)), asyncio.create_task(self._ending.wait())]
+        working = [
+            asyncio.create_task(self._show(console)),
+            asyncio.create_task(self._public.be_called_back()),
+        ]
+        tasks = [arriving, *working, asyncio.create_task(self._ending.wait())]
         try:
             await asyncio.wait(tasks, timeout=for_seconds, return_when=asyncio.FIRST_COMPLETED)
+            self._ending.set()
             await _cancelled(arriving)
             await self._public.hang_up_all()
+            if not any(task.done() for task in working):
+                await self._keep_promises(console)
         finally:
             for task in tasks:
                 task.cancel()
             results = await asyncio.gather(*tasks, return_exceptions=True)
         _raise_first(results)
+
+    async def _keep_promises(self, console: Console) -> None:
+        """Agents go on until nobody waits to be called back, for a bounded time; what is left then is a fault."""
+        self._picture.refresh()
+        promised = len(self._picture.callbacks)
+        if not promised:
+            return
+        self._closes = time.monotonic() + CLOSING_SECONDS
+        if not console.is_terminal:
+            console.print(self._heading(), highlight=False, soft_wrap=True)
+        await self._becomes(
+            lambda: self._closing.is_set() or not (self._picture.callbacks or self._public.on_the_phone),
+            CLOSING_SECONDS,
+        )
+        self._kept_at_the_end = promised - len(self._picture.callbacks)
 
     async def _receive_callers(self, for_seconds: float | None) -> None:
         """Lets callers call when the plan says so, until the shift takes no more. Ends only by an error."""
@@ -125,7 +158,7 @@ class Shift:
                     break
                 await asyncio.sleep(max(0.0, self._began + caller.at_seconds - time.monotonic()))
                 calls.create_task(self._public.call(caller))
-        await asyncio.Event().wait()
+        await asyncio.Event().wait()  # the shift goes on with those who are here
 
     # Showing
 
@@ -144,9 +177,20 @@ class Shift:
             console.print(self._line(), highlight=False, soft_wrap=True)
 
     def _screen(self) -> RenderableType:
-        heading = f"Shift {self._clock()}: {len(self._public.placed)} callers so far. Ctrl-C ends it."
         # What is said to the person stands on top: a low terminal cuts off the end.
-        return Group(Text(heading, "bold"), Text(self._invitation), "", render(self._picture, live=True))
+        return Group(
+            Text(self._heading(), "bold"), Text(self._invitation), "", render(self._picture, live=True)
+        )
+
+    def _heading(self) -> str:
+        if self._closes is None:
+            return f"Shift {self._clock()}: {len(self._public.placed)} callers so far. Ctrl-C ends it."
+        seconds, waiting = max(0.0, self._closes - time.monotonic()), len(self._picture.callbacks)
+        return (
+            f"Shift {self._clock()}: it is over, but who was promised a call-back is called back before it closes: "
+            + (f"{waiting} to go" if waiting else "the last of them talk")
+            + f", {seconds:.0f} s at most. Ctrl-C closes it now."
+        )
 
     def _clock(self) -> str:
         minutes, seconds = divmod(int(time.monotonic() - self._began), 60)
@@ -158,7 +202,13 @@ class Shift:
             f"{queue.today.answered} answered, {queue.today.abandoned} abandoned"
             for queue in self._picture.queues
         )
-        return f"{self._clock()}  {queues}; {self._ready()} agents ready"
+        today = [queue.today for queue in self._picture.queues]
+        called_back = (
+            f"{sum(each.promised for each in today)} promised, {sum(each.kept for each in today)} kept, "
+            f"{sum(each.callbacks_waiting for each in today)} waiting"
+        )
+        tasks = f"{len(self._picture.state.tasks)} tasks"
+        return f"{self._clock()}  {queues}; call-backs: {called_back}; {tasks}; {self._ready()} agents ready"
 
     # Judging
 
@@ -175,6 +225,8 @@ class Shift:
             },
             placed=len(self._public.placed),
             hung_up_at_the_end=self._public.hung_up_at_the_end,
+            tasks=Counter(TASKS[task.kind] for task in self._picture.state.tasks.values()),
+            kept_at_the_end=self._kept_at_the_end,
             faults=tuple(self._faults()),
         )
 
@@ -200,7 +252,8 @@ def faults(
     records = list(records)
     recorded = Counter(record.caller_number or "" for record in records)
     missing = sum((Counter(placed) - recorded).values())
-    still_open = [record.call_id for record in records if record.outcome is None]
+    unkept = [record.call_id for record in records if record.outcome is None and record.callback is not None]
+    still_open = [record.call_id for record in records if record.outcome is None and record.callback is None]
     found = []
     if missing:
         found.append(f"{missing} of {len(placed)} calls are not in the ledger")
@@ -208,6 +261,10 @@ def faults(
         found.append(f"SIP did not see the end of {len(unended)} calls")
     if still_open:
         found.append(f"{len(still_open)} calls have no end in the ledger: {', '.join(islice(still_open, 5))}")
+    if unkept:
+        found.append(
+            f"{len(unkept)} promised call-backs were not kept in time: {', '.join(islice(unkept, 5))}"
+        )
     if channels != 0:
         found.append(
             "the switch does not answer"
@@ -218,12 +275,15 @@ def faults(
 
 
 @contextlib.contextmanager
-def _stopping_on_signals(ending: asyncio.Event) -> Iterator[None]:
-    """The first Ctrl-C ends the shift in good order, the second at once."""
+def _stopping_on_signals(ending: asyncio.Event, closing: asyncio.Event) -> Iterator[None]:
+    """The first Ctrl-C ends the shift in good order, one while it keeps its promises closes it, the next ends it at once."""
     loop = asyncio.get_running_loop()
 
     def stop(number: signal.Signals) -> None:
-        ending.set()
+        if not ending.is_set():
+            ending.set()
+            return
+        closing.set()
         loop.remove_signal_handler(number)
 
     numbers = (signal.SIGINT, signal.SIGTERM)

@@ -2,7 +2,15 @@
 
 from itertools import islice
 
-from hwtest.shift.plan import arrivals_end_seconds, callers, handlings, mean_gap_seconds
+from hwtest.shift.plan import (
+    AWAY_SHARE,
+    BUSY_SHARE,
+    arrivals_end_seconds,
+    callers,
+    handlings,
+    mean_gap_seconds,
+    reaction,
+)
 
 
 def test_the_same_seed_gives_the_same_shift() -> None:
@@ -34,3 +42,21 @@ def test_the_mean_gap_is_the_planned_one() -> None:
 def test_the_last_caller_comes_early_enough_to_be_served() -> None:
     """A minute's shift takes callers for 35 s, a short one for half of it."""
     assert [arrivals_end_seconds(seconds) for seconds in (60, 10)] == [35, 5]
+
+
+def test_no_999_takes_a_call_back() -> None:
+    """Nor is any offered one; of the others most would."""
+    drawn = list(islice(callers(1, 8, 5.0), 1000))
+    assert {caller.emergency for caller in drawn if caller.accepts} == {False}
+    assert 400 < sum(caller.accepts for caller in drawn) < 600
+
+
+def test_persons_are_busy_or_away_as_often_as_planned() -> None:
+    """Whatever was seen once is seen again, and nobody is away twice: a shift comes to its end."""
+    numbers = [f"0770090{n:04}" for n in range(4000)]
+    first, second = ([reaction(7, number, attempt) for number in numbers] for attempt in (1, 2))
+    assert first == [reaction(7, number, 1) for number in numbers]
+    assert abs(sum(how.busy for how in first) / len(numbers) - BUSY_SHARE) < 0.03
+    assert abs(sum(how.away for how in first) / len(numbers) - AWAY_SHARE) < 0.03
+    assert not any(how.away for how in second)
+    assert not any(how.busy and how.away for how in first)

@@ -11,10 +11,12 @@ from edge.cli.picture import Picture
 from edge.cli.places import Site
 from edge.core.model import CallOutcome, Instant
 from edge.ledger.store import open_sql_ledger
-from edge.views.calls import CallRecord
+from edge.views.calls import CallRecord, fold_calls
+from edge.views.record import CallbackRecord
 from edge.views.shift import summarise
 from hwtest.shift import report
 from hwtest.shift.run import Result, faults
+from tests.views.callbacks import kept
 from tests.views.room import busy_shift
 
 NOW = Instant(10**9, 10**15)
@@ -51,6 +53,36 @@ def test_a_call_without_an_end_in_the_ledger_is_a_fault() -> None:
     assert faults(["1"], [], [record("1", None)], 0) == ["1 calls have no end in the ledger: call-1"]
 
 
+def test_a_promise_that_was_not_kept_in_time_is_a_fault_and_is_named() -> None:
+    """Beside whoever else has no end."""
+    waiting = record("1", None)
+    waiting.callback = CallbackRecord(promised_at=NOW, number="+447700900001", keyed=False)
+    assert faults(["1", "2"], [], [waiting, record("2", None)], 0) == [
+        "1 calls have no end in the ledger: call-2",
+        "1 promised call-backs were not kept in time: call-1",
+    ]
+
+
+def test_the_report_tells_of_call_backs_and_tasks() -> None:
+    """In words of the command line, and nothing where there were none."""
+    records = list(fold_calls(kept().entries).values())
+    total = summarise(records, 30.0)
+    assert (total.promised, total.kept) == (1, 1)
+    made = Result(
+        total=total,
+        queues={"101": total},
+        placed=len(records),
+        hung_up_at_the_end=0,
+        tasks={"unreached call-back": 1, "abandoned 999": 2},
+        kept_at_the_end=1,
+        faults=(),
+    )
+    text = shown(made)
+    assert "Call-backs: 1 promised, 1 kept, 0 waiting, 0 could not be reached." in text
+    assert "2 abandoned 999, 1 unreached call-back" in text
+    assert "1 waited when the shift was over" in text
+
+
 def test_a_call_whose_end_sip_did_not_see_is_a_fault() -> None:
     """Whatever the ledger says of it."""
     assert faults(["1"], ["1"], [record("1")], 0) == ["SIP did not see the end of 1 calls"]
@@ -73,7 +105,13 @@ def test_the_report_names_every_fault() -> None:
     empty = summarise([], 30.0)
     text = shown(
         Result(
-            total=empty, queues={"101": empty}, placed=1, hung_up_at_the_end=0, faults=("something is wrong",)
+            total=empty,
+            queues={"101": empty},
+            placed=1,
+            hung_up_at_the_end=0,
+            tasks={},
+            kept_at_the_end=0,
+            faults=("something is wrong",),
         )
     )
     assert ("FAULT: something is wrong" in text, "Every call ended" in text) == (True, False)
