@@ -30,6 +30,7 @@ from edge.core.promise import COUNTED, AttemptOutcome, First, Plan
 from edge.core.state import AgentRecord, Call, Callback, Offer
 
 CALLS_NOW = "somebody calls from this number"
+WAITS_FOR_RESERVE = "an agent is kept for it until enough who can take a 999 are free"
 LEG_MARGIN_SECONDS = 2.0
 """How much longer than it was asked to a person's leg may ring, as far as we know."""
 PRESS_KEY = "callback-press-key"
@@ -73,7 +74,8 @@ class RingingBack(Offering):
             return False
         chosen, reserve = self._choose(askable, candidates)
         nobody, number = self._why_nobody_is_dialled(), self._why_not_this_person(promise)
-        self._note_bar(call, promise, nobody or number or reserve)
+        held = None if chosen is not None or reserve is not None else WAITS_FOR_RESERVE
+        self._note_bar(call, promise, nobody or number or reserve or held)
         if nobody is not None:
             self._barred.add(None)
         elif number is None and reserve is not None:

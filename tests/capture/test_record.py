@@ -64,13 +64,17 @@ def test_datagram_of_packet(given_packet: bytes, expected: tuple[int, int, bytes
 
 def test_record_of_request() -> None:
     """An INVITE gives its names, its caller and the daemon's call id."""
-    expected = Record(5, 4000, 5060, "INVITE", "INVITE", 7, "c1", "z9hG4bKa", False, "07700900123", "e1", to_user="101")
+    expected = Record(
+        5, 4000, 5060, "INVITE", "INVITE", 7, "c1", "z9hG4bKa", False, "07700900123", "e1", to_user="101"
+    )
     assert parse(5, 4000, 5060, INVITE) == expected
 
 
 def test_record_of_response() -> None:
     """A response in compact form is known by its status and by the method it answers."""
-    expected = Record(6, 5060, 4000, "180", "INVITE", 7, "c1", "z9hG4bKa", True, "07700900123", None, to_user="101")
+    expected = Record(
+        6, 5060, 4000, "180", "INVITE", 7, "c1", "z9hG4bKa", True, "07700900123", None, to_user="101"
+    )
     assert parse(6, 5060, 4000, RINGING) == expected
 
 
