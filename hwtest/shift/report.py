@@ -55,10 +55,10 @@ def _notes(result: Result) -> list[str]:
         )
     if result.kept_at_the_end:
         notes.append(
-            f"Of these {result.kept_at_the_end} waited when the shift was over, and were called before it closed."
+            f"Of these, waiting when the shift was over and called before it closed: {result.kept_at_the_end}."
         )
     if result.tasks:
-        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(result.tasks.items()))
+        kinds = ", ".join(f"{kind} ({count})" for kind, count in sorted(result.tasks.items()))
         notes.append(f"Tasks for a person, who rings back and closes them (edge tasks): {kinds}.")
     if result.hung_up_at_the_end:
         notes.append(f"Hung up because the shift ended: {result.hung_up_at_the_end}.")

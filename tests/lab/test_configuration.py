@@ -9,11 +9,13 @@ import pytest
 
 from edge.config import Configuration, load
 from edge.core.model import PhoneKind
+from hwtest.bench import callbacks
 from hwtest.lab import sip
 from hwtest.lab.configuration import SECRETS, document, merged, read_policy, to_toml
 from hwtest.lab.packages import LabError
 from hwtest.lab.ports import Ports
 from hwtest.lab.sip import CALLEE
+from hwtest.shift.plan import CALLBACKS
 
 
 def loaded(directory: Path, over: dict[str, Any] | None = None) -> Configuration:
@@ -135,3 +137,23 @@ def test_a_policy_turns_them_off(tmp_path: Path) -> None:
     configuration = loaded(tmp_path, {"queue": {"101": {"callback": {"enabled": False}}}})
     assert configuration.policy().queues["101"].callback is None
     assert configuration.warnings == ()
+
+
+def test_the_benchmark_s_policy_is_one_the_daemon_accepts(tmp_path: Path) -> None:
+    """A queue with call-backs for each of its blocks, without a warning, and nobody is kept free for a 999."""
+    policy = Path(callbacks.__file__).with_name("lab.toml")
+    assert str(policy.relative_to(policy.parents[2])) == callbacks.POLICY
+    configuration = loaded(tmp_path, read_policy(policy))
+    assert configuration.warnings == ()
+    made = configuration.policy()
+    offering = {name for name, queue in made.queues.items() if queue.callback is not None} - {"101"}
+    assert offering == {f"bench-{number}" for number in range(1, callbacks.BLOCKS + 1)}
+    assert offering <= set(made.lines)
+    assert made.callbacks.idle_agents == 0
+
+
+def test_a_lab_may_have_another_measure_of_long_waits(tmp_path: Path) -> None:
+    """Those of a shift, say, and the rest of the plan stays."""
+    made = document(tmp_path, Ports(26000), 2, 0, "22.10.1", plan=CALLBACKS)
+    assert made["queue"]["101"]["callback"] == {**CALLBACKS, "enabled": True}
+    assert loaded(tmp_path, {"queue": made["queue"]}).warnings == ()

@@ -79,8 +79,8 @@ def test_the_report_tells_of_call_backs_and_tasks() -> None:
     )
     text = shown(made)
     assert "Call-backs: 1 promised, 1 kept, 0 waiting, 0 could not be reached." in text
-    assert "2 abandoned 999, 1 unreached call-back" in text
-    assert "1 waited when the shift was over" in text
+    assert "abandoned 999 (2), unreached call-back (1)" in text
+    assert "waiting when the shift was over and called before it closed: 1." in text
 
 
 def test_a_call_whose_end_sip_did_not_see_is_a_fault() -> None:
