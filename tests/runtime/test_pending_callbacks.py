@@ -19,7 +19,7 @@ from edge.core.state import replay
 from edge.ledger import open_ledger
 from edge.ledger.executor import ThreadCommitExecutor
 from edge.ports import Ledger, read_all
-from edge.runtime import Runtime, recall
+from edge.runtime import CHECKPOINT_FACTS, Runtime, recall
 from tests.core.callbacks import CALLBACKS, PLAN, SmallPlan, callback_room
 from tests.core.room import Room, arrival, play
 from tests.runtime.test_runtime import POLICY, SNAPSHOT, ScriptedSwitch, presented
@@ -78,10 +78,14 @@ class Switch(ScriptedSwitch):
 
 
 @asynccontextmanager
-async def daemon(ledger: Ledger, switch: Switch) -> AsyncIterator[Runtime]:
+async def daemon(
+    ledger: Ledger, switch: Switch, checkpoint_facts: int = CHECKPOINT_FACTS
+) -> AsyncIterator[Runtime]:
     """The daemon at work; it is killed at the end, not stopped."""
     executor = ThreadCommitExecutor(ledger)
-    runtime = Runtime(PROMISING_POLICY, switch, ledger, executor, SystemClock())
+    runtime = Runtime(
+        PROMISING_POLICY, switch, ledger, executor, SystemClock(), checkpoint_facts=checkpoint_facts
+    )
     running = asyncio.create_task(runtime.run())
     try:
         yield runtime
@@ -101,10 +105,12 @@ def waiting(runtime: Runtime) -> dict[str, tuple[int | None, Instant]]:
     }
 
 
-async def promise(ledger: Ledger) -> dict[str, tuple[int | None, Instant]]:
+async def promise(
+    ledger: Ledger, checkpoint_facts: int = CHECKPOINT_FACTS
+) -> dict[str, tuple[int | None, Instant]]:
     """Five hundred callers accept a call-back behind one talk, and hang up; what was promised, and when they joined."""
     switch = Switch(ledger)
-    async with daemon(ledger, switch) as runtime:
+    async with daemon(ledger, switch, checkpoint_facts) as runtime:
         await switch.until(lambda: runtime.engine.state.sight)
         runtime.post(presented("t1"))
         await switch.until(lambda: "t1" in switch.of(effects.ConnectPair))
@@ -118,15 +124,14 @@ async def promise(ledger: Ledger) -> dict[str, tuple[int | None, Instant]]:
         return waiting(runtime)
 
 
-@pytest.mark.parametrize("checkpoint_facts", [2_000, 10**9], ids=["from a checkpoint", "from every fact"])
-async def test_a_restart_is_quick_and_whole(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, checkpoint_facts: int
-) -> None:
+@pytest.mark.parametrize(
+    "checkpoint_facts", [CHECKPOINT_FACTS, 10**9], ids=["from a checkpoint", "from every fact"]
+)
+async def test_a_restart_is_quick_and_whole(tmp_path: Path, checkpoint_facts: int) -> None:
     """All promised, in their order, at their places; the first is rung at once, and the others in turn."""
-    monkeypatch.setattr("edge.runtime.CHECKPOINT_FACTS", checkpoint_facts)
     url = f"sqlite:///{tmp_path}/ledger.sqlite"
     ledger = open_ledger(url)
-    before = await promise(ledger)
+    before = await promise(ledger, checkpoint_facts)
     assert [before[name][0] for name in NAMES] == list(range(1, PENDING + 1))
     assert (ledger.load_checkpoint() is None) is (checkpoint_facts > PENDING * 100)
     ledger.close()
