@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, settings
 
+# Here, before anything can have imported them: failures inside these helpers show what differed.
+pytest.register_assert_rewrite("tests.core.room", "tests.core.invariants", "tests.simulation.world")
+
 # How long an example takes is the machine's doing, which the tests share; none promises a time.
 settings.register_profile("edge101", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("edge101")

@@ -23,7 +23,7 @@ SITE = """\
 name = "Room"
 
 [switch]
-version = "22"
+version = "22.10"
 
 [switch.ari]
 url = "http://127.0.0.1:{ari}"
