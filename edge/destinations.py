@@ -85,14 +85,14 @@ class SiteDestinations:
     def _judged(self, text: str) -> Destination:
         if _is_short_code(text):
             return _forbidden("a short code")
-        if _compared(text) in self._own:
-            return _forbidden("a number of our own")
         number = possible(text)
-        if number is None or number.extension:
+        written = "" if number is None or number.extension else e164(number)
+        if _compared(text) in self._own:
+            return _forbidden("a number of our own", written)
+        if number is None or not written:
             return _NO_NUMBER
-        written = e164(number)
         if why := self._why_not(number, written):
-            return _forbidden(why)
+            return _forbidden(why, written)
         spoken = _national(number)
         return Destination(
             judgement=Judgement.ALLOWED,
@@ -159,8 +159,9 @@ def _national(number: phonenumbers.PhoneNumber) -> str:
     return f"0{digits}" if country == HOME else f"00{number.country_code}{digits}"
 
 
-def _forbidden(why: str) -> Destination:
-    return Destination(judgement=Judgement.FORBIDDEN, why=why)
+def _forbidden(why: str, number: str = "") -> Destination:
+    """A number that is not dialled is somebody's all the same: their calls belong together."""
+    return Destination(judgement=Judgement.FORBIDDEN, number=number, why=why)
 
 
 _NO_NUMBER = Destination(judgement=Judgement.NO_NUMBER, why="no whole telephone number")

@@ -60,7 +60,7 @@ from edge.core.model import (
     Repeat,
     Tier,
 )
-from edge.core.promise import Callbacks, Destinations, NoDestinations, Plan, Tasks
+from edge.core.promise import Callbacks, Destinations, Plan, Tasks
 from edge.destinations import SiteDestinations
 from edge.pbx.asterisk.settings import AsteriskSettings
 
@@ -193,9 +193,9 @@ class Configuration(Section):
         return frozenset(shown | lines | phones | self.agents.keys())
 
     def destinations(self) -> Destinations:
-        """Which numbers are dialled for a call-back."""
+        """Which numbers are dialled for a call-back; without call-backs none, but each is known by itself."""
         if self.callback is None:
-            return NoDestinations()
+            return SiteDestinations(allow=(), own=self.own_numbers)
         return SiteDestinations(
             allow=self.callback.allow,
             deny=self.callback.deny,

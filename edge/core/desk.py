@@ -12,7 +12,7 @@ from typing import Any
 from edge.core import effects, facts
 from edge.core.alarms import AlarmClock
 from edge.core.escalation import is_unanswered_emergency, next_rung
-from edge.core.model import CallState, Instant, Policy
+from edge.core.model import Activity, CallState, Instant, Policy
 from edge.core.ordering import (
     WaitingOrder,
     announcements_for,
@@ -272,8 +272,17 @@ class Desk:
         else:
             self._alarms.set(key, record.wrap_up_until)
 
+    def _check_reserved(self) -> None:
+        """Whoever is kept, is kept for somebody."""
+        for record in self.state.agents.values():
+            if record.activity is Activity.RESERVED:
+                call = self.state.calls.get(record.reserved_for or "")
+                promise = None if call is None else call.callback
+                assert promise is not None and promise.kept_agent == record.agent, f"{record.agent}: kept"
+
     def _check(self) -> None:
         """Every open call is in exactly one place, whatever was decided. A failure here stops the daemon, not the callers."""
+        self._check_reserved()
         for entry in self._entries:
             call = self.state.calls.get(getattr(entry.fact, "call_id", ""))
             if call is None:

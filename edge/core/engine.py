@@ -204,19 +204,20 @@ class Engine(Reconciling, Matching):
         """Without sight of the switch only wrap-ups end: nothing can be asked of it, and `Reconciled` settles the rest."""
         while keys := self._alarms.due(self._now):
             for kind, name in keys:
+                call, offer = self.state.calls.get(name), self.state.offers.get(name)
                 if kind == "agent":
                     self._wrap_up_over(self.state.agents[name])
-                elif kind == "offer" and self.state.sight:
-                    offer = self.state.offers[name]
+                elif kind == "offer" and self.state.sight and offer is not None:
                     getattr(self, f"_{OFFER_DEADLINES[offer.state].then}")(offer)
-                elif kind == "call" and self.state.sight:
-                    call = self.state.calls[name]
+                elif kind == TASK and name in self.state.tasks:
+                    self._task_overdue(self.state.tasks[name])
+                elif call is None:
+                    continue  # ended by what else was due in this step
+                elif kind == "call" and self.state.sight and call.state in CALL_DEADLINES:
                     getattr(self, f"_{CALL_DEADLINES[call.state].then}")(call)
                 elif kind in (PATIENCE, ANNOUNCEMENT, RELAXATION, OFFER_CALLBACK):
                     self._due_calls.append(name)
                 elif kind == DIALOGUE and self.state.sight:
-                    self._no_answer_given(self.state.calls[name])
+                    self._no_answer_given(call)
                 elif kind == AGE:
-                    self._callback_overdue(self.state.calls[name])
-                elif kind == TASK:
-                    self._task_overdue(self.state.tasks[name])
+                    self._callback_overdue(call)

@@ -685,13 +685,16 @@ class CallbackMatched:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallbackMoved:
-    """A person moved the call-back to this queue and class."""
+    """A person moved the call-back to this queue and class; or it got the place of another of the same number (`queued_at`)."""
 
     call_id: str
     queue: str
     priority_class: str
     by: str
     why: str
+    queued_at: Instant | None = None
+    boosted: bool = False
+    """The class came by the caller's number: its head start is capped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

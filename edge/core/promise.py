@@ -94,7 +94,7 @@ class AttemptOutcome(StrEnum):
     PREEMPTED = "preempted"
     """A 999 took the agent while the phone rang; not counted."""
     AGENT_LEFT = "agent_left"
-    """The agent hung up while the phone rang; not counted."""
+    """The agent hung up; counted where the person's phone had rung."""
     INTERRUPTED = "interrupted"
     """We lost sight of it before it had an outcome. It may have rung."""
 

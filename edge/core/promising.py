@@ -11,8 +11,6 @@ Rule 5: a number is not an identity. No word said to a caller depends on whether
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from edge.core import effects, facts, inputs
 from edge.core.expectation import Expectation
 from edge.core.model import (
@@ -139,6 +137,9 @@ class Promising(Routine):
         until = self.state.trunk_rests_until
         return until is not None and until.monotonic_ns > self._now.monotonic_ns
 
+    def _reserve(self) -> int:
+        return max(self.policy.callbacks.idle_agents, self.policy.emergency.keep_free)
+
     def _is_staffed(self, call: Call, plan: Plan) -> bool:
         """Enough at work for it, and besides them who must stay free for a 999 while one of them is reserved."""
         candidates = Candidates(self.state, self.policy, self._now)
@@ -148,7 +149,7 @@ class Promising(Routine):
         emergency = emergency_skills(self.policy)
         if emergency is None:
             return True
-        reserve = self.policy.callbacks.idle_agents
+        reserve = self._reserve()
         free = sum(1 for _ in candidates.at_work(emergency))
         return free > reserve or (
             free == reserve and any(not candidates.has_skills(r, emergency) for r in able)
@@ -328,7 +329,7 @@ class Promising(Routine):
             )
         )
         if twin is not None:
-            self._give_better_class(twin, call)
+            self._give_better_place(twin, call)
         self._ask(effects.TellWhenDurable(call_id=call.call_id, token=PROMISE))
 
     def _open_callback_for(
@@ -346,19 +347,21 @@ class Promising(Routine):
                 return call
         return None
 
-    def _give_better_class(self, older: Call, newer: Call) -> None:
-        """Two of one number go on as one, at the better place of both."""
-        better = place_of(replace(older, priority_class=newer.priority_class, boosted=False), self.policy)
-        if better < place_of(older, self.policy):
-            self._record(
-                facts.CallbackMoved(
-                    call_id=older.call_id,
-                    queue=older.queue,
-                    priority_class=newer.priority_class,
-                    by="",
-                    why=f"call {newer.call_id} of the same number",
-                )
+    def _give_better_place(self, older: Call, newer: Call) -> None:
+        """Two of one number go on as one, at the better place of both: that of either call as it was."""
+        if place_of(newer, self.policy)[:2] >= place_of(older, self.policy)[:2]:
+            return
+        self._record(
+            facts.CallbackMoved(
+                call_id=older.call_id,
+                queue=older.queue,
+                priority_class=newer.priority_class,
+                by="",
+                why=f"call {newer.call_id} of the same number",
+                queued_at=newer.queued_at,
+                boosted=newer.boosted,
             )
+        )
 
     def _confirm(self, call: Call, given: inputs.Durable) -> None:
         if (
@@ -411,7 +414,7 @@ class Promising(Routine):
         twin = self._open_callback_for(call.callback.number, call.queue, but=call)
         if twin is not None and twin.state is not CallState.PROMISED:
             self._because(f"call {call.call_id} goes on as the call-back of call {twin.call_id}")
-            self._give_better_class(twin, call)
+            self._give_better_place(twin, call)
             self._cut_announcement(call)
             self._end(call, CallOutcome.MERGED, Stage.CALLBACK, side, cause)
         else:
@@ -438,28 +441,35 @@ class Promising(Routine):
         """A new call from the number of a call-back or a task: linked, and shown to the handler. A 101 gets the better place of
         both, without a word."""
         self._link_tasks(call)
-        if call.is_routine and (joined_at := self._lost_place(call)) is not None:
+        if call.is_routine and self._is_waiting(call) and (joined_at := self._lost_place(call)) is not None:
             self._because(
                 f"call {call.call_id} was cut by a fault before: it has the time of joining that it had"
             )
             self._record_place(call, call.queue, call.priority_class, joined_at)
-        number = self._number_of(call)
-        line = self.policy.lines.get(call.line)
+        self._match_callback(call)
+
+    def _match_callback(self, call: Call) -> None:
+        """Whether a call-back waits for whoever calls; asked again when the call has come to another queue."""
+        number, line = self._number_of(call), self.policy.lines.get(call.line)
         if number is None or call.test or line is None:
             return
         shown = self.policy.destinations.judge(self.policy.callbacks.show_number).number
         rang_back = shown != "" and shown == self.policy.destinations.judge(line.number).number
-        any_queue = rang_back or call.tier == Tier.EMERGENCY
-        known = self._open_callback_for(number, None if any_queue else call.queue)
-        if known is None or known.call_id == call.call_id:
-            return
         emergency = call.tier == Tier.EMERGENCY
+        known = self._open_callback_for(number, None if rang_back or emergency else call.queue)
+        if (
+            known is None
+            or known is call
+            or known.callback is None
+            or call.call_id in known.callback.matched_by
+        ):
+            return
         self._because(f"call {call.call_id} comes from the number of the call-back of call {known.call_id}")
         self._record(facts.CallbackMatched(call_id=known.call_id, by_call=call.call_id, emergency=emergency))
         if emergency:
             detail = "a 999 came from the number of a call-back that waits"
             self._record(facts.AlarmRaised(kind="999 and call-back", detail=detail, call_id=known.call_id))
-        elif call.is_routine and place_of(known, self.policy) < place_of(call, self.policy):
+        elif self._is_waiting(call) and place_of(known, self.policy) < place_of(call, self.policy):
             self._take_place_of(call, known)
 
     def _record_place(self, call: Call, queue: str, priority_class: str, queued_at: Instant) -> None:

@@ -98,7 +98,7 @@ class Reconciling(RingingBack):
 
     def _promise_unseen(self, call: Call) -> bool:
         """Whether a caller who is gone had been promised a call-back, or was being called back: then the promise stands."""
-        if call.callback is None or call.connected_at is not None:
+        if call.callback is None or call.connected_at is not None or call.callback.kept_at is not None:
             return False
         self._because(f"call {call.call_id} is gone from the switch: the promise to call it back stands")
         self._cut_announcement(call)

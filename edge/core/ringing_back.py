@@ -31,8 +31,9 @@ from edge.core.state import AgentRecord, Call, Callback, Offer
 
 CALLS_NOW = "somebody calls from this number"
 WAITS_FOR_RESERVE = "an agent is kept for it until enough who can take a 999 are free"
-LEG_MARGIN_SECONDS = 2.0
-"""How much longer than it was asked to a person's leg may ring, as far as we know."""
+LEG_MARGIN_SECONDS = 10.0
+"""How much longer than it was asked to a person's leg may ring, as far as we know: the switch's own limit lies behind ours."""
+GIVE_WAY = frozenset({CallState.DIALLING, CallState.CHECKING})
 PRESS_KEY = "callback-press-key"
 TRUNK_ALARM_FAILURES = 3
 """So many failures of the network in a row are an alarm."""
@@ -104,9 +105,6 @@ class RingingBack(Offering):
             return None, None
         return None, f"fewer than {reserve} who can take a 999 are at work beside the agent"
 
-    def _reserve(self) -> int:
-        return max(self.policy.callbacks.idle_agents, self.policy.emergency.keep_free)
-
     def _note_bar(self, call: Call, promise: Callback, why: str | None) -> None:
         """Say why it is not its turn although an agent is free: somebody may ask."""
         if (why or "") != promise.barred:
@@ -142,7 +140,8 @@ class RingingBack(Offering):
         return None
 
     def _lines_in_use(self) -> int:
-        return sum(call.is_routine and call.is_on_the_line for call in self.state.calls.values())
+        lines = sum(call.is_routine and call.is_on_the_line for call in self.state.calls.values())
+        return lines + sum(not self.state.calls[call_id].is_on_the_line for call_id in self._ringing_back)
 
     def _begin(self, call: Call, promise: Callback, chosen: AgentRecord, candidates: Candidates) -> bool:
         """Reserve the agent: rung, or kept where the person comes first. False where the number has become forbidden."""
@@ -193,11 +192,19 @@ class RingingBack(Offering):
     # ------------------------------------------------------------------ an attempt
 
     def _reserve_answered(self, offer: Offer, call: Call) -> None:
-        """The agent is on the line: ring the person."""
+        """The agent is on the line: ring the person, unless something has come in its way since the phone began to ring."""
+        assert call.callback is not None
+        why = self._why_not_this_person(call.callback) or (
+            "the trunk fails" if self._does_trunk_rest() else None
+        )
+        if why is not None:
+            self._note_bar(call, call.callback, why)
+            self._record_withdrawal(offer, OfferOutcome.WITHDRAWN)
+            self._ask(effects.HangUpOffer(offer_id=offer.offer_id))
+            return
         self._because(f"agent {offer.agent} is on the line for the call-back of call {call.call_id}")
         self._record(facts.OfferAnswered(offer_id=offer.offer_id, call_id=call.call_id, agent=offer.agent))
         self._withdraw_all(call, OfferOutcome.WITHDRAWN, answered_elsewhere=True)
-        assert call.callback is not None
         if self._may_be_dialled(call, call.callback):
             self._attempt(call, call.callback, offer.agent, offer.offer_id)
 
@@ -240,7 +247,7 @@ class RingingBack(Offering):
             number=judged.dialled,
             trunk=limits.trunk,
             show_number=limits.show_number,
-            ring_seconds=promise.ring_seconds + promise.unrung_seconds,
+            ring_seconds=promise.ring_seconds,
             line=call.line,
             queue=call.queue,
             language=call.language,
@@ -339,16 +346,14 @@ class RingingBack(Offering):
         promise = call.callback
         assert promise is not None
         plan = self._plan(call)
-        counted = outcome in COUNTED and not (
-            outcome is AttemptOutcome.INTERRUPTED and promise.dialled_at is None
-        )
+        was_dialled = promise.dialled_at is not None or outcome is not AttemptOutcome.INTERRUPTED
+        rang_in_vain = outcome is AttemptOutcome.AGENT_LEFT and promise.rang_at is not None
+        counted = (outcome in COUNTED and was_dialled) or rang_in_vain
         self._because(f"attempt {promise.attempt} to call {call.call_id} back: {WORDS[outcome]} ({cause})")
         self._let_agent_go(call)
         spacing_seconds = plan.spacing_seconds if counted else 0.0
-        if outcome is AttemptOutcome.AGENT_LEFT:
-            spacing_seconds = (
-                self.policy.refusal_rest_seconds
-            )  # as after any refusal: not the same phone again at once
+        if outcome is AttemptOutcome.AGENT_LEFT:  # as after any refusal: not the same phone again at once
+            spacing_seconds = max(spacing_seconds, self.policy.refusal_rest_seconds)
         not_before = self._now.plus(spacing_seconds)
         if not is_seen_to_end and promise.dialled_at is not None:
             rings_seconds = promise.ring_seconds + promise.unrung_seconds + LEG_MARGIN_SECONDS
@@ -386,7 +391,7 @@ class RingingBack(Offering):
         self._because(
             f"call {newer.call_id} goes on as the call-back of call {older.call_id}, of the same number"
         )
-        self._give_better_class(older, newer)
+        self._give_better_place(older, newer)
         self._stop_ringing_back(newer)
         self._end(newer, CallOutcome.MERGED, Stage.CALLBACK, Side.SYSTEM, f"call {older.call_id}")
 
@@ -457,7 +462,7 @@ class RingingBack(Offering):
 
     def _fallback_over(self, call: Call, given: inputs.CallerGone) -> None:
         """Promised, and gone from the switch's own queue before anybody answered there: the promise stands."""
-        if call.callback is None or call.connected_at is not None:
+        if call.callback is None or call.connected_at is not None or call.callback.kept_at is not None:
             super()._fallback_over(call, given)
         else:
             self._person_hung_up(call, given.side, given.cause)
@@ -574,10 +579,10 @@ class RingingBack(Offering):
     # ------------------------------------------------------------------ 999 and the handler's judgement
 
     def _newest_attempts(self) -> list[Call]:
-        """Call-backs whose person is being rung, the newest attempt first."""
+        """Call-backs whose person is being rung, or asked for a key, and who have an agent; the newest attempt first."""
         calls = (self.state.calls[call_id] for call_id in self._ringing_back)
         return sorted(
-            (call for call in calls if call.state is CallState.DIALLING),
+            (call for call in calls if call.state in GIVE_WAY and self._agent_of_attempt(call) is not None),
             key=lambda call: (-_began(call).monotonic_ns, call.call_id),
         )
 
@@ -586,8 +591,14 @@ class RingingBack(Offering):
         return self.state.agents.get(call.callback.kept_agent or call.agent or "")
 
     def _preempt(self, call: Call, emergency: Call) -> None:
-        """A 999 needs the agent: the person's phone stops ringing, the place is kept."""
+        """A 999 needs the agent: the person's phone stops ringing, the place is kept. Whoever has answered is a caller at it."""
         assert call.callback is not None
+        if call.state is CallState.CHECKING:
+            self._because(
+                f"999 call {emergency.call_id} needs the agent who was kept for call {call.call_id}"
+            )
+            self._put_in_place(call)
+            return
         self._because(
             f"999 call {emergency.call_id} needs the agent of the call-back of call {call.call_id}, whose person has not "
             "answered: given up for now, the place is kept"
@@ -597,13 +608,38 @@ class RingingBack(Offering):
             call, AttemptOutcome.PREEMPTED, f"999 call {emergency.call_id}", is_seen_to_end=False
         )
 
+    def _put_in_place(self, call: Call) -> None:
+        """Whoever answered is on the line and has no agent any more: a caller, at their place, without a key."""
+        self._stop_announcement(call)
+        self._record(facts.CallbackPresent(call_id=call.call_id))
+        self._serve(call)
+
+    def _withdraw_ringing(self, record: AgentRecord) -> None:
+        """An agent leaves: who is kept for a person is kept no more."""
+        super()._withdraw_ringing(record)
+        call = self.state.calls.get(record.reserved_for or "")
+        if call is None or call.callback is None or record.activity is not Activity.RESERVED:
+            return
+        self._because(f"agent {record.agent}, who was kept for the call-back of call {call.call_id}, leaves")
+        if call.state is CallState.CHECKING:
+            self._put_in_place(call)
+        else:
+            self._ask(effects.EndAttempt(call_id=call.call_id, attempt=call.callback.attempt))
+            self._attempt_over(call, AttemptOutcome.AGENT_LEFT, "left", is_seen_to_end=False)
+
     def _person_judged(self, given: inputs.PersonJudged) -> None:
         """The handler, who is on the line with it, says that a machine answered: the attempt has failed."""
         record = self.state.agents.get(given.agent or "")
         offer = None if record is None else self.state.offers.get(record.offer_id or "")
         last = None if record is None else record.last_call_id
         call = self.state.calls.get(given.call_id or (offer.call_id if offer else None) or last or "")
+        is_theirs = call is not None and (given.agent is None or self._holder(call) == given.agent)
+        first_talk = (
+            call is not None and call.callback is not None and call.callback.kept_at == call.connected_at
+        )
         if call is None or call.callback is None or call.state is not CallState.TALKING or call.passed_on:
+            is_theirs = False
+        if call is None or not (is_theirs and first_talk):
             self._because(
                 f"{given.by} judged what answered a call-back, but none is being talked on: ignored"
             )

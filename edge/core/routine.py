@@ -51,8 +51,8 @@ class Routine(Handling):
         if not call.diverted:
             self._note_if_elsewhere(call)
 
-    def _match_number(self, call: Call) -> None:
-        """A call-back or a task may be open for this number, see `promising.py`."""
+    def _match_callback(self, call: Call) -> None:
+        """A call-back may be open for this number in the queue where the call is now, see `promising.py`."""
         raise NotImplementedError
 
     def _greeting(self, line: Line) -> str | None:
@@ -124,6 +124,7 @@ class Routine(Handling):
         if call.knowledge is not None:
             self._classify_by_number_again(call, call.knowledge)
         self._stop_announcement(call)
+        self._match_callback(call)
         if call.queue != before:
             self._withdraw_all(call, OfferOutcome.WITHDRAWN)  # by agents who may not serve this queue
             if not self._admit(call):

@@ -75,6 +75,10 @@ class Service(RingBack):
         self._join(given.call_id, line, self._joined_at(given))
         self._welcome(self.state.calls[given.call_id], given, adopted=adopted)
 
+    def _match_number(self, call: Call) -> None:
+        """A call-back or a task may be open for this number, see `promising.py`."""
+        raise NotImplementedError
+
     def _welcome(self, call: Call, given: inputs.CallPresented | inputs.SeenCall, *, adopted: bool) -> None:
         """What a newly arrived caller meets first; what a 101 meets stands in `routine.py`."""
         raise NotImplementedError
@@ -344,6 +348,7 @@ class Service(RingBack):
         if (line := self.policy.lines.get(given.line)) is not None:
             self._join(given.call_id, line, self._joined_at(given))
         self._record(facts.FallbackEntered(call_id=given.call_id, why=given.why))
+        self._match_number(self.state.calls[given.call_id])
 
     def _fallback(self, call: Call, given: inputs.FallbackTook) -> None:
         self._because(f"the switch's own queue took call {call.call_id} ({given.why})")

@@ -863,6 +863,8 @@ def _fallback_entered(state: State, fact: facts.FallbackEntered, at: Instant) ->
     _forget_dialogue(call)
     _waits_again(call, at)
     _nobody_has(call)
+    if call.callback is not None:
+        _give_up_agent(state, call.callback)
 
 
 def _fallback_connected(state: State, fact: facts.FallbackConnected, at: Instant) -> None:
@@ -870,6 +872,7 @@ def _fallback_connected(state: State, fact: facts.FallbackConnected, at: Instant
     _move_call(call, fact)
     if call.callback is not None:
         call.callback.in_flight = False
+        call.callback.kept_at = call.callback.kept_at or at
     call.connected_at, call.agent = at, fact.agent
     call.first_connected_at = call.first_connected_at or at
     if (record := state.agents.get(fact.agent or "")) is not None:
@@ -880,6 +883,8 @@ def _call_ended(state: State, fact: facts.CallEnded, at: Instant) -> None:
     call = _call(state, fact)
     _move_call(call, fact)
     _note_end(state, call, fact, at)
+    if call.callback is not None:
+        _give_up_agent(state, call.callback)
     del state.calls[fact.call_id]
     state.ended.pop(fact.call_id, None)
     state.ended[fact.call_id] = at
@@ -1114,8 +1119,11 @@ def _callback_matched(state: State, fact: facts.CallbackMatched, at: Instant) ->
 def _callback_moved(state: State, fact: facts.CallbackMoved, at: Instant) -> None:  # noqa: ARG001
     call = _call(state, fact)
     _promise(call)
-    call.queue, call.priority_class, call.boosted = fact.queue, fact.priority_class, False
-    call.classified_by = ClassSource.HANDLER
+    call.queue, call.priority_class, call.boosted = fact.queue, fact.priority_class, fact.boosted
+    if fact.queued_at is not None:
+        call.queued_at = fact.queued_at
+    else:
+        call.classified_by = ClassSource.HANDLER
 
 
 def _callback_offering_set(state: State, fact: facts.CallbackOfferingSet, at: Instant) -> None:  # noqa: ARG001

@@ -64,7 +64,12 @@ class Telling(Service):
     def _menu_of(self, call: Call) -> Menu | None:
         """The menu that this caller may still choose from: once a handler has talked with them, the handler has chosen."""
         line = self.policy.lines.get(call.line)
-        if line is None or not call.is_routine or call.first_connected_at is not None:
+        if (
+            line is None
+            or not call.is_routine
+            or call.first_connected_at is not None
+            or call.callback is not None
+        ):
             return None
         return line.menu
 

@@ -252,7 +252,7 @@ ATTEMPTS: dict[str, tuple[str, AttemptOutcome, bool]] = {
     "no answer": ("wait 20", AttemptOutcome.NO_ANSWER, True),
     "busy": ("person c1 busy", AttemptOutcome.BUSY, True),
     "rejected": ("person c1 rejected", AttemptOutcome.REJECTED, True),
-    "agent hangs up": ("ann hangs up", AttemptOutcome.AGENT_LEFT, False),
+    "agent hangs up": ("ann hangs up", AttemptOutcome.AGENT_LEFT, True),
 }
 
 
@@ -1206,3 +1206,151 @@ def test_the_live_counter_sees_who_is_served_out_of_turn() -> None:
         ),
     )
     assert state.promises.out_of_turn == 1
+
+
+KEPT_AND_LEFT: dict[str, str] = {
+    "cancelled": "cancel",
+    "the number becomes forbidden": "forbid",
+    "served by the switch's own queue": "fallback",
+}
+
+
+@pytest.mark.parametrize("name", KEPT_AND_LEFT)
+def test_an_agent_who_was_kept_is_free_again_whatever_ends_it(name: str) -> None:
+    """Caller first: a 999 that comes afterwards is offered to her at once."""
+    numbers = SmallPlan()
+    room = promised_room(*ANN, plan=replace(PLAN, first=First.CALLER), numbers=numbers)
+    room.disk = name != "the number becomes forbidden"
+    happen(room, "t0 hangs up")
+    assert room.engine.state.agents["ann"].activity is Activity.RESERVED
+    match KEPT_AND_LEFT[name]:
+        case "cancel":
+            order = inputs.CallbackOrdered(order=inputs.Order.CANCEL, by="sue", why="spoke", call_id="c1")
+            room.tell(order)
+        case "forbid":
+            numbers.forbidden.add("07700900001")
+            room.catch_up()
+        case _:
+            room.tell(inputs.FallbackTook(call_id="c1", line="101", leg_id="c1-back", why="dead-man"))
+    happen(room, "e1 calls 999")
+    assert room.state_of("e1") == "offered"
+
+
+def test_a_kept_agent_who_signs_out_ends_the_ringing() -> None:
+    """Nobody is put through to a desk that nobody sits at."""
+    room = promised_room(*ANN, plan=replace(PLAN, first=First.CALLER))
+    play(
+        room,
+        """
+        t0 hangs up -> await disk for c1, dial 07700900001 for c1
+        ann signs out -> end attempt 1 of c1
+        = c1 callback
+        """,
+    )
+
+
+def talked_and_sent_back() -> Room:
+    """c1 was called back, talked with ann, who sent them to the queue again, and bob is busy."""
+    room = promised_room(*BOTH, queue={"wrap_up_seconds": 30.0})
+    play(
+        room,
+        """
+        t0 hangs up
+        wait 30 -> ring ann for c1
+        ann answers -> await disk for c1, dial 07700900001 for c1
+        person c1 answers -> connect c1.1
+        c1 joined
+        """,
+    )
+    room.tell(inputs.CallSentBack(call_id="c1", queue="101"))
+    happen(room, "ann hangs up")
+    return room
+
+
+def test_who_talked_and_vanished_unseen_is_not_dialled_again() -> None:
+    """The promise was kept; what they wait for then is a queue like anybody's."""
+    room = talked_and_sent_back()
+    play(
+        room,
+        """
+        link lost
+        seen t1:connected:t1.1 t1.1+
+        = c1 ended_unknown queue
+        """,
+    )
+    room = talked_and_sent_back()
+    room.tell(inputs.FallbackTook(call_id="c1", line="101", leg_id="c1-back", why="dead-man"))
+    play(room, "c1 hangs up")
+    assert room.state_of("c1") == "abandoned fallback"
+
+
+def test_only_who_talks_with_it_judges_what_answered() -> None:
+    """A handler who had the caller before cuts nobody's conversation."""
+    room = talked_and_sent_back()
+    play(
+        room,
+        """
+        ann not ready
+        t1 hangs up
+        wait 30 -> ring bob for c1
+        bob answers -> connect c1.2
+        c1 joined
+        """,
+    )
+    room.tell(inputs.PersonJudged(outcome=AttemptOutcome.MACHINE, by="ann", agent="ann"))
+    play(room, "= c1 talking")
+
+
+def test_two_deadlines_in_one_step_of_which_one_ends_the_call() -> None:
+    """The last attempt and the age of the promise: nothing is looked up that is over."""
+    plan = replace(PLAN, attempts=1, age_alarm_seconds=100.0)
+    room = promised_room(*ANN, plan=plan)
+    room.wait(79.0)
+    for row in ("t0 hangs up", "ann answers", "person c1 rings"):
+        happen(room, row)
+    room.now = room.now.plus(21.5)
+    room.tell(inputs.Woken())
+    assert room.state_of("c1") == "unreached callback"
+
+
+def test_two_of_one_number_have_the_better_place_of_both() -> None:
+    """A withheld caller who joined first keys the number of a call-back that joined later: the place is the first's."""
+    room = callback_room(*ANN)
+    play(room, TALKING)
+    play(room, "c1 calls 101 -> serve c1, announce callback-offer to c1")
+    joined = room.engine.state.calls["c1"].queued_at
+    room.wait(1.0)
+    play(room, ACCEPTED.replace("c1", "c2"))
+    for row in ("c1 presses 1", "c1 keys 07700900001", "c1 presses 1", "c1 presses 1", "c1 hangs up"):
+        happen(room, row)
+    play(room, "= c1 merged callback; c2 callback")
+    assert room.engine.state.calls["c2"].queued_at == joined
+
+
+def test_ringing_back_the_number_that_we_show_is_matched_whatever_its_queue() -> None:
+    """Although it is a number of our own, which nobody dials."""
+    room = promised_room(*ANN, more=(replace(line("back", "brief"), number=SHOWN),))
+    happen(room, "c2 calls back from 07700900001")
+    [matched] = room.recorded(facts.CallbackMatched)
+    assert (matched.call_id, matched.by_call) == ("c1", "c2")
+
+
+def test_who_rings_us_while_the_agent_is_being_rung_is_not_dialled() -> None:
+    """Looked at again when the agent is on the line."""
+    room = promised_room(*ANN)
+    for row in ("t0 hangs up", "c2 calls 101 from 07700900001", "ann answers"):
+        happen(room, row)
+    assert not [effect for effect in room.asked if isinstance(effect, effects.DialPerson)]
+    play(room, "= c1 callback; c2 waiting")
+
+
+def test_lines_that_are_being_rung_count_towards_the_trunk() -> None:
+    """Two of the trunk's channels are for 101: with two being rung the third waits."""
+    three = ("ann 101 999", "bob 101 999", "cat 101 999")
+    room = promised_room(*three, callbacks=replace(CALLBACKS, channels=2))
+    for name in ("c2", "c3"):
+        play(room, ACCEPTED.replace("c1", name).replace("07700900001", f"0770090000{name[1]}"))
+    for row in ("t0 hangs up", "t1 hangs up", "t2 hangs up"):
+        happen(room, row)
+    states = [room.state_of(name) for name in ("c1", "c2", "c3")]
+    assert states.count("reserving") == 2

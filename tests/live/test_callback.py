@@ -382,7 +382,7 @@ async def test_a_machine_in_the_handlers_judgement(room: Room, people: People) -
 
 
 async def test_the_agent_who_hangs_up_ends_the_ringing(room: Room, people: People) -> None:
-    """Not counted; the person's phone stops, the place is kept."""
+    """The person's phone stops, the place is kept; it rang in vain, so it counts."""
     ann, talk = await _busy_agent(room)
     call_id = await _accept(room, room.caller(LINE, hears=True))
     await talk.hang_up()
@@ -393,7 +393,7 @@ async def test_the_agent_who_hangs_up_ends_the_ringing(room: Room, people: Peopl
     await room.until(
         lambda: (
             [(f.outcome, f.counted) for f in room.facts(facts.CallbackAttemptEnded)]
-            == [(AttemptOutcome.AGENT_LEFT, False)]
+            == [(AttemptOutcome.AGENT_LEFT, True)]
         )
     )
     assert call_id in room.live.state.calls
