@@ -285,7 +285,8 @@ class World:
 
     def _check_joining(self, step: Step) -> None:
         """A call's time of joining is that of its first place, whatever has been decided about it since; but for who gets the
-        place of a call-back from their number, and for a call-back whose plan takes its place away."""
+        place of a call-back from their number, for a call-back with which another was joined, and for one whose plan takes its
+        place away."""
         matched = {e.fact.by_call for e in step.entries if isinstance(e.fact, facts.CallbackMatched)}
         for entry in step.entries:
             fact = entry.fact
@@ -294,7 +295,10 @@ class World:
                 self.joined[fact.call_id] = fact.queued_at
             elif isinstance(fact, facts.CallQueued):
                 self.joined.setdefault(fact.call_id, fact.queued_at)
-            if isinstance(fact, facts.CallbackAttemptEnded) and fact.queued_at is not None:
+            if (
+                isinstance(fact, facts.CallbackAttemptEnded | facts.CallbackMoved)
+                and fact.queued_at is not None
+            ):
                 self.joined[fact.call_id] = fact.queued_at
         for call in self.engine.state.calls.values():
             if call.queue:
