@@ -89,6 +89,7 @@ class Reconciling(RingingBack):
             if is_rung and (promise.kept_agent is not None or call.claimed_by in self.state.offers):
                 found.discard((call.call_id, promise.attempt))
                 self._because(f"the person of call {call.call_id} is still being rung")
+                self._index_call(call)  # its deadline may have passed while we were blind
             else:
                 outcome = AttemptOutcome.AGENT_LEFT if is_rung else AttemptOutcome.INTERRUPTED
                 self._attempt_over(call, outcome, "found after losing sight", is_seen_to_end=not is_rung)

@@ -1019,6 +1019,37 @@ def test_nothing_is_confirmed_or_dialled_while_blind() -> None:
     assert not room.recorded(facts.CallbackDialled)
 
 
+def test_a_person_rung_while_blind_is_not_rung_for_ever() -> None:
+    """The time of the ringing ran out while nothing was seen, and the phone still rings when the switch is seen again."""
+    room = promised_room(*ANN)
+    play(
+        room,
+        """
+        t0 hangs up -> ring ann for c1
+        ann answers -> await disk for c1, dial 07700900001 for c1
+        person c1 rings
+        link lost
+        """,
+    )
+    room.wait(300.0)
+    assert room.engine.state.calls["c1"].state is CallState.DIALLING
+    play(room, "seen c1!1 c1.1+ -> end attempt 1 of c1, hang up c1.1")
+    [ended] = room.recorded(facts.CallbackAttemptEnded)
+    assert ended.outcome is AttemptOutcome.NO_ANSWER
+
+
+def test_a_promised_caller_found_again_is_let_go_at_last() -> None:
+    """Nobody tells of the end of what is played to them: they are let go when it must be over."""
+    room = callback_room(*ANN)
+    play(room, TALKING)
+    play(room, "\n".join(ACCEPTED.strip().splitlines()[:4]))
+    play(room, "link lost")
+    room.wait(120.0)
+    play(room, "seen c1:held t0:connected:t0.1 t0.1+ -> serve c1, announce callback-promised to c1")
+    room.wait(room.engine.state.calls["c1"].promise_seconds + 0.001)
+    assert any(isinstance(effect, effects.HangUpCaller) and effect.call_id == "c1" for effect in room.asked)
+
+
 def test_a_call_back_waits_for_no_announcement_to_relax() -> None:
     """With nobody on the line to hear it, fewer skills do when their time has come."""
     relaxed = (Relaxation(after_seconds=30.0, skills=(), prompt="no-welsh"),)
