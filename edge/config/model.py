@@ -60,7 +60,7 @@ from edge.core.model import (
     Repeat,
     Tier,
 )
-from edge.core.promise import Callbacks, Destinations, Plan, Tasks
+from edge.core.promise import CALLBACK_PROMPTS, Callbacks, Destinations, Plan, Tasks
 from edge.destinations import SiteDestinations
 from edge.pbx.asterisk.settings import AsteriskSettings
 
@@ -80,15 +80,6 @@ __all__ = [
 
 CALLBACK_GREETING = "callback-returned"
 """For the line whose number is shown: says nothing of who called."""
-CALLBACK_PROMPTS = frozenset(
-    {
-        *(f"callback-{name}" for name in ("offer", "your-number", "keyed", "is-it-right", "is-it-safe")),
-        *(f"callback-{name}" for name in ("key-number", "not-that-number", "not-possible", "promised")),
-        "callback-press-key",
-        *(f"digit-{digit}" for digit in range(10)),
-    }
-)
-"""Ids of the prompts in which call-backs are offered and promised."""
 
 
 class Configuration(Section):
