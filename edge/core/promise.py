@@ -37,7 +37,8 @@ class Judgement(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Destination:
     """A number, judged. `number`: E.164, under which it is compared; `dialled`: as the trunk wants it; `spoken`: its digits as
-    people of this country say them. All are empty for what is no number. `why`: in words without the number."""
+    people of this country say them. All are empty for what is no number; what is not dialled has a `number` at most. `why`: in
+    words without the number."""
 
     judgement: Judgement
     number: str = ""
