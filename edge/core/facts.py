@@ -667,6 +667,16 @@ class CallbackAttemptEnded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CallbackSilent:
+    """The person's phone, whose ringing had been given up, was seen to ring no more: the next attempt need not wait until it must
+    have stopped by itself. `not_before`: when it may begin."""
+
+    call_id: str
+    attempt: int
+    not_before: Instant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CallbackBarred:
     """An agent is free for this call-back, and this is in its way: others may come first. "": nothing any more."""
 
@@ -856,6 +866,7 @@ Fact = (
     | CallbackPickedUp
     | CallbackPresent
     | CallbackAttemptEnded
+    | CallbackSilent
     | CallbackBarred
     | CallbackMatched
     | CallbackMoved
@@ -915,6 +926,7 @@ CallFact = (
     | CallbackPickedUp
     | CallbackPresent
     | CallbackAttemptEnded
+    | CallbackSilent
     | CallbackBarred
     | CallbackMatched
     | CallbackMoved

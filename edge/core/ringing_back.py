@@ -346,15 +346,10 @@ class RingingBack(Offering):
         promise = call.callback
         assert promise is not None
         plan = self._plan(call)
-        was_dialled = promise.dialled_at is not None or outcome is not AttemptOutcome.INTERRUPTED
-        rang_in_vain = outcome is AttemptOutcome.AGENT_LEFT and promise.rang_at is not None
-        counted = (outcome in COUNTED and was_dialled) or rang_in_vain
+        counted = _does_count(promise, outcome)
         self._because(f"attempt {promise.attempt} to call {call.call_id} back: {WORDS[outcome]} ({cause})")
         self._let_agent_go(call)
-        spacing_seconds = plan.spacing_seconds if counted else 0.0
-        if outcome is AttemptOutcome.AGENT_LEFT:  # as after any refusal: not the same phone again at once
-            spacing_seconds = max(spacing_seconds, self.policy.refusal_rest_seconds)
-        not_before = self._now.plus(spacing_seconds)
+        not_before = self._now.plus(self._spacing_seconds(call, outcome, counted=counted))
         if not is_seen_to_end and promise.dialled_at is not None:
             rings_seconds = promise.ring_seconds + promise.unrung_seconds + LEG_MARGIN_SECONDS
             stops_at = promise.dialled_at.plus(rings_seconds)
@@ -377,6 +372,27 @@ class RingingBack(Offering):
             self._give_to_human(call, why)
         else:
             self._join_twin(call)
+
+    def _spacing_seconds(self, call: Call, outcome: AttemptOutcome, *, counted: bool) -> float:
+        spacing_seconds = self._plan(call).spacing_seconds if counted else 0.0
+        if outcome is AttemptOutcome.AGENT_LEFT:  # as after any refusal: not the same phone again at once
+            spacing_seconds = max(spacing_seconds, self.policy.refusal_rest_seconds)
+        return spacing_seconds
+
+    def _person_silent(self, call: Call, given: inputs.PersonGone) -> None:
+        """The end of an attempt that had been given up: the next need not wait until the phone must have stopped by itself."""
+        promise = call.callback
+        assert promise is not None
+        if given.attempt != promise.attempt or promise.not_before is None or promise.last_outcome is None:
+            self._ignore(call, given)
+            return
+        counted = _does_count(promise, promise.last_outcome)
+        not_before = self._now.plus(self._spacing_seconds(call, promise.last_outcome, counted=counted))
+        if not_before.monotonic_ns >= promise.not_before.monotonic_ns:
+            self._ignore(call, given)
+            return
+        self._because(f"attempt {given.attempt} to call {call.call_id} back: their phone rings no more")
+        self._record(facts.CallbackSilent(call_id=call.call_id, attempt=given.attempt, not_before=not_before))
 
     def _join_twin(self, call: Call) -> None:
         """While its person was thought to be reached the same number was promised another: again one goes on for both. The one
@@ -660,3 +676,10 @@ def _token(promise: Callback) -> str:
 def _began(call: Call) -> Instant:
     assert call.callback is not None
     return call.callback.attempted_at or call.callback.promised_at
+
+
+def _does_count(promise: Callback, outcome: AttemptOutcome) -> bool:
+    """Whether an attempt that ended so counts towards the most that the plan allows."""
+    was_dialled = promise.dialled_at is not None or outcome is not AttemptOutcome.INTERRUPTED
+    rang_in_vain = outcome is AttemptOutcome.AGENT_LEFT and promise.rang_at is not None
+    return (outcome in COUNTED and was_dialled) or rang_in_vain

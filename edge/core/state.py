@@ -1050,6 +1050,13 @@ def _trunk_works(state: State) -> None:
     state.trunk_failures, state.trunk_rests_until = 0, None
 
 
+def _callback_silent(state: State, fact: facts.CallbackSilent, at: Instant) -> None:  # noqa: ARG001
+    call = _call(state, fact)
+    promise = _promise(call)
+    _move_call(call, fact)
+    promise.not_before = fact.not_before
+
+
 def _callback_answered(state: State, fact: facts.CallbackAnswered, at: Instant) -> None:
     call = _call(state, fact)
     promise = _promise(call)
@@ -1341,6 +1348,7 @@ _FOLDS: dict[type[facts.Fact], Callable[[State, Any, Instant], None]] = {
     facts.CallbackAttempted: _callback_attempted,
     facts.CallbackDialled: _callback_dialled,
     facts.CallbackRang: _callback_rang,
+    facts.CallbackSilent: _callback_silent,
     facts.CallbackAnswered: _callback_answered,
     facts.CallbackPickedUp: _callback_picked_up,
     facts.CallbackPresent: _callback_present,

@@ -89,6 +89,7 @@ CALL_TRANSITIONS: dict[CallState, dict[type[facts.Fact], CallState]] = {
         facts.CallEnded: CallState.ENDED,
     },
     CallState.CALLBACK: {
+        facts.CallbackSilent: CallState.CALLBACK,
         facts.OfferMade: CallState.RESERVING,
         facts.OfferAnswered: CallState.DIALLING,  # a withdrawn phone that was answered first
         facts.CallbackAttempted: CallState.DIALLING,  # caller first
@@ -359,7 +360,7 @@ CALL_REACTIONS: dict[type[inputs.Input], dict[CallState, str]] = {
         CallState.FALLBACK: "ignore",
         CallState.LEAVING: "ignore",
         CallState.PROMISED: "ignore",
-        CallState.CALLBACK: "ignore",
+        CallState.CALLBACK: "person_silent",
         CallState.RESERVING: "ignore",
         CallState.DIALLING: "person_gone",
         CallState.CHECKING: "ignore",

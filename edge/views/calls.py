@@ -410,6 +410,10 @@ def _callback_revoked(call: CallRecord, fact: facts.CallbackRevoked, at: Instant
     dialogue.declined_at, dialogue.declined_why = at, fact.why
 
 
+def _callback_silent(call: CallRecord, fact: facts.CallbackSilent, at: Instant) -> None:
+    """Nothing of the attempt's own, which had ended: its story tells it."""
+
+
 def _callback_waits(call: CallRecord, fact: facts.CallbackWaits, at: Instant) -> None:  # noqa: ARG001
     _disconnect(call, at)
     call.phase, call.in_fallback = CallState.CALLBACK, False
@@ -572,6 +576,7 @@ _FOLDS: dict[type[facts.Fact], Callable[[CallRecord, Any, Instant], None]] = {
     facts.CallbackAttempted: _callback_attempted,
     facts.CallbackDialled: _callback_dialled,
     facts.CallbackRang: _callback_rang,
+    facts.CallbackSilent: _callback_silent,
     facts.CallbackAnswered: _callback_answered,
     facts.CallbackPickedUp: _callback_picked_up,
     facts.CallbackPresent: _callback_present,

@@ -429,6 +429,7 @@ _WORDS: dict[type[facts.Fact], Callable[[Any], str]] = {
     facts.CallbackAttempted: _attempted,
     facts.CallbackDialled: lambda fact: f"attempt {fact.attempt}: the person was dialled",
     facts.CallbackRang: lambda fact: f"attempt {fact.attempt}: the person's phone rang",
+    facts.CallbackSilent: lambda fact: f"attempt {fact.attempt}: the person's phone rings no more",
     facts.CallbackAnswered: lambda fact: (
         f"attempt {fact.attempt}: answered, and being connected to the agent"
     ),

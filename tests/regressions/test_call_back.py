@@ -105,6 +105,28 @@ def test_nobody_is_rung_again_until_the_first_ringing_must_have_ended() -> None:
     assert len([fact for fact in room.recorded(facts.OfferMade) if fact.call_id == "c1"]) == 2
 
 
+def test_who_is_seen_to_ring_no_more_need_not_wait_for_it() -> None:
+    """A call-back that gave its agent to a 999 was passed over for half a minute by whoever had joined later."""
+    room = promised_room(*ANN)
+    play(room, DIALLED)
+    happen(room, "e1 calls 999")
+    happen(room, "c1.1 ends")
+    [offer] = [fact for fact in room.recorded(facts.OfferMade) if fact.call_id == "e1"]
+    happen(room, "ann answers")
+    happen(room, "e1 joined")
+    gone = inputs.PersonGone(call_id="c1", attempt=1, outcome=AttemptOutcome.NO_ANSWER, cause="16")
+    room.tell(gone)
+    [silent] = room.recorded(facts.CallbackSilent)
+    assert (silent.attempt, silent.not_before) == (1, room.now)
+    room.tell(gone)
+    assert len(room.recorded(facts.CallbackSilent)) == 1
+
+    happen(room, "e1 hangs up")
+    room.wait(60.0)  # wrap-up after the 999
+    assert len([fact for fact in room.recorded(facts.OfferMade) if fact.call_id == "c1"]) == 2
+    assert offer.agent == "ann"
+
+
 def given_up() -> Room:
     """The person of call-back c1 was taken for a machine, and waits to be called back again."""
     room = promised_room(*ANN)
