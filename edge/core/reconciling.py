@@ -196,10 +196,7 @@ class Reconciling(RingingBack):
     def _found_held(self, call: Call, seen: inputs.SeenCall) -> None:
         """Somebody whom we had given up is in our hands: served at once, and not rung again."""
         self._because(f"the person of call {call.call_id} was found on the line, given up: served at once")
-        self._withdraw_all(call, OfferOutcome.WITHDRAWN)
-        self._record_presence(call, seen.leg_id)
-        self._record(facts.CallbackPresent(call_id=call.call_id))
-        self._serve(call)
+        self._back_on_the_line(call, seen.leg_id)
 
     def _answered_unseen(self, offer: Offer) -> None:
         """The pair talks, and the ledger lost (or never got) the answer: catch up, and touch nothing."""

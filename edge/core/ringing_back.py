@@ -27,7 +27,7 @@ from edge.core.model import (
 from edge.core.offering import Offering
 from edge.core.ordering import Candidates, emergency_skills, head_start_seconds, skills_needed
 from edge.core.promise import COUNTED, AttemptOutcome, First, Plan
-from edge.core.state import AgentRecord, Call, Callback, Offer
+from edge.core.state import HOUR_SECONDS, AgentRecord, Call, Callback, Offer
 
 CALLS_NOW = "somebody calls from this number"
 WAITS_FOR_RESERVE = "an agent is kept for it until enough who can take a 999 are free"
@@ -123,9 +123,9 @@ class RingingBack(Offering):
             return "the trunk fails"
         if len(self._ringing_back) >= limits.concurrent:
             return f"{limits.concurrent} are being rung"
-        lately = [at for at in self.state.dials if self._now.since(at) < 3600.0]
+        lately = [at for at in self.state.dials if self._now.since(at) < HOUR_SECONDS]
         if len(lately) >= limits.per_hour:
-            self._look_again(lately[0].plus(3600.0))
+            self._look_again(lately[0].plus(HOUR_SECONDS))
             return f"{limits.per_hour} were dialled within an hour"
         if limits.channels is not None and self._lines_in_use() >= limits.channels:
             return "the rest of the trunk is for 999 and callers"
@@ -287,8 +287,12 @@ class RingingBack(Offering):
             self._ignore(call, given)
             return
         self._because(f"the person of call {call.call_id} answered as they were given up: served at once")
+        self._back_on_the_line(call, given.leg_id)
+
+    def _back_on_the_line(self, call: Call, leg_id: str) -> None:
+        """Somebody whom we had given up is a caller on this leg, served at their place: nobody is rung for them."""
         self._withdraw_all(call, OfferOutcome.WITHDRAWN)
-        self._record_presence(call, given.leg_id)
+        self._record_presence(call, leg_id)
         self._record(facts.CallbackPresent(call_id=call.call_id))
         self._serve(call)
 
@@ -325,15 +329,16 @@ class RingingBack(Offering):
         promise = call.callback
         assert promise is not None
         rang = promise.rang_at is not None
-        self._ask(effects.EndAttempt(call_id=call.call_id, attempt=promise.attempt))
         outcome = AttemptOutcome.NO_ANSWER if rang else AttemptOutcome.NETWORK
-        if promise.dialled_at is None:
-            outcome = (
-                AttemptOutcome.INTERRUPTED
-            )  # the disk did not take the intent in time: nothing was dialled
-        self._attempt_over(
-            call, outcome, "not answered in time" if rang else "did not ring in time", is_seen_to_end=False
-        )
+        if promise.dialled_at is None:  # the disk did not take the intent in time: nothing was dialled
+            outcome = AttemptOutcome.INTERRUPTED
+        self._give_up(call, outcome, "not answered in time" if rang else "did not ring in time")
+
+    def _give_up(self, call: Call, outcome: AttemptOutcome, cause: str) -> None:
+        """The attempt is over because we say so: the end of its ringing is asked for, and has yet to be seen."""
+        assert call.callback is not None
+        self._ask(effects.EndAttempt(call_id=call.call_id, attempt=call.callback.attempt))
+        self._attempt_over(call, outcome, cause, is_seen_to_end=False)
 
     def _attempt_over(
         self, call: Call, outcome: AttemptOutcome, cause: str, *, is_seen_to_end: bool = True
@@ -488,11 +493,9 @@ class RingingBack(Offering):
         if call is None or call.state is not CallState.DIALLING or call.claimed_by != offer.offer_id:
             super()._agent_left(offer, given)
             return
-        assert call.callback is not None
         self._because(f"agent {offer.agent} hung up while the person of call {call.call_id} was being rung")
-        self._ask(effects.EndAttempt(call_id=call.call_id, attempt=call.callback.attempt))
         self._record_end(offer, OfferOutcome.LOST, given.cause)
-        self._attempt_over(call, AttemptOutcome.AGENT_LEFT, given.cause, is_seen_to_end=False)
+        self._give_up(call, AttemptOutcome.AGENT_LEFT, given.cause)
 
     def _stop_ringing_back(self, call: Call) -> None:
         """Whatever rings or is kept for it rings no more. The call itself is left in its state."""
@@ -619,10 +622,7 @@ class RingingBack(Offering):
             f"999 call {emergency.call_id} needs the agent of the call-back of call {call.call_id}, whose person has not "
             "answered: given up for now, the place is kept"
         )
-        self._ask(effects.EndAttempt(call_id=call.call_id, attempt=call.callback.attempt))
-        self._attempt_over(
-            call, AttemptOutcome.PREEMPTED, f"999 call {emergency.call_id}", is_seen_to_end=False
-        )
+        self._give_up(call, AttemptOutcome.PREEMPTED, f"999 call {emergency.call_id}")
 
     def _put_in_place(self, call: Call) -> None:
         """Whoever answered is on the line and has no agent any more: a caller, at their place, without a key."""
@@ -640,8 +640,7 @@ class RingingBack(Offering):
         if call.state is CallState.CHECKING:
             self._put_in_place(call)
         else:
-            self._ask(effects.EndAttempt(call_id=call.call_id, attempt=call.callback.attempt))
-            self._attempt_over(call, AttemptOutcome.AGENT_LEFT, "left", is_seen_to_end=False)
+            self._give_up(call, AttemptOutcome.AGENT_LEFT, "left")
 
     def _person_judged(self, given: inputs.PersonJudged) -> None:
         """The handler, who is on the line with it, says that a machine answered: the attempt has failed."""
@@ -649,13 +648,7 @@ class RingingBack(Offering):
         offer = None if record is None else self.state.offers.get(record.offer_id or "")
         last = None if record is None else record.last_call_id
         call = self.state.calls.get(given.call_id or (offer.call_id if offer else None) or last or "")
-        is_theirs = call is not None and (given.agent is None or self._holder(call) == given.agent)
-        first_talk = (
-            call is not None and call.callback is not None and call.callback.kept_at == call.connected_at
-        )
-        if call is None or call.callback is None or call.state is not CallState.TALKING or call.passed_on:
-            is_theirs = False
-        if call is None or not (is_theirs and first_talk):
+        if call is None or not self._may_judge(call, given.agent):
             self._because(
                 f"{given.by} judged what answered a call-back, but none is being talked on: ignored"
             )
@@ -666,6 +659,13 @@ class RingingBack(Offering):
         if talking is not None:
             self._expect_end(talking)
             self._ask(effects.HangUpOffer(offer_id=talking.offer_id))
+
+    def _may_judge(self, call: Call, agent: str | None) -> bool:
+        """Whether it is the first talk of a call-back, and this agent's own; None: a person at the command line, who may."""
+        promise = call.callback
+        if promise is None or call.state is not CallState.TALKING or call.passed_on:
+            return False
+        return promise.kept_at == call.connected_at and agent in (None, self._holder(call))
 
 
 def _token(promise: Callback) -> str:

@@ -111,7 +111,6 @@ def test_who_is_seen_to_ring_no_more_need_not_wait_for_it() -> None:
     play(room, DIALLED)
     happen(room, "e1 calls 999")
     happen(room, "c1.1 ends")
-    [offer] = [fact for fact in room.recorded(facts.OfferMade) if fact.call_id == "e1"]
     happen(room, "ann answers")
     happen(room, "e1 joined")
     gone = inputs.PersonGone(call_id="c1", attempt=1, outcome=AttemptOutcome.NO_ANSWER, cause="16")
@@ -122,9 +121,8 @@ def test_who_is_seen_to_ring_no_more_need_not_wait_for_it() -> None:
     assert len(room.recorded(facts.CallbackSilent)) == 1
 
     happen(room, "e1 hangs up")
-    room.wait(60.0)  # wrap-up after the 999
+    room.wait(room.policy.queues["999"].wrap_up_seconds)
     assert len([fact for fact in room.recorded(facts.OfferMade) if fact.call_id == "c1"]) == 2
-    assert offer.agent == "ann"
 
 
 def given_up() -> Room:
