@@ -6,16 +6,20 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from threading import Lock
 from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import (
     Connection,
+    Dialect,
     Engine,
     Executable,
+    Insert,
     Select,
     String,
+    Update,
     bindparam,
     column,
     delete,
@@ -236,11 +240,28 @@ INSERT_PERSONAL = insert(personal)
 MOVE_HEAD = update(meta).values(head_sequence=bindparam("sequence"), head_hash=bindparam("hash"))
 
 
+@cache
+def _spelt(statement: Insert | Update, dialect: Dialect) -> tuple[str, tuple[str, ...] | None]:
+    """The statement in the driver's own words, and the order of its values where it takes them by position."""
+    compiled = statement.compile(dialect=dialect)
+    return str(compiled), tuple(compiled.positiontup or ()) if compiled.positional else None
+
+
+def _carry_out(connection: Connection, statement: Insert | Update, rows: Sequence[dict[str, Any]]) -> None:
+    """Hand rows to the driver as they are. Every agent waits for a commit, and SQLAlchemy's care for each value, of which none
+    needs any, is a quarter of its cost."""
+    text, order = _spelt(statement, connection.dialect)
+    values: Any = rows if order is None else [tuple(row[name] for name in order) for row in rows]
+    connection.exec_driver_sql(text, values)
+
+
 def _insert(connection: Connection, records: Sequence[Record], head: Head) -> None:
-    connection.execute(INSERT_FACTS, [{**record.row._asdict(), "hash": record.hash} for record in records])
+    _carry_out(
+        connection, INSERT_FACTS, [{**record.row._asdict(), "hash": record.hash} for record in records]
+    )
     if private := [record.personal._asdict() for record in records if record.personal]:
-        connection.execute(INSERT_PERSONAL, private)
-    connection.execute(MOVE_HEAD, head._asdict())
+        _carry_out(connection, INSERT_PERSONAL, private)
+    _carry_out(connection, MOVE_HEAD, [head._asdict()])
 
 
 def _record(row: Sequence[Any]) -> Record:
