@@ -125,7 +125,8 @@ class Runtime:
             self._watch.stopping()
         self._step(Stopping(why=self._stopping))
         try:
-            await asyncio.wait_for(self._recorder.flush(), FLUSH_SECONDS)
+            async with asyncio.timeout(FLUSH_SECONDS):
+                await self._recorder.flush()
         except TimeoutError:
             log.error("the ledger did not take the last facts in time", trouble=self._recorder.trouble)
 

@@ -159,7 +159,8 @@ class AmiClient:
 
     async def _wait_for_boot(self) -> None:
         try:
-            await asyncio.wait_for(asyncio.shield(self._booted), BOOT_SECONDS)
+            async with asyncio.timeout(BOOT_SECONDS):  # `wait_for` swallows a cancellation before Python 3.12
+                await asyncio.shield(self._booted)
         except TimeoutError as failure:
             raise LinkError(
                 f"{self._where}: no FullyBooted within {BOOT_SECONDS:.0f} s. Is class `system` in `read` of"
@@ -234,7 +235,8 @@ class AmiClient:
 
     async def _answer(self, action: Action) -> Any:
         try:
-            return await asyncio.wait_for(action.future, ACTION_SECONDS)
+            async with asyncio.timeout(ACTION_SECONDS):
+                return await action.future
         except TimeoutError as failure:
             raise LinkError(
                 f"{self._where}: {action['action']} not answered in {ACTION_SECONDS:.0f} s"
