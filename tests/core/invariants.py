@@ -246,8 +246,28 @@ def check_order(engine: Engine, step: Step, now: Instant) -> None:
                 continue
             if call.callback is not None and not is_its_turn(engine, call, now):
                 continue
-            if fact.agent not in call.refused_by:
+            if fact.agent not in call.refused_by and not is_theirs_coming(engine, call, fact.call_id, now):
                 assert not has_skills(engine, fact.agent, call, now), (fact, call)
+
+
+def is_theirs_coming(engine: Engine, elder: Call, younger_id: str, now: Instant) -> bool:
+    """Whether an agent is free in a moment whom the elder 999 may have and the younger, who refused or missed them, may not: each
+    is served sooner than if the elder took the one who is free already."""
+    younger = engine.state.calls[younger_id]
+    if not (_is_emergency(elder) and _is_emergency(younger)):
+        return False
+    candidates = Candidates(engine.state, engine.policy, now)
+
+    def would(record: AgentRecord, call: Call) -> bool:
+        return candidates.would_take(record, call, skills_needed(call, engine.policy.queues[call.queue], now))
+
+    coming = [
+        record
+        for record in engine.state.agents.values()
+        if _has_just_been_freed(record, now)
+        or ((offer := engine.state.offers.get(record.offer_id or "")) is not None and _is_fresh(offer, now))
+    ]
+    return any(would(record, elder) and not would(record, younger) for record in coming)
 
 
 def is_its_turn(engine: Engine, call: Call, now: Instant) -> bool:
