@@ -19,7 +19,7 @@ from pathlib import Path
 
 Progress = Callable[[str], None]
 
-PACKAGES = ("asterisk", "asterisk-core-sounds-en-gsm", "asterisk-moh-opsound-gsm")
+PACKAGES = ("asterisk", "asterisk-core-sounds-en-gsm", "asterisk-moh-opsound-wav")
 SPACE_NEEDED_MEGABYTES = 500
 MEND = "An installed Asterisk can be used with --asterisk PATH."
 
