@@ -29,6 +29,8 @@ COMMANDS = {
     "incident": "Declare a major incident, end it, or see whether one is declared.",
     "note": "Attach an incident's reference or a recording to a call, or mark its caller as assisted.",
     "numbers": "The list of known numbers: show, add, remove, check.",
+    "mi": "Serve the record to central systems, and the wallboard.",
+    "tokens": "Who may pull the record: add, list, rotate, revoke.",
     "ledger": "Verify, count, export and erase from the record.",
     "replay": "Fold the whole ledger again and compare.",
     "rescue": "Move callers whom nobody serves to the switch's own queue.",

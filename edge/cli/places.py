@@ -54,6 +54,7 @@ class Site:
     incident_greeting: str | None = None
     incident_queues: tuple[str, ...] = ()
     """Queues that are closed while a major incident is declared."""
+    mi_directory: Path | None = None
 
 
 def site() -> Site:
@@ -76,6 +77,9 @@ def site() -> Site:
         Path(path).parent / number_list if number_list else None,
         _text(incident.get("greeting")) or None,
         tuple(map(_text, closed)) if isinstance(closed, list) else (),
+        Path(path).parent / mi_directory
+        if (mi_directory := _text(_table(document, "mi").get("directory")))
+        else None,
     )
 
 

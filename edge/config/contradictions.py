@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from edge.config import rules_of_101, rules_of_999, rules_of_callback
+from edge.config import rules_of_101, rules_of_999, rules_of_callback, rules_of_mi
 from edge.config.findings import Level
 from edge.config.model import Configuration
 from edge.config.position import KeyPath
@@ -17,7 +17,13 @@ FULL_VERSION = (20,)
 
 def contradictions(configuration: Configuration) -> Iterator[Contradiction]:
     """Everything that does not go together."""
-    for rule in (*rules_of_999.RULES, *rules_of_101.RULES, *rules_of_callback.RULES, *_RULES):
+    for rule in (
+        *rules_of_999.RULES,
+        *rules_of_101.RULES,
+        *rules_of_callback.RULES,
+        *rules_of_mi.RULES,
+        *_RULES,
+    ):
         yield from rule(configuration)
 
 

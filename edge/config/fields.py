@@ -45,6 +45,14 @@ def _loopback_host(host: str) -> str:
     return host
 
 
+def _address(text: str) -> str:
+    try:
+        ip_address(text)
+    except ValueError:
+        raise ValueError('must be an IP address of this machine, such as "127.0.0.1" or "10.1.2.3"') from None
+    return text
+
+
 def _loopback_url(url: str) -> str:
     parts = urlsplit(url)
     if (
@@ -103,6 +111,7 @@ Password = Annotated[
     SecretStr, AfterValidator(lambda word: SecretStr(_checked_password(word.get_secret_value())))
 ]
 Version = Annotated[str, matching(r"[0-9]+(\.[0-9]+){0,2}", 'must be a version such as "22.10.1"')]
+Address = Annotated[str, AfterValidator(_address)]
 LoopbackHost = Annotated[str, AfterValidator(_loopback_host)]
 LoopbackUrl = Annotated[str, AfterValidator(_loopback_url)]
 Port = Annotated[int, Field(strict=True, ge=1, le=65535)]

@@ -17,9 +17,12 @@ from typing import Any
 from edge.config.contradictions import contradictions
 from edge.config.findings import ConfigurationError, Finding, Level
 from edge.config.languages import lacking, languages
-from edge.config.model import Configuration
+from edge.config.model import Configuration, Section
 from edge.config.position import KeyPath, Positions
 from edge.config.reading import WORDS_FOR_SECRETS, Reading
+from edge.config.rules_of_mi import mi_files
+
+MI_FILES = ("directory", "certificate_file", "client_ca_file")
 
 
 def load(path: str | Path, year: int | None = None) -> Configuration:
@@ -115,16 +118,20 @@ class _ConfigurationReading(Reading[Configuration]):
         return self.path.parent / name
 
     def placed(self, configuration: Configuration) -> Configuration:
-        """The same, with the path of the number list as it is from here."""
-        file = configuration.number_list.file
-        if file is None:
-            return configuration
-        section = configuration.number_list.model_copy(update={"file": self.path.parent / file})
-        return configuration.model_copy(update={"number_list": section})
+        """The same, with the paths of the files that it names as they are from here."""
+        mi, listed = configuration.mi, configuration.number_list.file
+        own = {name: self.path.parent / file for name in MI_FILES if (file := getattr(mi, name)) is not None}
+        if mi.key_file is not None:
+            own["key_file"] = self._secret_path(str(mi.key_file))
+        placed: dict[str, Section] = {"mi": mi.model_copy(update=own)}
+        if listed is not None:
+            update = {"file": self.path.parent / listed}
+            placed["number_list"] = configuration.number_list.model_copy(update=update)
+        return configuration.model_copy(update=placed)
 
     def compare(self, configuration: Configuration) -> None:
         """Adds what does not go together, the number list and the prompts' languages included."""
-        for contradiction in contradictions(configuration):
+        for contradiction in (*contradictions(configuration), *mi_files(configuration)):
             self.add(contradiction.key, contradiction.problem, contradiction.mend, contradiction.level)
         listed = self._check_number_list(configuration)
         for language, key in languages(configuration, listed).items():

@@ -28,6 +28,7 @@ from edge.config.sections import (
     LineSection,
     LogSection,
     MenuSection,
+    MiSection,
     MissedOffersSection,
     NotReadySection,
     NumberListSection,
@@ -89,6 +90,7 @@ class Configuration(Section):
     switch: SwitchSection
     ledger: LedgerSection = LedgerSection()
     log: LogSection = LogSection()
+    mi: MiSection = MiSection()
     timing: TimingSection = TimingSection()
     emergency: EmergencySection = EmergencySection()
     capacity: CapacitySection = CapacitySection()

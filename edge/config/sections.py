@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from edge.config.fields import (
+    Address,
     AlertInfo,
     Beginning,
     Climb,
@@ -150,6 +151,24 @@ class LogSection(Section):
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["json", "console"] = "json"
+
+
+class MiSection(Section):
+    """`[mi]`: `edge mi`, which serves the record to others. Its files are beside the configuration, its folder beside the ledger."""
+
+    address: Address = "127.0.0.1"
+    port: Port = 8101
+    directory: Path | None = None
+    """Where MI keeps what is its own; None: the folder `mi` beside the ledger."""
+    certificate_file: Path | None = None
+    key_file: Path | None = None
+    client_ca_file: Path | None = None
+    """None: clients need no certificate of their own, the token is enough."""
+    connections: Annotated[int, whole(1, 10_000)] = 256
+    connections_of_address: Annotated[int, whole(1, 10_000)] = 64
+    requests_per_minute: Annotated[int, whole(1, 1_000_000)] = 12_000
+    """Of one token."""
+    requests_per_minute_of_address: Annotated[int, whole(1, 1_000_000)] = 24_000
 
 
 class TimingSection(Section):

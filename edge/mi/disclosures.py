@@ -1,0 +1,73 @@
+"""Who was told what: one line per pull, durable before the first byte of the answer leaves (DPA 2018, section 62)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import func, insert, select
+
+from edge.mi.schema import disclosures
+from edge.mi.store import Store
+
+NEWEST = select(func.max(disclosures.c.at_utc_us))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disclosure:
+    """One pull. `first_position`, `last_position`: what part of the record was given, in the numbering of the resource."""
+
+    disclosure: int = 0
+    """Its number, given by the store."""
+    at_utc_us: int
+    reader: str
+    token_id: str
+    address: str
+    resource: str
+    first_position: int | None = None
+    last_position: int | None = None
+    since_utc_us: int | None = None
+    until_utc_us: int | None = None
+    selection: str = ""
+    """Filters, as they were asked for."""
+    count: int
+    numbers: bool
+    """Whether callers' numbers and names were in it."""
+    purpose: str | None = None
+
+
+class Disclosures:
+    """The log of disclosures in the store. Nothing here changes or deletes a line."""
+
+    def __init__(self, store: Store, utc_us: Callable[[], int]) -> None:
+        self._store = store
+        self._utc_us = utc_us
+
+    def record(self, disclosure: Disclosure) -> int:
+        """Write it down durably; its number."""
+        row = {name: getattr(disclosure, name) for name in disclosures.c.keys() if name != "disclosure"}  # noqa: SIM118
+        with self._store.transaction() as connection:
+            number: int = connection.execute(
+                insert(disclosures), {**row, "numbers": int(disclosure.numbers)}
+            ).lastrowid
+        return number
+
+    def page(self, after: int, limit: int, reader: str | None = None) -> Sequence[Disclosure]:
+        """In order of their numbers."""
+        query = select(disclosures).where(disclosures.c.disclosure > after)
+        if reader is not None:
+            query = query.where(disclosures.c.reader == reader)
+        with self._store.transaction() as connection:
+            rows = connection.execute(query.order_by(disclosures.c.disclosure).limit(limit)).all()
+        return [_disclosure(row) for row in rows]
+
+    def newest_utc_us(self) -> int | None:
+        """When anybody last pulled anything."""
+        with self._store.transaction() as connection:
+            return connection.execute(NEWEST).scalar()
+
+
+def _disclosure(row: Any) -> Disclosure:
+    values = row._asdict()
+    return Disclosure(**{**values, "numbers": bool(values["numbers"])})

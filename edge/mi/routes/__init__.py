@@ -1,0 +1,1 @@
+"""What can be asked for, a file for each resource. Each has a `router`, and is named in `edge.mi.application.ROUTES`."""

@@ -1,0 +1,112 @@
+"""What the routes share: the ledger to read, MI's own store, tokens, disclosures, clocks, limits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from fastapi import Request
+
+from edge.clock import SystemClock
+from edge.config.sections import MiSection
+from edge.ledger.store import SqlReader, open_reader
+from edge.mi.cursors import Cursors
+from edge.mi.disclosures import Disclosures
+from edge.mi.limits import Guesses, Rates
+from edge.mi.places import directory_of
+from edge.mi.store import Store, open_store
+from edge.mi.tokens import Tokens
+from edge.ports import Clock
+from edge.views.caller import read_key
+
+if TYPE_CHECKING:
+    from edge.config import Configuration
+
+
+@dataclass(kw_only=True)
+class Services:
+    """One of each, for the life of the process. What it does to disks is blocking: call it in threads."""
+
+    ledger_url: str
+    directory: Path
+    settings: MiSection
+    configuration: Configuration | None
+    """The site's; None for a ledger that is looked at without one."""
+    clock: Clock
+    store: Store
+    tokens: Tokens
+    disclosures: Disclosures
+    cursors: Cursors
+    rates: Rates
+    guesses: Guesses
+    _reader: SqlReader | None = None
+    _caller_key: bytes | None = None
+    _lock: Lock = field(default_factory=Lock)
+
+    def reader(self) -> SqlReader:
+        """The ledger, to be read only; safe in any thread. Raises `LedgerError` while there is none yet."""
+        with self._lock:
+            if self._reader is None:
+                self._reader = open_reader(self.ledger_url)
+            return self._reader
+
+    def caller_key(self) -> bytes | None:
+        """With which callers' numbers are hashed; the daemon makes it when it first starts."""
+        if self._caller_key is None:
+            self._caller_key = read_key(self.ledger_url)
+        return self._caller_key
+
+    def now_utc_us(self) -> int:
+        """This moment."""
+        return self.clock.now().utc_us
+
+    def close(self) -> None:
+        """Release the files."""
+        self.store.close()
+        with self._lock:
+            if self._reader is not None:
+                self._reader.close()
+
+
+def services(request: Request) -> Services:
+    """For routes: `Annotated[Services, Depends(services)]`."""
+    found: Services = request.app.state.services
+    return found
+
+
+def open_services(
+    ledger_url: str,
+    settings: MiSection | None = None,
+    configuration: Configuration | None = None,
+    clock: Clock | None = None,
+) -> Services:
+    """Everything opened. Raises `LedgerError` and `PermanentError`."""
+    settings = settings or MiSection()
+    clock = clock or SystemClock()
+    directory = directory_of(ledger_url, settings.directory)
+    store = open_store(directory)
+    utc_us, monotonic_ns = partial(_utc_us, clock), partial(_monotonic_ns, clock)
+    return Services(
+        ledger_url=ledger_url,
+        directory=directory,
+        settings=settings,
+        configuration=configuration,
+        clock=clock,
+        store=store,
+        tokens=Tokens(store, utc_us, monotonic_ns),
+        disclosures=Disclosures(store, utc_us),
+        cursors=Cursors(store.key("cursors")),
+        rates=Rates(monotonic_ns),
+        guesses=Guesses(monotonic_ns),
+    )
+
+
+def _utc_us(clock: Clock) -> int:
+    return clock.now().utc_us
+
+
+def _monotonic_ns(clock: Clock) -> int:
+    return clock.now().monotonic_ns
