@@ -154,7 +154,7 @@ class LogSection(Section):
 
 
 class MiSection(Section):
-    """`[mi]`: `edge mi`, which serves the record to others. Its files are beside the configuration, its folder beside the ledger."""
+    """`[mi]`: `edge mi`, which serves the record to others. Files beside the configuration, its folder beside the ledger."""
 
     address: Address = "127.0.0.1"
     port: Port = 8101
