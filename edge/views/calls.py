@@ -46,23 +46,42 @@ class CallFold:
 
     def __init__(self) -> None:
         self.calls: dict[str, CallRecord] = {}
-        self._wrap_ups: dict[str, WrapUpRecord] = {}
-        """Agent -> the wrap-up that they are in."""
+        self._wrap_ups: dict[str, tuple[CallRecord, WrapUpRecord]] = {}
+        """Agent -> the wrap-up that they are in, and its call."""
 
-    def add(self, entry: facts.Entry) -> None:
-        """Fold one fact."""
+    def add(self, entry: facts.Entry) -> list[CallRecord]:
+        """Fold one fact; the records that it changed, none twice: at most two, as a 999 may break the wrap-up of another call."""
         fact, at = entry.fact, entry.at
         if isinstance(fact, facts.CallArrived):
-            self.calls[fact.call_id] = _arrived(fact, at)
-            return
-        if isinstance(fact, WRAP_UP_ENDS) and (wrap_up := self._wrap_ups.pop(fact.agent, None)) is not None:
+            self.calls[fact.call_id] = arrived = _arrived(fact, at)
+            return [arrived]
+        changed = []
+        if isinstance(fact, WRAP_UP_ENDS) and (held := self._wrap_ups.pop(fact.agent, None)) is not None:
+            worked_on, wrap_up = held
             wrap_up.ended_at, wrap_up.broken = at, isinstance(fact, facts.WrapUpBroken)
+            changed.append(worked_on)
         call = self.calls.get(getattr(fact, "call_id", None) or "")
         if call is None:
-            return
+            return changed
         _FOLDS[type(fact)](call, fact, at)
-        if isinstance(fact, facts.WrapUpStarted) and (wrap_up := _open_wrap_up(call, fact.agent)) is not None:
-            self._wrap_ups[fact.agent] = wrap_up
+        if isinstance(fact, facts.WrapUpStarted) and (begun := _open_wrap_up(call, fact.agent)) is not None:
+            self._wrap_ups[fact.agent] = call, begun
+        return changed if any(call is one for one in changed) else [*changed, call]
+
+    def adopt(self, call: CallRecord, wrapping_up: Iterable[str] = ()) -> None:
+        """Go on with a record that was folded earlier and put away. `wrapping_up`: agents who are in a wrap-up of it still."""
+        self.calls[call.call_id] = call
+        for agent in wrapping_up:
+            if (wrap_up := _open_wrap_up(call, agent)) is not None:
+                self._wrap_ups[agent] = call, wrap_up
+
+    def drop(self, call_id: str) -> None:
+        """Let a record go that nobody is wrapping up, to be adopted again when a fact about it comes."""
+        del self.calls[call_id]
+
+    def wrapping_up(self, agent: str) -> CallRecord | None:
+        """The call whose wrap-up they are in."""
+        return self._wrap_ups[agent][0] if agent in self._wrap_ups else None
 
 
 def fold_calls(entries: Iterable[facts.Entry]) -> dict[str, CallRecord]:
@@ -105,6 +124,8 @@ def _queued(call: CallRecord, fact: facts.CallQueued, at: Instant) -> None:
     call.phase = None
     call.queue, call.priority_class, call.tier = fact.queue, fact.priority_class, fact.tier
     call.queued_at, call.in_fallback = fact.queued_at, False
+    if call.joined_at is None or fact.queued_at.monotonic_ns < call.joined_at.monotonic_ns:
+        call.joined_at = fact.queued_at
     if not call.connections:
         call.waiting_since = fact.queued_at
 

@@ -352,6 +352,8 @@ class CallRecord:
     tier: int = Tier.ROUTINE
     """Where it stands in the order of service: an upgraded 101 is among the 999. `counted_tier` is for figures."""
     queued_at: Instant
+    joined_at: Instant | None = None
+    """Its earliest place. `queued_at` is later where a plan takes the place of an unreached call-back away."""
     classes: list[ClassRecord] = field(default_factory=list)
     """Every change of queue, class or language after the line's own, but for upgrading and sending back."""
     upgraded_at: Instant | None = None

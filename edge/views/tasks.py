@@ -16,11 +16,12 @@ def fold_tasks(entries: Iterable[facts.Entry]) -> dict[str, TaskRecord]:
     """Task id -> record, in order of opening. Facts about tasks whose opening is not among the entries are left out."""
     tasks: dict[str, TaskRecord] = {}
     for entry in entries:
-        _add(tasks, entry.fact, entry.at)
+        fold_task(tasks, entry.fact, entry.at)
     return tasks
 
 
-def _add(tasks: dict[str, TaskRecord], fact: facts.Fact, at: Instant) -> None:
+def fold_task(tasks: dict[str, TaskRecord], fact: facts.Fact, at: Instant) -> None:
+    """Fold one fact into these tasks."""
     match fact:
         case facts.TaskOpened():
             tasks[fact.task_id] = _opened(fact, at)

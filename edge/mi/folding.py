@@ -1,0 +1,171 @@
+"""Folds of a projection beside that of calls: when agents were at work, and when the switch, the ledger or the clock was not to
+be relied on. Each keeps what is open, so that it goes on where it was put away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from edge.core import facts
+from edge.core.model import ClockState
+from edge.mi.columns import READY, SIGNED_IN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """One time of an agent. `state`: `SIGNED_IN` (from signing in to signing out), `READY`, else why they were not ready."""
+
+    agent: str
+    state: str
+    started_us: int
+    ended_us: int
+
+
+@dataclass(slots=True, kw_only=True)
+class Desk:
+    """An agent as of the last fact. `reason`: why not ready, None where ready; it outlives being signed out, as in the engine."""
+
+    agent: str
+    signed_in_us: int | None = None
+    reason: str | None = None
+    since_us: int = 0
+    """Since when they are ready, or not ready for that reason."""
+
+
+AGENT_FACTS = (
+    facts.AgentSignedIn,
+    facts.AgentSignedOut,
+    facts.AgentBecameReady,
+    facts.AgentBecameNotReady,
+)
+
+
+class AgentFold:
+    """When agents were signed in, ready and not ready. What they did with calls is in the calls."""
+
+    def __init__(self, desks: Iterable[Desk] = ()) -> None:
+        self.desks = {desk.agent: desk for desk in desks}
+
+    def add(self, entry: facts.Entry) -> list[Span]:
+        """Fold one fact; the times that it ended."""
+        fact, at = entry.fact, entry.at.utc_us
+        if not isinstance(fact, AGENT_FACTS):
+            return []
+        desk = self.desks.setdefault(fact.agent, Desk(agent=fact.agent))
+        match fact:
+            case facts.AgentSignedIn() if desk.signed_in_us is None:
+                desk.signed_in_us = desk.since_us = at
+            case facts.AgentSignedOut():
+                ended = [*self._state(desk, at), *self._signed_in(desk, at)]
+                desk.signed_in_us = desk.reason = None
+                return ended
+            case facts.AgentBecameReady() if desk.reason is not None:
+                return self._turn(desk, None, at)
+            case facts.AgentBecameNotReady(reason=reason) if desk.reason != reason:
+                return self._turn(desk, reason, at)
+        return []
+
+    def _turn(self, desk: Desk, reason: str | None, at: int) -> list[Span]:
+        ended = self._state(desk, at)
+        desk.reason, desk.since_us = reason, at
+        return ended
+
+    def _state(self, desk: Desk, at: int) -> list[Span]:
+        if desk.signed_in_us is None or at <= desk.since_us:
+            return []
+        state = READY if desk.reason is None else desk.reason
+        return [Span(agent=desk.agent, state=state, started_us=desk.since_us, ended_us=at)]
+
+    def _signed_in(self, desk: Desk, at: int) -> list[Span]:
+        if desk.signed_in_us is None or at <= desk.signed_in_us:
+            return []
+        return [Span(agent=desk.agent, state=SIGNED_IN, started_us=desk.signed_in_us, ended_us=at)]
+
+    def open_spans(self, until_us: int) -> list[Span]:
+        """The times that go on, as if they ended at this time."""
+        return [
+            span
+            for desk in self.desks.values()
+            for span in (*self._state(desk, until_us), *self._signed_in(desk, until_us))
+        ]
+
+
+class Hole(StrEnum):
+    """What could not be relied on."""
+
+    SWITCH = "switch"
+    """Calls were not seen: the switch was lost, or the daemon was not there."""
+    LEDGER = "ledger"
+    """Facts could not be written when they were made; what was lost is named in `detail`."""
+    CLOCK = "clock"
+    """The clock was not synchronised: times may be off, durations are not."""
+
+
+@dataclass(slots=True, kw_only=True)
+class HoleRecord:
+    """From when until when. `ended_us`: None while it lasts."""
+
+    sequence: int
+    """Of the fact that began it."""
+    hole: Hole
+    detail: str
+    started_us: int
+    ended_us: int | None = None
+
+
+class HoleFold:
+    """When something could not be relied on."""
+
+    def __init__(self, lasting: Iterable[HoleRecord] = (), last_us: int | None = None) -> None:
+        self.lasting = {hole.hole: hole for hole in lasting}
+        self.last_us = last_us
+        """When the newest fact was made."""
+
+    def add(self, entry: facts.Entry) -> list[HoleRecord]:
+        """Fold one fact; the holes that it began, ended or described."""
+        changed = self._add(entry)
+        self.last_us = entry.at.utc_us
+        return changed
+
+    def _add(self, entry: facts.Entry) -> list[HoleRecord]:
+        match entry.fact:
+            case facts.DaemonStopped(why=why):
+                return self._begin(entry, Hole.SWITCH, f"the daemon stopped: {why}")
+            case facts.DaemonStarted() if self.last_us is not None:
+                return self._begin(entry, Hole.SWITCH, "the daemon was killed", self.last_us)
+            case facts.SwitchLost(link=link):
+                return self._begin(entry, Hole.SWITCH, f"{link} was lost")
+            case facts.SwitchRestored():
+                return self._end(entry, Hole.SWITCH)
+            case facts.LedgerTroubleBegan(detail=detail):
+                return self._begin(entry, Hole.LEDGER, detail)
+            case facts.LedgerTroubleEnded(detail=detail):
+                return self._end(entry, Hole.LEDGER, detail)
+            case facts.ClockChanged(state=ClockState.SYNCHRONISED):
+                return self._end(entry, Hole.CLOCK)
+            case facts.ClockChanged(state=state):
+                return self._begin(entry, Hole.CLOCK, state.value)
+        return []
+
+    def _begin(
+        self, entry: facts.Entry, hole: Hole, detail: str, started_us: int | None = None
+    ) -> list[HoleRecord]:
+        if hole in self.lasting:
+            return []
+        begun = HoleRecord(
+            sequence=entry.sequence,
+            hole=hole,
+            detail=detail,
+            started_us=entry.at.utc_us if started_us is None else started_us,
+        )
+        self.lasting[hole] = begun
+        return [begun]
+
+    def _end(self, entry: facts.Entry, hole: Hole, detail: str = "") -> list[HoleRecord]:
+        ended = self.lasting.pop(hole, None)
+        if ended is None:
+            return []
+        ended.ended_us = entry.at.utc_us
+        ended.detail = "; ".join(filter(None, (ended.detail, detail)))
+        return [ended]
