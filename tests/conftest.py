@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from tests.postgres import Server
 
 # Here, before anything can have imported them: failures inside these helpers show what differed.
 pytest.register_assert_rewrite("tests.core.room", "tests.core.invariants", "tests.simulation.world")
@@ -37,3 +43,12 @@ def _check_place(item: pytest.Item) -> None:
             f"{item.nodeid}: a live test in a folder that `make test` does not search for them. "
             "Move it, or add the folder to FOLDERS_OF_LIVE_TESTS in tests/conftest.py."
         )
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A real PostgreSQL server, one for all tests of this process."""
+    from tests.postgres import server
+
+    with server() as running:
+        yield running

@@ -223,11 +223,7 @@ def _erasure_json(call_ids: list[str], done: Erasure, found: Verification) -> di
 
 
 def _erasure_lines(done: Erasure, found: Verification) -> list[str]:
-    purged = (
-        "gone from every file"
-        if done.purged
-        else "NOT YET gone from every file: another process reads the ledger; run this again when it has ended"
-    )
+    purged = "gone from every file" if done.purged else f"NOT YET gone from every file: {done.lingers}"
     holds = (
         f"the chain holds: {found.count} facts, personal data of {found.erased} erased"
         if found.sound

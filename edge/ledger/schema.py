@@ -18,11 +18,16 @@ from sqlalchemy import (
     Text,
 )
 
+from edge.ledger.text import AnyText
+
 REVISIONS = ("0001",)
 """Every schema revision in order; the last is the one this program reads and writes. A test holds it against Alembic's."""
 
 whole_number = BigInteger().with_variant(Integer(), "sqlite")
 """64 bits. SQLite's rowid alias, the fastest key it has, must be spelt INTEGER."""
+
+any_text = Text().with_variant(AnyText(), "postgresql")
+"""Text that others than us may have written."""
 
 metadata = MetaData()
 
@@ -35,9 +40,9 @@ facts = Table(
     Column("utc_us", whole_number, nullable=False),
     Column("switch_utc_us", whole_number),
     Column("clock", String(32), nullable=False),
-    Column("reason", Text, nullable=False),
-    Column("call_id", Text, index=True),
-    Column("agent", Text),
+    Column("reason", any_text, nullable=False),
+    Column("call_id", any_text, index=True),
+    Column("agent", any_text),
     Column("body", Text, nullable=False),
     Column("personal_digest", String(64)),
     Column("hash", String(64), nullable=False),

@@ -22,6 +22,7 @@ from edge.ports import LedgerError
 WRITER_WAIT_SECONDS = 0.2
 """Less than the 250 ms after which a commit counts as trouble (DESIGN: survival, layer 6)."""
 READER_WAIT_SECONDS = 5.0
+ERASER_WAIT_SECONDS = 5.0
 
 MEANING = {
     sqlite3.SQLITE_BUSY: ("another program holds it locked", "find it with `fuser` and end it"),
@@ -53,6 +54,8 @@ MEANING = {
 
 class SqliteFile:
     """A ledger's database file. Engines made here hide parameters: they hold personal data and reach logs in tracebacks."""
+
+    lingers = "another process reads the ledger; run this again when it has ended"
 
     def __init__(self, url: URL) -> None:
         if not url.database or url.database == ":memory:":
@@ -108,6 +111,14 @@ class SqliteFile:
             return connection
 
         return _engine(connect, QueuePool, pool_size=1, max_overflow=8)
+
+    def eraser(self) -> Engine:
+        """The same with more patience: it waits for its turn beside a living daemon."""
+        return self.writer(ERASER_WAIT_SECONDS)
+
+    def snapshots(self, engine: Engine) -> Engine:
+        """As it is: every transaction of SQLite's sees one moment."""
+        return engine
 
     def reader(self) -> Engine:
         """An engine that cannot write. It opens the file for each transaction, so it never holds on to a replaced one.
@@ -203,6 +214,9 @@ class WriterLock:
             ) from error
         os.ftruncate(self._file, 0)
         os.pwrite(self._file, f"{os.getpid()}\n".encode(), 0)
+
+    def confirm(self) -> None:
+        """Nothing to do: the kernel holds it as long as we live."""
 
     def release(self) -> None:
         """Let others in. The file stays: deleting it would let two owners each lock a file of their own."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -38,14 +39,15 @@ from edge.ledger import chain
 from edge.ledger.chain import Anchors, Chained, Head, Verification, verify_chain
 from edge.ledger.codec import Personal, Record, Row, decode_entry
 from edge.ledger.memory import MemoryLedger
+from edge.ledger.place import Lock as PlaceLock
+from edge.ledger.place import Place
 from edge.ledger.schema import REVISIONS, checkpoints, facts, meta, personal
-from edge.ledger.sqlite import SqliteFile, WriterLock
+from edge.ledger.sqlite import SqliteFile
 from edge.ports import Ledger, LedgerError
 
 CHECKPOINTS_KEPT = 2
 ERASED_AT_ONCE = 500
 """Bound on the values of one statement: SQLite takes no more than 999 in its older releases."""
-ERASING_WAIT_SECONDS = 5.0
 
 RECORDS = select(*facts.c, personal.c.salt, personal.c.body).outerjoin_from(facts, personal)
 PAGE = (
@@ -83,15 +85,16 @@ class Statistics:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Erasure:
-    """What `erase` did. `purged`: the data is gone from every file; otherwise it stays in the WAL until others let go."""
+    """What `erase` did. `purged`: the data is gone from every file; otherwise `lingers` says where it still is and until when."""
 
     facts: int
     checkpoints: int
     purged: bool
+    lingers: str
 
 
 @contextmanager
-def _explained(place: SqliteFile) -> Iterator[None]:
+def _explained(place: Place) -> Iterator[None]:
     """Turn the database's errors into the ledger's."""
     try:
         yield
@@ -104,9 +107,10 @@ def _explained(place: SqliteFile) -> Iterator[None]:
 class SqlReader:
     """A ledger that can only be read. Raises `LedgerError`."""
 
-    def __init__(self, place: SqliteFile, engine: Engine) -> None:
+    def __init__(self, place: Place, engine: Engine) -> None:
         self._place = place
         self._engine = engine
+        self._snapshots = place.snapshots(engine)
         with _explained(place), engine.connect() as connection:
             _require_current(connection, str(place))
 
@@ -125,7 +129,7 @@ class SqlReader:
     def page(self, after: int | None, limit: int) -> tuple[Sequence[Record], Anchors]:
         """Records with sequence greater than `after` and the anchors, seen at the same moment."""
         start = BEFORE_ALL if after is None else after
-        with _explained(self._place), self._engine.connect() as connection:
+        with _explained(self._place), self._snapshots.connect() as connection:
             rows = connection.execute(PAGE, {"after": start, "limit": limit}).all()
             return [_record(row) for row in rows], _anchors(connection, str(self._place))
 
@@ -148,7 +152,7 @@ class SqlReader:
         """Counts, times and size; reads the whole ledger once."""
         had_personal = func.count(facts.c.personal_digest)
         times = func.count(), func.min(facts.c.utc_us), func.max(facts.c.utc_us), had_personal
-        with _explained(self._place), self._engine.connect() as connection:
+        with _explained(self._place), self._snapshots.connect() as connection:
             count, first, last, digests = connection.execute(select(*times).select_from(facts)).one()
             kept = connection.execute(select(func.count()).select_from(personal)).scalar_one()
             created = connection.execute(select(meta.c.created_utc_us)).scalar_one()
@@ -174,7 +178,7 @@ class SqlReader:
 class SqlLedger(SqlReader):
     """The `Ledger` port. Thread-safe; with `lock`, the only writer of facts on this machine."""
 
-    def __init__(self, place: SqliteFile, engine: Engine, lock: WriterLock | None = None) -> None:
+    def __init__(self, place: Place, engine: Engine, lock: PlaceLock | None = None) -> None:
         self._lock = lock
         self._appending = Lock()
         self._head: Head | None = None
@@ -185,6 +189,8 @@ class SqlLedger(SqlReader):
         if not entries:
             return
         with self._appending:
+            if self._lock:
+                self._lock.confirm()
             records, head = chain.extend(self._head or self.head(), entries)
             self._head = None  # after an error only the disk knows
             with _explained(self._place), self._engine.begin() as connection:
@@ -217,7 +223,7 @@ class SqlLedger(SqlReader):
                 forgotten = connection.execute(delete(checkpoints)).rowcount
         with _explained(self._place):
             purged = self._place.purge(self._engine)
-        return Erasure(facts=erased, checkpoints=forgotten, purged=purged)
+        return Erasure(facts=erased, checkpoints=forgotten, purged=purged, lingers=self._place.lingers)
 
     def close(self) -> None:
         """Release the files, then let another daemon in."""
@@ -286,11 +292,12 @@ def _anchors(connection: Connection, place: str) -> Anchors:
 
 def _revision(connection: Connection, place: str) -> str | None:
     """The schema revision; None for an empty database. Raises `LedgerError` when it is not one this program knows."""
-    tables = inspect(connection).get_table_names()
+    seen = inspect(connection)
+    tables = [*seen.get_table_names(), *seen.get_view_names()]
     if not tables:
         return None
     if "alembic_version" not in tables:
-        raise LedgerError(f"{place}: this database is no Edge101 ledger; name another file")
+        raise LedgerError(f"{place}: this database is no Edge101 ledger; name another")
     found = connection.scalar(REVISION)
     if found is not None and found not in REVISIONS:
         raise LedgerError(
@@ -310,7 +317,7 @@ def _require_current(connection: Connection, place: str) -> None:
         )
 
 
-def _prepare(engine: Engine, place: SqliteFile) -> None:
+def _prepare(engine: Engine, place: Place) -> None:
     """Create or migrate the tables, all in one transaction."""
     with _explained(place), engine.begin() as connection:
         if _revision(connection, str(place)) == REVISIONS[-1]:
@@ -336,20 +343,32 @@ def _introduce(connection: Connection) -> None:
     connection.execute(insert(meta), row)
 
 
-def _place(url: str) -> SqliteFile:
-    """Where the ledger is. PostgreSQL joins here: an engine, an advisory lock and its own meaning of errors."""
+def _place(url: str) -> Place:
+    """Where the ledger is, by what its URL begins with."""
     try:
         parsed = make_url(url)
     except ArgumentError as error:
-        raise LedgerError(f"{url!r} is no ledger URL: write sqlite:///path/to/ledger.db") from error
-    if parsed.get_backend_name() != "sqlite":
         raise LedgerError(
-            f"a ledger in {parsed.get_backend_name()} is not supported yet: write sqlite:///path"
-        )
-    return SqliteFile(parsed)
+            f"{_without_password(url)!r} is no ledger URL: write sqlite:///path/to/ledger.db, "
+            "or postgresql+psycopg://user@host/database"
+        ) from error
+    backend = parsed.get_backend_name()
+    if backend == "sqlite":
+        return SqliteFile(parsed)
+    if backend == "postgresql":
+        from edge.ledger.postgres import PostgresSchema  # the daemon never needs it
+
+        return PostgresSchema(parsed)
+    raise LedgerError(
+        f"a ledger in {backend} is not supported: write sqlite:///path, or postgresql+psycopg://user@host/database"
+    )
 
 
-def _existing(url: str) -> SqliteFile:
+def _without_password(url: str) -> str:
+    return re.sub(r"(?<=//).*@", "…@", url)
+
+
+def _existing(url: str) -> Place:
     place = _place(url)
     if not place.exists():
         raise LedgerError(f"{place}: there is no such file; `edge run` makes it when it starts")
@@ -357,8 +376,9 @@ def _existing(url: str) -> SqliteFile:
 
 
 def open_ledger(url: str, *, create: bool = True) -> Ledger:
-    """The ledger at `url` (sqlite:///path or memory:) for its one writer, its schema brought up to date.
+    """The ledger at `url` (sqlite:///path, postgresql+psycopg://user@host/database, memory:) for its one writer.
 
+    Its schema is brought up to date.
     Raises `LedgerError`: not there and not to be created, not a ledger, of a newer schema, or open in another daemon.
     """
     return MemoryLedger() if url == "memory:" else open_sql_ledger(url, create=create)
@@ -383,7 +403,12 @@ def open_sql_ledger(url: str, *, create: bool = True) -> SqlLedger:
 def open_reader(url: str) -> SqlReader:
     """The ledger at `url` to be read only, whether its daemon lives or not. Raises `LedgerError`."""
     place = _existing(url)
-    return SqlReader(place, place.reader())
+    engine = place.reader()
+    try:
+        return SqlReader(place, engine)
+    except LedgerError:
+        engine.dispose()
+        raise
 
 
 def verify(
@@ -423,5 +448,5 @@ def export(url: str, after: int = 0) -> Iterator[dict[str, Any]]:
 def erase(url: str, sequences: Sequence[int] = (), call_ids: Sequence[str] = ()) -> Erasure:
     """Erase personal data at `url` (`SqlLedger.erase`), beside a living daemon or without one. Raises `LedgerError`."""
     place = _existing(url)
-    with closing(SqlLedger(place, place.writer(ERASING_WAIT_SECONDS))) as ledger:
+    with closing(SqlLedger(place, place.eraser())) as ledger:
         return ledger.erase(sequences, call_ids)

@@ -1,4 +1,4 @@
-"""What every ledger must do, on memory and on SQLite alike."""
+"""What every ledger must do, in memory, on SQLite and on a real PostgreSQL server alike."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from edge.ledger.measure import arrivals
 from edge.ledger.memory import MemoryLedger
 from edge.ledger.store import SqlLedger, open_ledger, open_sql_ledger, verify
 from edge.ports import LedgerError, read_all
+from tests.postgres import Server
 
 AnyLedger = MemoryLedger | SqlLedger
 
@@ -35,24 +36,35 @@ PLAIN: dict[Any, st.SearchStrategy[Any]] = {
 }
 
 
-@pytest.fixture(scope="module", params=["memory", "sqlite"])
-def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AnyLedger]:
-    """A ledger that many examples append to, one after the other."""
-    made = opened(request.param, tmp_path_factory.mktemp("ledger"))
+BACKENDS = ["memory", "sqlite", "postgresql"]
+
+
+@pytest.fixture(scope="module")
+def shared(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[list[AnyLedger]]:
+    """One ledger of each kind, that many examples are appended to, one after the other."""
+    made = [opened(request, backend, tmp_path_factory.mktemp("ledger")) for backend in BACKENDS]
     yield made
-    made.close()
+    for each in made:
+        each.close()
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=BACKENDS)
 def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[AnyLedger]:
     """An empty ledger."""
-    made = opened(request.param, tmp_path)
+    made = opened(request, request.param, tmp_path)
     yield made
     made.close()
 
 
-def opened(backend: str, place: Path) -> AnyLedger:
-    return MemoryLedger() if backend == "memory" else open_sql_ledger(f"sqlite:///{place}/ledger.db")
+def opened(request: pytest.FixtureRequest, backend: str, place: Path) -> AnyLedger:
+    if backend == "memory":
+        return MemoryLedger()
+    if backend == "sqlite":
+        return open_sql_ledger(f"sqlite:///{place}/ledger.db")
+    server: Server = request.getfixturevalue("postgres")
+    return open_sql_ledger(server.database())
 
 
 def values(hint: Any) -> st.SearchStrategy[Any]:
@@ -89,18 +101,19 @@ def numbered(entries: list[Entry], after: int) -> list[Entry]:
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_every_kind_of_fact_reads_back_equal(
-    shared: AnyLedger, kind: type[Fact], data: st.DataObject
+    shared: list[AnyLedger], kind: type[Fact], data: st.DataObject
 ) -> None:
     """Whatever a fact of this kind holds, it is read back as it was appended."""
-    last = shared.last_sequence()
+    last = shared[0].last_sequence()
     entries = numbered(data.draw(st.lists(entries_of(kind), min_size=1, max_size=3)), last)
-    shared.append(entries)
-    assert list(shared.read(last)) == entries
+    for each in shared:
+        each.append(entries)
+        assert list(each.read(last)) == entries
 
 
-def test_chain_holds_over_every_kind_of_fact(shared: AnyLedger) -> None:
+def test_chain_holds_over_every_kind_of_fact(shared: list[AnyLedger]) -> None:
     """After all the examples above the chain is whole."""
-    assert verify(shared).explanation == "the chain holds"
+    assert {verify(each).explanation for each in shared} == {"the chain holds"}
 
 
 def test_an_empty_ledger_is_at_zero(ledger: AnyLedger) -> None:

@@ -264,7 +264,7 @@ def test_a_missing_ledger_is_not_made_by_looking(url: str, path: Path, use: Call
         ("ledger.db", "'ledger.db' is no ledger URL: write sqlite:///path/to/ledger.db"),
         ("sqlite://", "names no file"),
         ("sqlite:///:memory:", "names no file"),
-        ("postgresql://host/ledger", "a ledger in postgresql is not supported yet"),
+        ("mysql://host/ledger", "a ledger in mysql is not supported"),
     ],
 )
 def test_a_wrong_url_is_explained(wrong: str, said: str) -> None:
@@ -278,7 +278,7 @@ def test_a_database_of_something_else_is_left_alone(url: str, path: Path) -> Non
     with closing(sqlite3.connect(path)) as other:
         other.execute("CREATE TABLE recipes (name TEXT)")
     for use in (open_ledger, open_reader):
-        with pytest.raises(LedgerError, match="this database is no Edge101 ledger; name another file"):
+        with pytest.raises(LedgerError, match="this database is no Edge101 ledger; name another"):
             use(url)
 
 

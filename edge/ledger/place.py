@@ -1,0 +1,60 @@
+"""What a database must bring along to hold a ledger: `edge.ledger.sqlite` and `edge.ledger.postgres` each do it their way."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from edge.ports import LedgerError
+
+
+class Lock(Protocol):
+    """Keeps every other writer of facts away until it is released, or its owner is dead."""
+
+    def confirm(self) -> None:
+        """Make sure that it is still held. Raises `LedgerError` when somebody else has it now."""
+
+    def release(self) -> None:
+        """Let others in."""
+
+
+class Place(Protocol):
+    """Where a ledger is. Its engines hide parameters: they hold personal data and reach logs in tracebacks."""
+
+    lingers: str
+    """Why erased data may still stand somewhere, and until when, where `purge` could not see to it."""
+
+    def create(self) -> None:
+        """Make what is missing around the tables, if it can be made. Raises `LedgerError`."""
+
+    def exists(self) -> bool:
+        """Whether there is anything to be opened."""
+
+    def size_bytes(self) -> int:
+        """What it takes on disk."""
+
+    def writer(self) -> Engine:
+        """An engine that writes durably and waits for a lock less than 250 ms. Raises `LedgerError`."""
+
+    def eraser(self) -> Engine:
+        """An engine that writes as durably, and waits for its turn beside a living daemon."""
+
+    def reader(self) -> Engine:
+        """An engine that cannot write, whose every transaction sees one moment."""
+
+    def snapshots(self, engine: Engine) -> Engine:
+        """`engine`, for transactions that must see one moment."""
+
+    def lock(self) -> Lock:
+        """Keep every other daemon away. Raises `LedgerError`."""
+
+    def purge(self, engine: Engine) -> bool:
+        """Try to drop deleted data from wherever it still stands. True: it is gone."""
+
+    def explain(self, error: SQLAlchemyError) -> LedgerError:
+        """What the error means: what, where and how to mend it."""
+
+    def damaged(self, what: str) -> LedgerError:
+        """Bytes that nobody wrote: the error that says so."""
