@@ -30,3 +30,11 @@ def possible(text: str, region: str = REGION) -> phonenumbers.PhoneNumber | None
 def e164(number: phonenumbers.PhoneNumber) -> str:
     """The one way of writing it under which numbers are compared: "+441632960001"."""
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+def comparable(text: str) -> str:
+    """What a number is compared by, however it is written: E.164, or its digits where it is an extension. "" for no number."""
+    found = possible(text)
+    if found is not None:
+        return e164(found)
+    return text if text.isascii() and text.isdigit() else ""

@@ -87,15 +87,16 @@ class BrokenError(Exception):
 
 def genesis(ledger_id: str) -> Head:
     """The head of an empty ledger."""
-    return Head(0, hashlib.sha256(_netstrings(("edge101 ledger", ledger_id))).hexdigest())
+    return Head(0, hashlib.sha256(netstrings(("edge101 ledger", ledger_id))).hexdigest())
 
 
 def link(previous: str, row: Row) -> str:
     """The hash of `row` after a fact with the hash `previous`."""
-    return hashlib.sha256(_netstrings((previous, *row))).hexdigest()
+    return hashlib.sha256(netstrings((previous, *row))).hexdigest()
 
 
-def _netstrings(values: Sequence[str | int | None]) -> bytes:
+def netstrings(values: Sequence[str | int | None]) -> bytes:
+    """Each value as `length:bytes,`, and `-,` for None: no two rows have the same form."""
     encoded = (None if value is None else str(value).encode() for value in values)
     return b"".join(b"-," if value is None else b"%d:%b," % (len(value), value) for value in encoded)
 

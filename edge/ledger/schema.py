@@ -20,7 +20,7 @@ from sqlalchemy import (
 
 from edge.ledger.text import AnyText
 
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 """Every schema revision in order; the last is the one this program reads and writes. A test holds it against Alembic's."""
 
 whole_number = BigInteger().with_variant(Integer(), "sqlite")
@@ -72,3 +72,40 @@ meta = Table(
     Column("head_sequence", whole_number, nullable=False),
     Column("head_hash", String(64), nullable=False),
 )
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("number", whole_number, primary_key=True, autoincrement=False),
+    Column("utc_us", whole_number, nullable=False),
+    Column("who", any_text, nullable=False),
+    Column("what", String(64), nullable=False),
+    Column("why", any_text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("hash", String(64), nullable=False),
+)
+"""Who did what to the record beside writing facts, and why: chained as facts are, never erased. It has no caller's number."""
+
+erased = Table(
+    "erased",
+    metadata,
+    Column("position", whole_number, primary_key=True, autoincrement=False),
+    Column("sequence", whole_number, nullable=False),
+    Column("audit", whole_number, ForeignKey("audit.number"), nullable=False),
+)
+"""Facts whose personal data was erased, in the order of erasing: copies follow it by cursor."""
+
+holds = Table(
+    "holds",
+    metadata,
+    Column("hold", whole_number, primary_key=True, autoincrement=False),
+    Column("since_utc_us", whole_number, nullable=False),
+    Column("by", any_text, nullable=False),
+    Column("why", any_text, nullable=False),
+    Column("number", Text),
+    Column("call_id", any_text),
+    Column("from_utc_us", whole_number),
+    Column("until_utc_us", whole_number),
+    Column("released_utc_us", whole_number),
+)
+"""Legal holds: what may not be erased until it is released. A released hold keeps no number."""

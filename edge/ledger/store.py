@@ -6,10 +6,10 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 from sqlalchemy import (
@@ -38,6 +38,17 @@ from edge.core.facts import Entry
 from edge.ledger import chain
 from edge.ledger.chain import Anchors, Chained, Head, Verification, verify_chain
 from edge.ledger.codec import Personal, Record, Row, decode_entry
+from edge.ledger.maintenance import (
+    AuditEntry,
+    Erased,
+    Hold,
+    Maintenance,
+    Warrant,
+    read_audit,
+    read_erased,
+    read_holds,
+    verify_audit,
+)
 from edge.ledger.memory import MemoryLedger
 from edge.ledger.place import Lock as PlaceLock
 from edge.ledger.place import Place
@@ -46,8 +57,7 @@ from edge.ledger.sqlite import SqliteFile
 from edge.ports import Ledger, LedgerError
 
 CHECKPOINTS_KEPT = 2
-ERASED_AT_ONCE = 500
-"""Bound on the values of one statement: SQLite takes no more than 999 in its older releases."""
+NOBODY = Warrant("unknown", "")
 
 RECORDS = select(*facts.c, personal.c.salt, personal.c.body).outerjoin_from(facts, personal)
 PAGE = (
@@ -91,6 +101,15 @@ class Erasure:
     checkpoints: int
     purged: bool
     lingers: str
+
+
+class Shipment(NamedTuple):
+    """What follows for a copy of this ledger, as it was at one moment."""
+
+    records: list[Record]
+    anchors: Anchors
+    erased: list[Erased]
+    audit: list[AuditEntry]
 
 
 @contextmanager
@@ -147,6 +166,42 @@ class SqlReader:
         for sequence, state in self._all(newest.limit(1)):
             return sequence, state
         return None
+
+    @property
+    def ledger_id(self) -> str:
+        """What tells this ledger from every other."""
+        return self.page(None, 0)[1].ledger_id
+
+    def shipment(self, after: int, limit: int, erased_after: int, audit_after: int) -> Shipment:
+        """What follows for a copy that has come so far, all of it seen at the same moment. `limit` bounds each part."""
+        with _explained(self._place), self._snapshots.connect() as connection:
+            rows = connection.execute(PAGE, {"after": after, "limit": limit}).all()
+            return Shipment(
+                records=[_record(row) for row in rows],
+                anchors=_anchors(connection, str(self._place)),
+                erased=read_erased(connection, erased_after, limit),
+                audit=read_audit(connection, audit_after, limit),
+            )
+
+    def holds(self, *, released: bool = False) -> list[Hold]:
+        """Legal holds that hold; with `released` also those that no longer do."""
+        with _explained(self._place), self._snapshots.connect() as connection:
+            return read_holds(connection, released=released)
+
+    def audit(self) -> Iterator[AuditEntry]:
+        """Everything that was done to the record beside writing facts."""
+        after = 0
+        while entries := self._audit(after):
+            yield from entries
+            after = entries[-1].number
+
+    def _audit(self, after: int) -> list[AuditEntry]:
+        with _explained(self._place), self._snapshots.connect() as connection:
+            return read_audit(connection, after, chain.PAGE)
+
+    def verify_audit(self) -> str | None:
+        """What is wrong at the first place where the audit's chain does not hold, or None."""
+        return verify_audit(self.audit(), self.ledger_id)
 
     def statistics(self) -> Statistics:
         """Counts, times and size; reads the whole ledger once."""
@@ -209,36 +264,40 @@ class SqlLedger(SqlReader):
             kept = newest.limit(CHECKPOINTS_KEPT).scalar_subquery()
             connection.execute(delete(checkpoints).where(checkpoints.c.sequence.not_in(kept)))
 
-    def erase(self, sequences: Sequence[int] = (), call_ids: Sequence[str] = ()) -> Erasure:
+    @contextmanager
+    def maintenance(self) -> Iterator[Maintenance]:
+        """One transaction of maintenance, when its turn has come. Keep it short: the daemon's commits wait meanwhile."""
+        ledger_id = self.ledger_id
+        with _explained(self._place), self._engine.begin() as connection:
+            yield Maintenance(connection, ledger_id)
+
+    def erase(
+        self,
+        sequences: Sequence[int] = (),
+        call_ids: Sequence[str] = (),
+        warrant: Warrant = NOBODY,
+        what: str = "erase",
+    ) -> Erasure:
         """Delete the personal data of these entries and calls, and every checkpoint, since it may hold the same data.
 
-        The chain holds without it. Meant for calls that have ended: the daemon still knows an open one, and puts it
-        into its next checkpoint.
+        The chain holds without it, and the audit says what was done. Meant for calls that have ended: the daemon still knows
+        an open one, and puts it into its next checkpoint. Raises `HeldError` for what is under a legal hold.
         """
-        erased = forgotten = 0
-        with _explained(self._place), self._engine.begin() as connection:
-            for chosen in _chosen(sequences, call_ids):
-                erased += connection.execute(delete(personal).where(chosen)).rowcount
-            if erased:
-                forgotten = connection.execute(delete(checkpoints)).rowcount
+        with self.maintenance() as maintenance:
+            erased, forgotten = maintenance.erase(warrant, what, sequences, call_ids)
+        return self.purged(Erasure(facts=erased, checkpoints=forgotten, purged=False, lingers=""))
+
+    def purged(self, done: Erasure) -> Erasure:
+        """The same, after what was deleted has been dropped from wherever it still stands."""
         with _explained(self._place):
             purged = self._place.purge(self._engine)
-        return Erasure(facts=erased, checkpoints=forgotten, purged=purged, lingers=self._place.lingers)
+        return replace(done, purged=purged, lingers="" if purged else self._place.lingers)
 
     def close(self) -> None:
         """Release the files, then let another daemon in."""
         super().close()
         if self._lock:
             self._lock.release()
-
-
-def _chosen(sequences: Sequence[int], call_ids: Sequence[str]) -> Iterator[Any]:
-    """Conditions on `personal`, each of bounded size. Each is one statement that writes first, so it waits for its turn."""
-    for start in range(0, len(sequences), ERASED_AT_ONCE):
-        yield personal.c.sequence.in_(sequences[start : start + ERASED_AT_ONCE])
-    for start in range(0, len(call_ids), ERASED_AT_ONCE):
-        of_calls = facts.c.call_id.in_(call_ids[start : start + ERASED_AT_ONCE])
-        yield personal.c.sequence.in_(select(facts.c.sequence).where(of_calls))
 
 
 INSERT_FACTS = insert(facts)
@@ -256,6 +315,9 @@ def _spelt(statement: Insert | Update, dialect: Dialect) -> tuple[str, tuple[str
 def _carry_out(connection: Connection, statement: Insert | Update, rows: Sequence[dict[str, Any]]) -> None:
     """Hand rows to the driver as they are. Every agent waits for a commit, and SQLAlchemy's care for each value, of which none
     needs any, is a quarter of its cost."""
+    if connection.dialect.name != "sqlite":
+        connection.execute(statement, rows)  # it takes not every character (edge.ledger.text)
+        return
     text, order = _spelt(statement, connection.dialect)
     values: Any = rows if order is None else [tuple(row[name] for name in order) for row in rows]
     connection.exec_driver_sql(text, values)
@@ -445,8 +507,24 @@ def export(url: str, after: int = 0) -> Iterator[dict[str, Any]]:
             after = records[-1].row.sequence
 
 
-def erase(url: str, sequences: Sequence[int] = (), call_ids: Sequence[str] = ()) -> Erasure:
+def erase(
+    url: str,
+    sequences: Sequence[int] = (),
+    call_ids: Sequence[str] = (),
+    warrant: Warrant = NOBODY,
+    what: str = "erase",
+) -> Erasure:
     """Erase personal data at `url` (`SqlLedger.erase`), beside a living daemon or without one. Raises `LedgerError`."""
+    with closing(open_for_maintenance(url)) as ledger:
+        return ledger.erase(sequences, call_ids, warrant, what)
+
+
+def open_for_maintenance(url: str) -> SqlLedger:
+    """The ledger at `url` for what is done beside writing facts, whether its daemon lives or not. Raises `LedgerError`."""
     place = _existing(url)
-    with closing(SqlLedger(place, place.eraser())) as ledger:
-        return ledger.erase(sequences, call_ids)
+    engine = place.eraser()
+    try:
+        return SqlLedger(place, engine)
+    except LedgerError:
+        engine.dispose()
+        raise

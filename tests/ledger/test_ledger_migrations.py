@@ -24,7 +24,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "tomorrow"
-down_revision = "0001"
+down_revision = "0002"
 
 
 def upgrade():
@@ -108,7 +108,7 @@ def test_a_reader_refuses_an_older_schema(url: str, tmp_path: Path, monkeypatch:
     """A reader never migrates: it says who does."""
     tomorrow(monkeypatch, tmp_path)
     with pytest.raises(
-        LedgerError, match="its schema 0001 is older than this program's tomorrow; `edge run`"
+        LedgerError, match="its schema 0002 is older than this program's tomorrow; `edge run`"
     ):
         open_reader(url)
 
@@ -119,7 +119,7 @@ def test_a_newer_schema_is_refused_by_all(url: str, tmp_path: Path) -> None:
         other.execute("UPDATE alembic_version SET version_num = '9999'")
     for use in (open_reader, open_sql_ledger):
         with pytest.raises(
-            LedgerError, match="its schema 9999 is newer than this program's 0001; use a newer"
+            LedgerError, match="its schema 9999 is newer than this program's 0002; use a newer"
         ):
             use(url)
 
