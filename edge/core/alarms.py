@@ -1,4 +1,7 @@
-"""Deadlines that the engine asked to be woken at: a heap in which a later setting replaces the earlier one."""
+"""Deadlines that the engine asked to be woken at: a heap in which a later setting replaces the earlier one.
+
+One that comes due while nothing can be done about it is held, and due again when it is released: no deadline is ever dropped.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +18,14 @@ class AlarmClock:
 
     def __init__(self) -> None:
         self._at: dict[Key, Instant] = {}
+        self._held: dict[Key, None] = {}
+        """Those that came due in vain, in that order."""
         self._heap: list[tuple[int, int, Key]] = []
         self._count = 0
 
     def set(self, key: Key, at: Instant) -> None:
         """Wake for `key` at `at`, and no longer at any earlier setting."""
+        self._held.pop(key, None)
         if self._at.get(key) == at:
             return
         self._at[key] = at
@@ -29,6 +35,17 @@ class AlarmClock:
     def cancel(self, key: Key) -> None:
         """Do not wake for `key`."""
         self._at.pop(key, None)
+        self._held.pop(key, None)
+
+    def hold(self, key: Key) -> None:
+        """It came due, and nothing can be done about it now: kept, without waking anybody, until `release`."""
+        self._held[key] = None
+
+    def release(self, at: Instant) -> None:
+        """Whatever is held is due at `at`, in the order in which it came due."""
+        held, self._held = self._held, {}
+        for key in held:
+            self.set(key, at)
 
     def next(self) -> Instant | None:
         """The soonest deadline."""

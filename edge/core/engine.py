@@ -28,6 +28,11 @@ from edge.core.transitions import (
     OFFER_REACTIONS,
 )
 
+SETTLING_SECONDS = 1.0
+"""After the switch was seen again: so long may a leg take to end, and a fact to be known as durable, that was asked for then."""
+NEED_SIGHT = ("offer", "call", DIALOGUE)
+"""Kinds of alarm upon which the switch is asked for something."""
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -201,23 +206,28 @@ class Engine(Reconciling, Matching):
             self._record(facts.LedgerTroubleBegan(detail=given.detail))
 
     def _expire(self) -> None:
-        """Without sight of the switch only wrap-ups end: nothing can be asked of it, and `Reconciled` settles the rest."""
+        """Without sight of the switch nothing can be asked of it: what would ask is held, and due when it has been seen again and
+        what was asked then has had its time."""
+        if self.state.sight:
+            self._alarms.release(self._now.plus(SETTLING_SECONDS))
         while keys := self._alarms.due(self._now):
             for kind, name in keys:
                 call, offer = self.state.calls.get(name), self.state.offers.get(name)
                 if kind == "agent":
                     self._wrap_up_over(self.state.agents[name])
-                elif kind == "offer" and self.state.sight and offer is not None:
+                elif kind in NEED_SIGHT and not self.state.sight:
+                    self._alarms.hold((kind, name))
+                elif kind == "offer" and offer is not None:
                     getattr(self, f"_{OFFER_DEADLINES[offer.state].then}")(offer)
                 elif kind == TASK and name in self.state.tasks:
                     self._task_overdue(self.state.tasks[name])
                 elif call is None:
                     continue  # ended by what else was due in this step
-                elif kind == "call" and self.state.sight and call.state in CALL_DEADLINES:
+                elif kind == "call" and call.state in CALL_DEADLINES:
                     getattr(self, f"_{CALL_DEADLINES[call.state].then}")(call)
                 elif kind in (PATIENCE, ANNOUNCEMENT, RELAXATION, OFFER_CALLBACK):
                     self._due_calls.append(name)
-                elif kind == DIALOGUE and self.state.sight:
+                elif kind == DIALOGUE:
                     self._no_answer_given(call)
                 elif kind == AGE:
                     self._callback_overdue(call)

@@ -434,8 +434,6 @@ class Promising(Routine):
             self._announce(call, CONFIRMATION, (CONFIRMATION,), "once more that it will be called back")
         else:
             self._ask(effects.TellWhenDurable(call_id=call.call_id, token=PROMISE))
-        until = self._now.plus(call.promise_seconds)  # the deadline may have passed while we were blind
-        self._alarms.set(("call", call.call_id), until)
 
     # ------------------------------------------------------------------ the same number
 

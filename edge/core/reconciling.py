@@ -89,7 +89,6 @@ class Reconciling(RingingBack):
             if is_rung and (promise.kept_agent is not None or call.claimed_by in self.state.offers):
                 found.discard((call.call_id, promise.attempt))
                 self._because(f"the person of call {call.call_id} is still being rung")
-                self._index_call(call)  # its deadline may have passed while we were blind
             else:
                 outcome = AttemptOutcome.AGENT_LEFT if is_rung else AttemptOutcome.INTERRUPTED
                 self._attempt_over(call, outcome, "found after losing sight", is_seen_to_end=not is_rung)
@@ -144,9 +143,9 @@ class Reconciling(RingingBack):
                 self._leave_conversation(offer, offer.call_id, "not seen")
             else:
                 self._record_end(offer, offer.outcome or OfferOutcome.LOST, "not seen")
-        elif offer.state is OfferState.ANSWERED and offer.released_at is not None:
-            self._alarms.set(("offer", offer.offer_id), self._now.plus(self.policy.withdrawal_seconds))
-        elif offer.state is OfferState.ANSWERED and (connected or self._waits_for_person(offer)):
+        elif offer.state is OfferState.ANSWERED and (
+            connected or offer.released_at is not None or self._waits_for_person(offer)
+        ):
             return
         elif connected and call is not None and call.offer_id == offer.offer_id:
             self._answered_unseen(offer)
@@ -156,10 +155,6 @@ class Reconciling(RingingBack):
             self._ask(effects.HangUpOffer(offer_id=offer.offer_id))
         else:
             self._ask(effects.HangUpOffer(offer_id=offer.offer_id))
-            until = self._now.plus(
-                self.policy.withdrawal_seconds
-            )  # its deadline may have passed while we were blind
-            self._alarms.set(("offer", offer.offer_id), until)
 
     def _waits_for_person(self, offer: Offer) -> bool:
         """Whether this agent is on the line while the person of a call-back is being rung."""

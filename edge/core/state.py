@@ -224,9 +224,12 @@ class Call:
         )
 
     @property
-    def promised_at(self) -> Instant | None:
-        """Since when a caller on the line has a promise that is about to be confirmed."""
-        return None if self.callback is None else self.callback.promised_at
+    def promised_since(self) -> Instant | None:
+        """Since when a caller on the line waits for a promise to be durable; then since when they are told of it."""
+        if self.callback is None:
+            return None
+        times = (self.callback.promised_at, self.announced_at if self.callback.confirmed else None)
+        return max((at for at in times if at is not None), key=lambda at: at.monotonic_ns)
 
     @property
     def promise_seconds(self) -> float:

@@ -419,7 +419,7 @@ CALL_DEADLINES: dict[CallState, Deadline] = {
     CallState.CONNECTING: Deadline("claimed_at", "connect_seconds", "inspect"),
     CallState.TALKING: Deadline("lost_agent_at", "connect_seconds", "inspect"),  # None while both are there
     CallState.LEAVING: Deadline("told_at", "leaving_seconds", "let_go"),  # None while it is being diverted
-    CallState.PROMISED: Deadline("promised_at", "promise_seconds", "promise_overdue"),
+    CallState.PROMISED: Deadline("promised_since", "promise_seconds", "promise_overdue"),
     CallState.DIALLING: Deadline("attempt_since", "attempt_seconds", "attempt_overdue"),
     CallState.CHECKING: Deadline("picked_up_at", "check_seconds", "no_key"),
 }

@@ -16,22 +16,34 @@ def at(seconds: int) -> Instant:
     return Instant(seconds, seconds)
 
 
-@given(st.lists(st.tuples(st.sampled_from(["set", "cancel", "due"]), KEYS, st.integers(0, 9))))
+@given(
+    st.lists(st.tuples(st.sampled_from(["set", "cancel", "due", "hold", "release"]), KEYS, st.integers(0, 9)))
+)
 def test_the_alarm_clock_agrees_with_a_dictionary(
     actions: list[tuple[str, tuple[str, str], int]],
 ) -> None:
-    """Whatever is set, replaced, cancelled and come due, the soonest deadline is the one a plain search finds."""
-    clock, model = AlarmClock(), dict[tuple[str, str], int]()
+    """Whatever is set, replaced, cancelled, held, released and come due, the soonest deadline is the one a plain search finds."""
+    clock, model, held = AlarmClock(), dict[tuple[str, str], int](), set[tuple[str, str]]()
     for action, key, when in actions:
         if action == "set":
             clock.set(key, at(when))
             model[key] = when
+            held.discard(key)
         elif action == "cancel":
             clock.cancel(key)
             model.pop(key, None)
+            held.discard(key)
+        elif action == "release":
+            clock.release(at(when))
+            model |= dict.fromkeys(held, when)
+            held.clear()
         else:
             due = {name for name, moment in model.items() if moment <= when}
             assert set(clock.due(at(when))) == due
+            if action == "hold":
+                held |= due
+                for name in due:
+                    clock.hold(name)
             model = {name: moment for name, moment in model.items() if name not in due}
         soonest = clock.next()
         assert (soonest and soonest.monotonic_ns) == min(model.values(), default=None)

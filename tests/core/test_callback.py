@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from edge.core import effects, facts, inputs
+from edge.core.engine import SETTLING_SECONDS
 from edge.core.model import (
     Activity,
     CallState,
@@ -1033,7 +1034,9 @@ def test_a_person_rung_while_blind_is_not_rung_for_ever() -> None:
     )
     room.wait(300.0)
     assert room.engine.state.calls["c1"].state is CallState.DIALLING
-    play(room, "seen c1!1 c1.1+ -> end attempt 1 of c1, hang up c1.1")
+    play(room, "seen c1!1 c1.1+")
+    room.wait(SETTLING_SECONDS)
+    assert effects.EndAttempt(call_id="c1", attempt=1) in room.asked
     [ended] = room.recorded(facts.CallbackAttemptEnded)
     assert ended.outcome is AttemptOutcome.NO_ANSWER
 
