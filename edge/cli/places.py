@@ -186,7 +186,7 @@ def _target_seconds(queue: dict[str, Any]) -> float:
 @contextmanager
 def reading(ledger_url: str) -> Iterator[SqlReader]:
     """The ledger, to be read only. Raises `LedgerError`, also for facts that cannot follow each other."""
-    from edge.core.state import IllegalFactError
+    from edge.core.transitions import IllegalFactError
     from edge.ledger.store import open_reader
 
     reader = open_reader(ledger_url)

@@ -17,7 +17,7 @@ from edge.core.promise import TaskOutcome
 
 if TYPE_CHECKING:
     from edge.core.facts import Entry
-    from edge.core.state import Task
+    from edge.core.task_state import Task
     from edge.pbx.asterisk.control import Link
     from edge.views.reading import Reader
     from edge.views.record import TaskRecord

@@ -22,8 +22,9 @@ from edge.core.ordering import (
     untold_relaxation,
 )
 from edge.core.promise import Asked, Plan
-from edge.core.state import AgentRecord, Call, Offer, State, Task, apply
-from edge.core.transitions import CALL_DEADLINES, OFFER_DEADLINES, Deadline
+from edge.core.state import AgentRecord, Call, Offer, State, apply
+from edge.core.task_state import Task
+from edge.core.transitions import CALL_DEADLINES, OFFER_DEADLINES, TASK_OFFER_DEADLINES, Deadline
 
 ESCALATION = "escalation"
 """Kind of alarm: a waiting 999 comes to its next rung."""
@@ -39,6 +40,8 @@ AGE = "age"
 """Kind of alarm: a promised call-back has not been kept for long."""
 TASK = "task"
 """Kind of alarm: a task has been open for long."""
+TASK_OFFER = "task offer"
+"""Kind of alarm: the deadline of a task's offer to an agent."""
 ANSWER_SECONDS = 8.0
 """How long a caller may think about a question, after it was said. A whole number to be keyed has a time of its own."""
 KEYING_SECONDS = 60.0
@@ -63,6 +66,8 @@ class Desk:
         self._order = WaitingOrder()
         self._unanswered = WaitingOrder()
         """The 999 that nobody has taken yet, waiting or ringing; all others wait in `_order` alone. Asked for in each match."""
+        self._tasks = WaitingOrder()
+        """The tasks that are offered to phones and are at none, by their places among those who wait."""
         self._alarms = AlarmClock()
         self._ringing_back: set[str] = set()
         """Call-backs for which an agent is rung, kept or waiting on the line."""
@@ -87,15 +92,17 @@ class Desk:
 
     def _build_indexes(self) -> None:
         self._order, self._unanswered, self._alarms = WaitingOrder(), WaitingOrder(), AlarmClock()
-        self._ringing_back = set()
+        self._ringing_back, self._tasks = set(), WaitingOrder()
         for call in self.state.calls.values():
             self._index_call(call)
         for offer in self.state.offers.values():
             self._arm_offer(offer)
         for record in self.state.agents.values():
             self._arm_wrap_up(record)
-        for task in self.state.tasks.values():
-            self._arm_task(task)
+        for task_id in self.state.tasks:
+            self._index_task(task_id)
+        for task_offer_id in self.state.task_offers:
+            self._arm_task_offer(task_offer_id)
 
     def _because(self, reason: str) -> None:
         """The sentence for what is recorded from here on."""
@@ -144,6 +151,9 @@ class Desk:
         task_id = getattr(fact, "task_id", None)
         if task_id is not None:
             self._index_task(task_id)
+        task_offer_id = getattr(fact, "task_offer_id", None)
+        if task_offer_id is not None:
+            self._arm_task_offer(task_offer_id)
 
     def _index_call(self, call: Call) -> None:
         if self._holds_place(call):
@@ -255,6 +265,11 @@ class Desk:
     def _arm_offer(self, offer: Offer) -> None:
         self._arm(("offer", offer.offer_id), offer, OFFER_DEADLINES.get(offer.state))
 
+    def _arm_task_offer(self, task_offer_id: str) -> None:
+        offer = self.state.task_offers.get(task_offer_id)
+        deadline = None if offer is None else TASK_OFFER_DEADLINES.get(offer.state)
+        self._arm((TASK_OFFER, task_offer_id), offer, deadline)
+
     def _arm(self, key: tuple[str, str], thing: Any, deadline: Deadline | None) -> None:
         since = None if deadline is None else getattr(thing, deadline.since)
         if deadline is None or since is None:
@@ -280,9 +295,17 @@ class Desk:
                 promise = None if call is None else call.callback
                 assert promise is not None and promise.kept_agent == record.agent, f"{record.agent}: kept"
 
+    def _check_tasks(self) -> None:
+        """A task is at one phone at most, and whoever is there is occupied by it."""
+        for offer in self.state.task_offers.values():
+            record, task = self.state.agents.get(offer.agent), self.state.tasks.get(offer.task_id)
+            assert record is not None and record.offer_id == offer.offer_id, f"{offer.offer_id}: agent"
+            assert task is None or task.offer_id == offer.offer_id, f"{offer.offer_id}: task"
+
     def _check(self) -> None:
         """Every open call is in exactly one place, whatever was decided. A failure here stops the daemon, not the callers."""
         self._check_reserved()
+        self._check_tasks()
         for entry in self._entries:
             call = self.state.calls.get(getattr(entry.fact, "call_id", ""))
             if call is None:

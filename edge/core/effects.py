@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edge.core.model import Tier
+from edge.core.promise import TaskKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,8 +135,52 @@ class CollectNumber:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RingForTask:
+    """Ring this phone for a ring-back task, for at most `ring_seconds`. The rest is what it shows; nobody is on the line."""
+
+    offer_id: str
+    task_id: str
+    phone: str
+    ring_seconds: float
+    kind: TaskKind
+    emergency: bool
+    number: str | None
+    waited_seconds: float
+    """Since the person joined."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskAgent:
+    """Play `sounds` to the agent who has answered for a task; keys come as `AgentKeyed`. The leg frees itself after `seconds`."""
+
+    offer_id: str
+    sounds: tuple[str, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DialForTask:
+    """Have the switch ring the person of a task for the agent of this offer, who hears it: once, and their talk is the switch's
+    own from the first. A leg that is not in our hands any more is left alone. `number`: as the trunk wants it."""
+
+    offer_id: str
+    number: str
+    trunk: str
+    show_number: str
+    ring_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GiveUpDial:
+    """End the agent's leg while the person of the task rings, unless somebody was seen to answer."""
+
+    offer_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TellWhenDurable:
-    """Give the engine `Durable` with this token once the fact that caused this is on disk: for the runtime, no switch."""
+    """Give the engine `Durable` with this token once the fact that caused this is on disk: for the runtime, no switch.
+    `call_id`: a call, or the offer of a task."""
 
     call_id: str
     token: str
@@ -203,6 +248,10 @@ Effect = (
     | TellWhenDurable
     | DialPerson
     | EndAttempt
+    | RingForTask
+    | AskAgent
+    | DialForTask
+    | GiveUpDial
     | SendToFallback
     | Inspect
 )

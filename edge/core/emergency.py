@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 
 from edge.core import effects, facts, inputs
 from edge.core.escalation import RUNG_ANEW_SECONDS, next_rung
+from edge.core.handing_out import GIVES_WAY, HandingOut
 from edge.core.model import (
     BUDDY,
     TEST,
@@ -22,11 +23,11 @@ from edge.core.model import (
     OfferOutcome,
     OfferState,
     Rung,
+    TaskOfferState,
     Tier,
 )
 from edge.core.ordering import Candidates, skills_needed
 from edge.core.promising import YES
-from edge.core.ringing_back import RingingBack
 from edge.core.state import AgentRecord, Call, Offer
 
 FREEING_SECONDS = 1.0
@@ -38,7 +39,7 @@ UNANSWERED_AGAIN_SECONDS = 10.0
 LIVE = frozenset({OfferState.CALLING, OfferState.RINGING})
 
 
-class Emergencies(RingingBack):
+class Emergencies(HandingOut):
     """The 999 part of each match, and the emergency key."""
 
     # ------------------------------------------------------------------ matching
@@ -120,6 +121,12 @@ class Emergencies(RingingBack):
             if record.agent not in coming and candidates.would_take(record, call, skills):
                 coming[record.agent] = call
                 return True
+        for handed in self._task_offers_that_give_way():
+            record = self.state.agents[handed.agent]
+            if record.agent not in coming and candidates.would_take(record, call, skills):
+                coming[record.agent] = call
+                self._give_way(handed, call)
+                return True
         for offer in (*self._ringing_routine(), *self._ringing_beside_others()):
             if offer.agent not in coming and self._frees(offer, call, skills, candidates):
                 coming[offer.agent] = call
@@ -156,7 +163,10 @@ class Emergencies(RingingBack):
         those with whom it takes too long."""
         for record in self.state.agents.values():
             offer = self.state.offers.get(record.offer_id or "")
-            if offer is not None:
+            handed = self.state.task_offers.get(record.offer_id or "")
+            if handed is not None:
+                since = handed.withdrawn_at if handed.state is TaskOfferState.WITHDRAWN else None
+            elif offer is not None:
                 since = offer.withdrawn_at if offer.state is OfferState.WITHDRAWN else None
             else:
                 since = record.freed_at if record.activity is Activity.IDLE else None
@@ -287,6 +297,9 @@ class Emergencies(RingingBack):
                     f"{offer.agent} is withdrawn, its caller keeps the place"
                 )
                 self._withdraw(offer, OfferOutcome.WITHDRAWN)
+        for handed in self._task_offers_that_give_way():
+            if candidates.has_not_rejected(self.state.agents[handed.agent], call, skills):
+                self._give_way(handed, call)
         for attempt in self._newest_attempts():
             freed = self._agent_of_attempt(attempt)
             if freed is not None and candidates.has_not_rejected(freed, call, skills):
@@ -323,6 +336,9 @@ class Emergencies(RingingBack):
 
     def _free_of_routine(self, call: Call, supervisor: AgentRecord) -> None:
         """A supervisor's phone that rings for a 101 is needed for the 999 too, whatever the supervisor's own skills."""
+        handed = self.state.task_offers.get(supervisor.offer_id or "")
+        if handed is not None and handed.state in GIVES_WAY:
+            self._give_way(handed, call)
         offer = self.state.offers.get(supervisor.offer_id or "")
         if offer is None or offer.state not in LIVE or self._call_of(offer).tier == Tier.EMERGENCY:
             return

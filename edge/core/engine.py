@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edge.core import effects, facts, inputs
-from edge.core.desk import AGE, ANNOUNCEMENT, DIALOGUE, OFFER_CALLBACK, PATIENCE, RELAXATION, TASK
+from edge.core.desk import AGE, ANNOUNCEMENT, DIALOGUE, OFFER_CALLBACK, PATIENCE, RELAXATION, TASK, TASK_OFFER
 from edge.core.matching import Matching
 from edge.core.model import (
     Instant,
@@ -80,6 +80,8 @@ class Engine(Reconciling, Matching):
                     self._refuse_at_entrance(given)
             case inputs.FallbackTook() if self._is_new(given.call_id):
                 self._arrive_in_fallback(given)
+            case inputs.Durable() if given.call_id in self.state.task_offers:
+                self._react_for_task_offer(self.state.task_offers[given.call_id], given)
             case (
                 inputs.CallPresented()
                 | inputs.KeyPressed()
@@ -100,7 +102,15 @@ class Engine(Reconciling, Matching):
                 | inputs.FallbackAnswered()
             ):
                 self._react_for_call(given)
-            case inputs.PhoneRang() | inputs.PhoneAnswered() | inputs.PhoneGone() | inputs.HoldChanged():
+            case (
+                inputs.PhoneRang()
+                | inputs.PhoneAnswered()
+                | inputs.PhoneGone()
+                | inputs.HoldChanged()
+                | inputs.AgentKeyed()
+                | inputs.TaskPersonAnswered()
+                | inputs.TaskPersonGone()
+            ):
                 self._react_for_offer(given)
             case inputs.PhoneSeen():
                 self._phone_seen(given)
@@ -150,6 +160,10 @@ class Engine(Reconciling, Matching):
                 self._task_assigned(given)
             case inputs.TaskClosed():
                 self._task_closed(given)
+            case inputs.TaskAsked():
+                self._task_asked(given)
+            case inputs.TaskSpokenWith():
+                self._task_spoken_with(given)
 
     def _react_to_circumstances(self, given: inputs.Input) -> None:
         """What happens to the daemon itself."""
@@ -188,8 +202,13 @@ class Engine(Reconciling, Matching):
         getattr(self, f"_{CALL_REACTIONS[type(given)][call.state]}")(call, given)
 
     def _react_for_offer(self, given: Any) -> None:
-        offer = self.state.offers.get(given.offer_id)
-        if offer is not None:
+        offer, task_offer = (
+            self.state.offers.get(given.offer_id),
+            self.state.task_offers.get(given.offer_id),
+        )
+        if task_offer is not None:
+            self._react_for_task_offer(task_offer, given)
+        elif offer is not None:
             getattr(self, f"_{OFFER_REACTIONS[type(given)][offer.state]}")(offer, given)
         elif isinstance(given, inputs.PhoneAnswered):
             self._because(f"an agent's leg answered for offer {given.offer_id}, which is over: hung up")
@@ -219,6 +238,8 @@ class Engine(Reconciling, Matching):
                     self._alarms.hold((kind, name))
                 elif kind == "offer" and offer is not None:
                     getattr(self, f"_{OFFER_DEADLINES[offer.state].then}")(offer)
+                elif kind == TASK_OFFER and self.state.sight and name in self.state.task_offers:
+                    self._task_offer_due(self.state.task_offers[name])
                 elif kind == TASK and name in self.state.tasks:
                     self._task_overdue(self.state.tasks[name])
                 elif call is None:

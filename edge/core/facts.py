@@ -23,7 +23,7 @@ from edge.core.model import (
     Supervision,
     TransferKind,
 )
-from edge.core.promise import Asked, AttemptOutcome, Judgement, TaskKind, TaskOutcome
+from edge.core.promise import Asked, AttemptOutcome, Judgement, TaskAttemptOutcome, TaskKind, TaskOutcome
 
 
 def personal() -> Any:
@@ -748,6 +748,8 @@ class TaskOpened:
     number_withheld: bool
     queued_at: Instant | None = None
     """When the call joined: the place that somebody who was lost in a fault has among the tasks, and on calling again."""
+    queue: str = ""
+    priority_class: str = ""
     number: str | None = personal()
 
 
@@ -776,6 +778,114 @@ class TaskClosed:
     by: str
     outcome: TaskOutcome
     note: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskAsked:
+    """The agent asked for the next task. `any_open`: whether there was one that could be offered at all."""
+
+    agent: str
+    any_open: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskOffered:
+    """An agent's phone is rung for a task; `asked`: because they asked for one. `choose_seconds`: for a key after the answer."""
+
+    task_id: str
+    task_offer_id: str
+    agent: str
+    phone: str
+    ring_seconds: float
+    choose_seconds: float
+    asked: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskOfferRang:
+    """The phone rings."""
+
+    task_id: str
+    task_offer_id: str
+    agent: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskOfferAnswered:
+    """The agent is on the line, and is asked for a key. `dialable`: whether 1 would ring the person."""
+
+    task_id: str
+    task_offer_id: str
+    agent: str
+    dialable: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskAttempted:
+    """The agent pressed the key to ring the person: the intent, on disk before anything is dialled."""
+
+    task_id: str
+    task_offer_id: str
+    agent: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskDialled:
+    """The switch was asked to ring the person, once."""
+
+    task_id: str
+    task_offer_id: str
+    agent: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskReached:
+    """Somebody or something answered, and talks with the agent."""
+
+    task_id: str
+    task_offer_id: str
+    agent: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskAttemptEnded:
+    """What came of ringing the person. `not_before`: when the task may be offered again."""
+
+    task_id: str
+    task_offer_id: str
+    agent: str
+    attempt: int
+    outcome: TaskAttemptOutcome
+    cause: str
+    talked_seconds: float
+    not_before: Instant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskOfferWithdrawn:
+    """The agent's leg is to end. `outcome`: what the offer will count as. `declined`: the agent did not want the task."""
+
+    task_id: str
+    task_offer_id: str
+    agent: str
+    outcome: OfferOutcome
+    declined: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskOfferEnded:
+    """The agent's leg has ended. `not_before`: when a task that was declined may be offered again."""
+
+    task_id: str
+    task_offer_id: str
+    agent: str
+    outcome: OfferOutcome
+    cause: str
+    declined: bool = False
+    not_before: Instant | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -877,6 +987,16 @@ Fact = (
     | TaskLinked
     | TaskAssigned
     | TaskClosed
+    | TaskAsked
+    | TaskOffered
+    | TaskOfferRang
+    | TaskOfferAnswered
+    | TaskAttempted
+    | TaskDialled
+    | TaskReached
+    | TaskAttemptEnded
+    | TaskOfferWithdrawn
+    | TaskOfferEnded
 )
 
 CallFact = (
@@ -935,6 +1055,19 @@ CallFact = (
 
 OfferFact = OfferMade | OfferRang | OfferAnswered | OfferWithdrawn | OfferEnded
 """Facts of one offer."""
+
+TaskOfferFact = (
+    TaskOffered
+    | TaskOfferRang
+    | TaskOfferAnswered
+    | TaskAttempted
+    | TaskDialled
+    | TaskReached
+    | TaskAttemptEnded
+    | TaskOfferWithdrawn
+    | TaskOfferEnded
+)
+"""Facts of one offer of a task."""
 
 KINDS: dict[str, type[Fact]] = {kind.__name__: kind for kind in get_args(Fact)}
 """Fact class by its name, which is its `kind` in the ledger."""

@@ -18,7 +18,7 @@ from edge.core.model import (
     Supervision,
     TransferKind,
 )
-from edge.core.promise import AttemptOutcome, TaskOutcome
+from edge.core.promise import AttemptOutcome, TaskAttemptOutcome, TaskOutcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,7 +238,8 @@ class NumberKeyed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Durable:
-    """Everything up to the fact that caused `TellWhenDurable` is on disk. `token`: that of the effect."""
+    """Everything up to the fact that caused `TellWhenDurable` is on disk. `call_id`: a call, or the offer of a task; `token`:
+    that of the effect."""
 
     call_id: str
     token: str
@@ -337,6 +338,49 @@ class TaskClosed:
     by: str
     outcome: TaskOutcome
     note: str = ""
+    switch_utc_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentKeyed:
+    """An agent who answered for a task pressed a key."""
+
+    offer_id: str
+    key: str
+    switch_utc_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskPersonAnswered:
+    """Somebody or something answered: the agent of this offer of a task talks with it, by the switch's own doing."""
+
+    offer_id: str
+    switch_utc_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskPersonGone:
+    """The ringing for this offer of a task is over, or the talk is. `cause`: the switch's words, without the number."""
+
+    offer_id: str
+    outcome: TaskAttemptOutcome
+    cause: str
+    switch_utc_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskAsked:
+    """The agent asks, by code, for the next task at once, whatever its kind."""
+
+    agent: str
+    switch_utc_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskSpokenWith:
+    """The agent says, by code, that the person of the task they were last on the line for was reached: closed."""
+
+    agent: str
     switch_utc_us: int | None = None
 
 
@@ -474,10 +518,13 @@ class SeenCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeenOffer:
-    """An agent's leg found in a snapshot."""
+    """An agent's leg found in a snapshot. `away`: out of our hands, because the switch rings somebody for it by itself, or has;
+    `talking`: with whom they talk."""
 
     offer_id: str
     answered: bool
+    away: bool = False
+    talking: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -568,6 +615,11 @@ Input = (
     | CallbackOfferingSet
     | TaskAssigned
     | TaskClosed
+    | AgentKeyed
+    | TaskPersonAnswered
+    | TaskPersonGone
+    | TaskAsked
+    | TaskSpokenWith
     | WrapUpCoded
     | AssistAsked
     | SupervisionSeen

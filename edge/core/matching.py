@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from heapq import merge
+
 from edge.core.emergency import Emergencies
 from edge.core.model import CallState, Instant, Queue, Tier
 from edge.core.offering import MATCH_AGAIN
@@ -13,17 +15,18 @@ class Matching(Emergencies):
     """Offers, their reasons, and when to look again."""
 
     def _match(self) -> None:
-        """999 first, then 101 in order of service, then test calls to their phone."""
+        """999 first, then who asked for a task, then 101 and tasks in order of service, then test calls to their phone."""
         self._alarms.cancel(MATCH_AGAIN)
         if not self.state.sight or not self._is_anybody_unserved():
             return
         self._again.clear()
         self._barred.clear()
         candidates = Candidates(self.state, self.policy, self._now)
-        if self._ringing_back:
+        if self._ringing_back or self._is_task_at_a_phone():
             candidates.keep_for_emergencies(self._reserve())
         was_free = candidates.free > 0
         self._serve_emergencies(candidates)
+        self._give_to_who_asked(candidates)
         self._serve_routine(candidates)
         for call_id in self._order.of_tests():
             self._serve_test(self.state.calls[call_id], candidates)
@@ -32,15 +35,23 @@ class Matching(Emergencies):
         self._arm_next_match()
 
     def _is_anybody_unserved(self) -> bool:
-        return len(self._order) > 0 or len(self._unanswered) > 0
+        waiting = len(self._order) + len(self._unanswered) + len(self._tasks)
+        return waiting > 0 or self._does_anybody_want_a_task()
 
     def _serve_routine(self, candidates: Candidates) -> None:
         hopeless: set[tuple[str, ...]] = set()
+        hopeless_tasks: set[tuple[str, ...]] = set()
         passed_over = 0
-        for call_id in self._order:
-            call = self.state.calls[call_id]
-            if call.test or not candidates.free:
+        calls, tasks = self._order.places(), self._tasks.places()
+        for place, is_task in merge(((p, False) for p in calls), ((p, True) for p in tasks)):
+            if not candidates.free:
                 return  # most steps free nobody, and hundreds may wait
+            if is_task:
+                self._hand_out(self.state.tasks[place.call_id], candidates, hopeless_tasks)
+                continue
+            call = self.state.calls[place.call_id]
+            if call.test:
+                return
             if call.tier == Tier.EMERGENCY:
                 passed_over += 1
                 continue

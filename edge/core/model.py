@@ -115,6 +115,21 @@ class OfferState(StrEnum):
     ENDED = "ended"
 
 
+class TaskOfferState(StrEnum):
+    """Where the offer of a ring-back task to an agent is."""
+
+    CALLING = "calling"
+    RINGING = "ringing"
+    CHOOSING = "choosing"
+    """The agent has answered and is asked for a key."""
+    DIALLING = "dialling"
+    """The agent pressed the key: the intent is written, then the person is rung, with the agent on the line."""
+    TALKING = "talking"
+    WITHDRAWN = "withdrawn"
+    """It is over but for the agent's leg, which was asked to end or is about to."""
+    ENDED = "ended"
+
+
 class Activity(StrEnum):
     """What a signed-in agent is doing with calls; the engine's own, never written to the switch."""
 

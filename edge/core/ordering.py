@@ -71,6 +71,10 @@ class WaitingOrder:
     def __iter__(self) -> Iterator[str]:
         return (place.call_id for place in tuple(self._places))
 
+    def places(self) -> list[Place]:
+        """All places, the first to be served first."""
+        return list(self._places)
+
     def __contains__(self, call_id: str) -> bool:
         return call_id in self._of_call
 
@@ -177,6 +181,7 @@ class Candidates:
         self._policy = policy
         self._now = now
         self._phones_in_use = {offer.phone for offer in state.offers.values()}
+        self._phones_in_use |= {offer.phone for offer in state.task_offers.values()}
         self._phones_in_use |= {  # kept for somebody, whoever else has signed in there
             r.phone for r in state.agents.values() if r.activity is Activity.RESERVED and r.phone is not None
         }
@@ -199,9 +204,9 @@ class Candidates:
 
     def bring_back(self, record: AgentRecord) -> bool:
         """An agent has become free within this step; False when their phone is not to be had."""
-        if record.activity is Activity.IDLE and not any(
-            offer.phone == record.phone for offer in self._state.offers.values()
-        ):
+        phones = {offer.phone for offer in self._state.offers.values()}
+        phones |= {offer.phone for offer in self._state.task_offers.values()}
+        if record.activity is Activity.IDLE and record.phone not in phones:
             self._phones_in_use.discard(record.phone or "")  # was kept for somebody
         free = self._is_free(record)
         if free:
@@ -237,6 +242,16 @@ class Candidates:
         of those stay is looked at by who asks."""
         askable = self.askable(call, skills, self._skilled(skills))
         return sorted(askable, key=lambda record: self._rank(record, skills))
+
+    def for_task(self, skills: Collection[str], declined_by: Collection[str]) -> list[AgentRecord]:
+        """Those who may be asked now for a ring-back task, the best first; who has declined it before, last."""
+        rested = [
+            record
+            for record in self._skilled(skills)
+            if record.rest_since is None
+            or self._now.since(record.rest_since) >= rest_seconds(record, self._policy)
+        ]
+        return sorted(rested, key=lambda record: (record.agent in declined_by, self._rank(record, skills)))
 
     def best(self, call: Call, skills: Collection[str]) -> AgentRecord | None:
         """The best skill level first, within it the agent who has been idle longest."""

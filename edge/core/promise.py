@@ -1,7 +1,7 @@
 """Nouns of the call-back: what a site allows, what a caller is asked, how an attempt to ring them ended; and the ring-back task.
 
 A call-back is the caller's own call, which goes on without a caller on the line and keeps its place in the one order. A task
-is work for a human: nobody is dialled for it by a machine, and only a named person closes it.
+is work for a human: nobody is dialled for it but by a handler's key, and only a named person closes it.
 """
 
 from __future__ import annotations
@@ -193,14 +193,42 @@ class TaskOutcome(StrEnum):
     """An incident was opened: others go on with it."""
 
 
+class TaskAttemptOutcome(StrEnum):
+    """What came of ringing the person of a task, by a handler's key."""
+
+    SPOKEN = "spoken"
+    """Somebody or something answered, and the handler was on the line with it."""
+    NO_ANSWER = "no_answer"
+    BUSY = "busy"
+    FAILED = "failed"
+    """The network or the trunk failed, or there is no such number."""
+    AGENT_LEFT = "agent_left"
+    """The handler hung up while it rang."""
+    PREEMPTED = "preempted"
+    """A 999 needed the handler while it rang."""
+    NOT_DIALLED = "not_dialled"
+    """Meant, and never done: the disk did not take the intent in time, or the daemon died between the two."""
+    UNSEEN = "unseen"
+    """Dialled, and its end was not seen. They may have spoken."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tasks:
-    """Which abandoned 101 calls become tasks (those of 999 always do), and when an open one is an alarm.
+    """Which abandoned 101 calls become tasks (those of 999 always do), when an open one is an alarm, and which are offered to
+    phones.
 
-    `abandoned_101_after_seconds`: from this wait on; None: never.
+    `abandoned_101_after_seconds`: from this wait on; None: never. `offered`: the kinds that are; the others wait on the list,
+    and for who asks for the next. `again_seconds`: a task that was declined is not offered again before, nor is another to
+    whoever declined it. `offer_seconds`: how long a phone rings for one. `choose_seconds`: how long who has answered may think.
+    `dial_seconds`: how long the person's phone rings.
     """
 
     abandoned_101_after_seconds: float | None = None
+    offered: tuple[TaskKind, ...] = (TaskKind.LOST,)
+    again_seconds: float = 60.0
+    offer_seconds: float = 15.0
+    choose_seconds: float = 25.0
+    dial_seconds: float = 30.0
     alarm_999_seconds: float = 120.0
     alarm_101_seconds: float = 3600.0
     redial_seconds: float = 900.0
@@ -224,3 +252,16 @@ CALLBACK_PROMPTS = frozenset(
     }
 )
 """What is said in a call-back's name: needed, in every language that callers are spoken to in, where a queue has call-backs."""
+
+TASK_PROMPTS = frozenset(
+    {
+        "task-lost",
+        "task-abandoned-999",
+        "task-abandoned-101",
+        "task-unreached-callback",
+        "task-choose",
+        "task-look-up",
+        "task-not-now",
+    }
+)
+"""What is said to a handler who has answered for a task."""

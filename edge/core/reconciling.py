@@ -6,6 +6,7 @@ One path for cold start, reconnect and crash. Nobody is hung up who talks, and n
 from __future__ import annotations
 
 from edge.core import effects, facts, inputs
+from edge.core.handing_out import HandingOut, is_task_offer
 from edge.core.model import (
     CallOutcome,
     CallState,
@@ -16,11 +17,10 @@ from edge.core.model import (
 )
 from edge.core.ordering import place_of
 from edge.core.promise import AttemptOutcome
-from edge.core.ringing_back import RingingBack
 from edge.core.state import Call, Offer
 
 
-class Reconciling(RingingBack):
+class Reconciling(HandingOut):
     """Takes one `Reconciled` and settles every call, offer and agent."""
 
     def _reconcile(self, seen: inputs.Reconciled) -> None:
@@ -58,14 +58,18 @@ class Reconciling(RingingBack):
         for offer in tuple(self.state.offers.values()):
             self._reconcile_offer(offer, legs.get(offer.offer_id), calls.get(offer.call_id))
         self._reconcile_attempts(seen, calls)
+        self._reconcile_task_offers(seen)
         for call in known:
             self._reconcile_call(call, calls[call.call_id])
         for stranger in new:
             self._adopt(stranger)
         self._due_calls += self.state.calls  # whose time may have come while nothing was seen
         talking = {call.offer_id for call in seen.calls if call.standing is inputs.Standing.CONNECTED}
+        known_offers = self.state.offers.keys() | self.state.task_offers.keys()
         for leg in seen.offers:
-            if leg.offer_id not in self.state.offers and leg.offer_id not in talking:
+            if is_task_offer(leg.offer_id) and leg.talking:
+                continue  # with somebody, by the switch's own doing: a talk that we know nothing of is not ours to cut
+            if leg.offer_id not in known_offers and leg.offer_id not in talking:
                 self._because(f"a leg of offer {leg.offer_id}, which is over, was left behind: hung up")
                 self._ask(effects.HangUpOffer(offer_id=leg.offer_id))
 

@@ -2,7 +2,7 @@
 
 Rule 1: every 999 that nobody answered becomes a task, and a 101 by the policy's rule; a promised call-back whose person could
 not be reached does, and a caller who asked for one and hung up before it was confirmed: they were promised nothing, and somebody
-should look. No machine dials for a task.
+should look. Nobody is dialled for a task but by a handler's key (`handing_out.py`).
 Rule 2: a call that a fault cut is work for a human too: all of them when the switch died, waiting, ringing or talking; else
 those whom nobody had answered, and a 999 that the network cut at any time. In the list 999 comes first, then who joined earlier;
 and who calls again soon has the time of joining that the fault took.
@@ -15,7 +15,8 @@ from edge.core import facts, inputs
 from edge.core.desk import Desk
 from edge.core.model import CallOutcome, CallState, Instant, Tier
 from edge.core.promise import Judgement, TaskKind
-from edge.core.state import Call, Task
+from edge.core.state import Call
+from edge.core.task_state import Task
 
 
 class RingBack(Desk):
@@ -75,6 +76,8 @@ class RingBack(Desk):
                 emergency=call.tier == Tier.EMERGENCY,
                 number_withheld=number is None,
                 queued_at=call.queued_at,
+                queue=call.queue,
+                priority_class=call.priority_class,
                 number=number,
             )
         )

@@ -30,6 +30,7 @@ from edge.core.promise import COUNTED, AttemptOutcome, First, Plan
 from edge.core.state import HOUR_SECONDS, AgentRecord, Call, Callback, Offer
 
 CALLS_NOW = "somebody calls from this number"
+RUNG_FOR_TASK = "a handler has a task of this number"
 WAITS_FOR_RESERVE = "an agent is kept for it until enough who can take a 999 are free"
 LEG_MARGIN_SECONDS = 10.0
 """How much longer than it was asked to a person's leg may ring, as far as we know: the switch's own limit lies behind ours."""
@@ -137,7 +138,13 @@ class RingingBack(Offering):
             for other in promise.matched_by
         ):
             return CALLS_NOW
+        if self._is_rung_for_a_task(promise.number):
+            return RUNG_FOR_TASK
         return None
+
+    def _is_rung_for_a_task(self, number: str | None, *, but: str = "") -> bool:
+        """Whether a handler has this number as a task at their phone; see `HandingOut`."""
+        raise NotImplementedError
 
     def _lines_in_use(self) -> int:
         lines = sum(call.is_routine and call.is_on_the_line for call in self.state.calls.values())

@@ -27,8 +27,9 @@ from edge.core.model import (
     Rung,
     Tier,
 )
-from edge.core.promise import Asked, AttemptOutcome, TaskKind
-from edge.core.transitions import CALL_TRANSITIONS, OFFER_TRANSITIONS
+from edge.core.promise import Asked, AttemptOutcome
+from edge.core.task_state import TASK_FOLDS, Task, TaskOffer, occupy_with_next
+from edge.core.transitions import CALL_TRANSITIONS, OFFER_TRANSITIONS, IllegalFactError
 
 REFUSALS = frozenset({OfferOutcome.MISSED, OfferOutcome.REJECTED, OfferOutcome.UNREACHABLE})
 """Outcomes after which a call is not put to the same agent while another may take it."""
@@ -49,10 +50,6 @@ DURABLE_SECONDS = 10.0
 PROMISED_SECONDS = 60.0
 HOUR_SECONDS = 3600.0
 DAY_SECONDS = 86_400.0
-
-
-class IllegalFactError(Exception):
-    """A fact that the tables do not allow here: a programming fault, or a ledger that was altered. Nothing was changed."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -102,22 +99,6 @@ class Prediction:
     at: Instant
     low_seconds: float
     high_seconds: float
-
-
-@dataclass(slots=True, kw_only=True)
-class Task:
-    """Work for a human, open. Its id is that of the call it is about."""
-
-    task_id: str
-    call_id: str
-    kind: TaskKind
-    number: str | None
-    opened_at: Instant
-    emergency: bool
-    queued_at: Instant | None = None
-    assigned_to: str | None = None
-    linked: list[str] = field(default_factory=list)
-    """Calls that came from the same number since."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -335,6 +316,7 @@ class AgentRecord:
     idle_since: Instant
     """Since when no call occupied this agent: whoever has been idle longest is offered first."""
     offer_id: str | None = None
+    """The offer of a call or of a task."""
     freed_at: Instant | None = None
     """When the last offer ended: the switch shows the phone idle a moment later."""
     reserved_for: str | None = None
@@ -346,6 +328,11 @@ class AgentRecord:
     """What was taken from a wrap-up by a 999, to be given back."""
     last_call_id: str | None = None
     """The call that this agent talked to last: a wrap-up code belongs to it."""
+    last_task_id: str | None = None
+    """The task that this agent was on the line for last."""
+    task_asked_at: Instant | None = None
+    """When this agent asked for the next task, until there is one at their phone."""
+    declined_task_at: Instant | None = None
     missed_in_a_row: int = 0
     rest_since: Instant | None = None
     """When this agent last refused a call, until another is answered."""
@@ -403,6 +390,7 @@ class State:
     trunk_rests_until: Instant | None = None
     promises: Promises = field(default_factory=Promises)
     tasks: dict[str, Task] = field(default_factory=dict)
+    task_offers: dict[str, TaskOffer] = field(default_factory=dict)
     services: dict[str, list[Instant]] = field(default_factory=dict)
     """Queue -> when its last calls were connected to an agent, oldest first, at most `SERVICES_REMEMBERED`."""
     supervised: dict[str, str] = field(default_factory=dict)
@@ -620,17 +608,7 @@ def _call_taken_over(state: State, fact: facts.CallTakenOver, at: Instant) -> No
     )
     if (record := _occupied(state, fact.agent)) is not None:
         record.last_call_id = fact.call_id
-        _occupy_with_next(state, record)
-
-
-def _occupy_with_next(state: State, record: AgentRecord) -> None:
-    """A free agent who has a caller by a transfer is busy with them: from the transfer on, or when what occupied them is over."""
-    if record.activity is Activity.IDLE:
-        taken = (o for o in state.offers.values() if o.taken_over and o.agent == record.agent)
-        if (offer := next(taken, None)) is not None:
-            record.offer_id = offer.offer_id
-            talking = offer.state is OfferState.ANSWERED
-            record.activity = Activity.TALKING if talking else Activity.OFFERED
+        occupy_with_next(state, record)
 
 
 def _release(state: State, call: Call, at: Instant) -> None:
@@ -781,7 +759,7 @@ def _offer_ended(state: State, fact: facts.OfferEnded, at: Instant) -> None:
             record.idle_since = at
         if fact.outcome is OfferOutcome.MISSED:
             record.missed_in_a_row += 1
-        _occupy_with_next(state, record)
+        occupy_with_next(state, record)
     _note_refusal(state, fact, fact.outcome, at)
     _take_off_call(state, fact)
 
@@ -1148,42 +1126,6 @@ def _trunk_rested(state: State, fact: facts.TrunkRested, at: Instant) -> None:
     state.trunk_failures, state.trunk_rests_until = fact.failures, at.plus(fact.seconds)
 
 
-# ---------------------------------------------------------------------- tasks
-
-
-def _task_opened(state: State, fact: facts.TaskOpened, at: Instant) -> None:
-    state.tasks[fact.task_id] = Task(
-        task_id=fact.task_id,
-        call_id=fact.call_id,
-        kind=fact.kind,
-        number=fact.number,
-        opened_at=at,
-        emergency=fact.emergency,
-        queued_at=fact.queued_at,
-    )
-
-
-def _task(state: State, fact: facts.TaskLinked | facts.TaskAssigned | facts.TaskClosed) -> Task:
-    """The open task of this fact. Nothing is changed."""
-    task = state.tasks.get(fact.task_id)
-    if task is None:
-        raise IllegalFactError(f"{type(fact).__name__} for task {fact.task_id}, which is not open")
-    return task
-
-
-def _task_linked(state: State, fact: facts.TaskLinked, at: Instant) -> None:  # noqa: ARG001
-    _task(state, fact).linked.append(fact.by_call)
-
-
-def _task_assigned(state: State, fact: facts.TaskAssigned, at: Instant) -> None:  # noqa: ARG001
-    _task(state, fact).assigned_to = fact.to
-
-
-def _task_closed(state: State, fact: facts.TaskClosed, at: Instant) -> None:  # noqa: ARG001
-    _task(state, fact)
-    del state.tasks[fact.task_id]
-
-
 def _record(state: State, agent: str, at: Instant) -> AgentRecord:
     return state.agents.setdefault(agent, AgentRecord(agent=agent, since=at, idle_since=at))
 
@@ -1362,10 +1304,7 @@ _FOLDS: dict[type[facts.Fact], Callable[[State, Any, Instant], None]] = {
     facts.CallbackOfferingSet: _callback_offering_set,
     facts.CallbackOfferingTurned: _callback_offering_turned,
     facts.TrunkRested: _trunk_rested,
-    facts.TaskOpened: _task_opened,
-    facts.TaskLinked: _task_linked,
-    facts.TaskAssigned: _task_assigned,
-    facts.TaskClosed: _task_closed,
+    **TASK_FOLDS,
 }
 
 

@@ -14,7 +14,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edge.core import facts, inputs
-from edge.core.model import CallState, OfferState
+from edge.core.model import CallState, OfferState, TaskOfferState
+
+
+class IllegalFactError(Exception):
+    """A fact that the tables do not allow here: a programming fault, or a ledger that was altered. Nothing was changed."""
+
 
 CALL_TRANSITIONS: dict[CallState, dict[type[facts.Fact], CallState]] = {
     CallState.WAITING: {
@@ -140,6 +145,37 @@ OFFER_TRANSITIONS: dict[OfferState, dict[type[facts.Fact], OfferState]] = {
     OfferState.WITHDRAWN: {
         facts.OfferAnswered: OfferState.ANSWERED,
         facts.OfferEnded: OfferState.ENDED,
+    },
+}
+
+TASK_OFFER_TRANSITIONS: dict[TaskOfferState, dict[type[facts.Fact], TaskOfferState]] = {
+    TaskOfferState.CALLING: {
+        facts.TaskOfferRang: TaskOfferState.RINGING,
+        facts.TaskOfferAnswered: TaskOfferState.CHOOSING,
+        facts.TaskOfferWithdrawn: TaskOfferState.WITHDRAWN,
+        facts.TaskOfferEnded: TaskOfferState.ENDED,
+    },
+    TaskOfferState.RINGING: {
+        facts.TaskOfferAnswered: TaskOfferState.CHOOSING,
+        facts.TaskOfferWithdrawn: TaskOfferState.WITHDRAWN,
+        facts.TaskOfferEnded: TaskOfferState.ENDED,
+    },
+    TaskOfferState.CHOOSING: {
+        facts.TaskAttempted: TaskOfferState.DIALLING,
+        facts.TaskOfferWithdrawn: TaskOfferState.WITHDRAWN,
+        facts.TaskOfferEnded: TaskOfferState.ENDED,
+    },
+    TaskOfferState.DIALLING: {
+        facts.TaskDialled: TaskOfferState.DIALLING,
+        facts.TaskReached: TaskOfferState.TALKING,
+        facts.TaskAttemptEnded: TaskOfferState.WITHDRAWN,
+    },
+    TaskOfferState.TALKING: {
+        facts.TaskAttemptEnded: TaskOfferState.WITHDRAWN,
+    },
+    TaskOfferState.WITHDRAWN: {
+        facts.TaskReached: TaskOfferState.TALKING,  # answered as a 999 had it given up
+        facts.TaskOfferEnded: TaskOfferState.ENDED,
     },
 }
 
@@ -395,6 +431,69 @@ OFFER_REACTIONS: dict[type[inputs.Input], dict[OfferState, str]] = {
 }
 
 
+TASK_OFFER_REACTIONS: dict[type[inputs.Input], dict[TaskOfferState, str]] = {
+    inputs.PhoneRang: {
+        TaskOfferState.CALLING: "task_rang",
+        TaskOfferState.RINGING: "task_ignore",
+        TaskOfferState.CHOOSING: "task_ignore",
+        TaskOfferState.DIALLING: "task_ignore",
+        TaskOfferState.TALKING: "task_ignore",
+        TaskOfferState.WITHDRAWN: "task_ignore",
+    },
+    inputs.PhoneAnswered: {
+        TaskOfferState.CALLING: "task_answered",
+        TaskOfferState.RINGING: "task_answered",
+        TaskOfferState.CHOOSING: "task_ignore",
+        TaskOfferState.DIALLING: "task_ignore",
+        TaskOfferState.TALKING: "task_ignore",
+        TaskOfferState.WITHDRAWN: "task_answered_late",  # whatever it was withdrawn for comes first
+    },
+    inputs.PhoneGone: {
+        TaskOfferState.CALLING: "task_refused",
+        TaskOfferState.RINGING: "task_refused",
+        TaskOfferState.CHOOSING: "task_declined",
+        TaskOfferState.DIALLING: "task_agent_left",
+        TaskOfferState.TALKING: "task_agent_left",
+        TaskOfferState.WITHDRAWN: "task_offer_over",
+    },
+    inputs.HoldChanged: dict.fromkeys(
+        (state for state in TaskOfferState if state is not TaskOfferState.ENDED), "task_ignore"
+    ),
+    inputs.AgentKeyed: {
+        TaskOfferState.CALLING: "task_ignore",
+        TaskOfferState.RINGING: "task_ignore",
+        TaskOfferState.CHOOSING: "task_keyed",
+        TaskOfferState.DIALLING: "task_ignore",
+        TaskOfferState.TALKING: "task_ignore",
+        TaskOfferState.WITHDRAWN: "task_ignore",
+    },
+    inputs.Durable: {
+        TaskOfferState.CALLING: "task_ignore",
+        TaskOfferState.RINGING: "task_ignore",
+        TaskOfferState.CHOOSING: "task_ignore",
+        TaskOfferState.DIALLING: "task_dial",
+        TaskOfferState.TALKING: "task_ignore",
+        TaskOfferState.WITHDRAWN: "task_ignore",
+    },
+    inputs.TaskPersonAnswered: {
+        TaskOfferState.CALLING: "task_ignore",
+        TaskOfferState.RINGING: "task_ignore",
+        TaskOfferState.CHOOSING: "task_ignore",
+        TaskOfferState.DIALLING: "task_reached",
+        TaskOfferState.TALKING: "task_ignore",
+        TaskOfferState.WITHDRAWN: "task_reached_late",
+    },
+    inputs.TaskPersonGone: {
+        TaskOfferState.CALLING: "task_ignore",
+        TaskOfferState.RINGING: "task_ignore",
+        TaskOfferState.CHOOSING: "task_ignore",
+        TaskOfferState.DIALLING: "task_person_gone",
+        TaskOfferState.TALKING: "task_person_gone",
+        TaskOfferState.WITHDRAWN: "task_ignore",
+    },
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Deadline:
     """A row: `seconds` (attribute of the policy or of the thing itself) after `since` (attribute of the thing), `then`.
@@ -412,6 +511,15 @@ OFFER_DEADLINES: dict[OfferState, Deadline] = {
     OfferState.RINGING: Deadline("made_at", "ring_seconds", "missed"),
     OfferState.WITHDRAWN: Deadline("withdrawn_at", "withdrawal_seconds", "never_ended"),
     OfferState.ANSWERED: Deadline("released_at", "withdrawal_seconds", "left_behind"),  # None while they talk
+}
+TASK_OFFER_DEADLINES: dict[TaskOfferState, Deadline] = {
+    TaskOfferState.CALLING: Deadline("made_at", "unreachable_seconds", "task_unreachable"),
+    TaskOfferState.RINGING: Deadline("made_at", "ring_seconds", "task_missed"),
+    TaskOfferState.CHOOSING: Deadline("answered_at", "choose_seconds", "task_no_key"),
+    TaskOfferState.DIALLING: Deadline(
+        "undialled_since", "durable_seconds", "task_not_on_disk"
+    ),  # then it is the switch's
+    TaskOfferState.WITHDRAWN: Deadline("withdrawn_at", "withdrawal_seconds", "task_never_ended"),
 }
 CALL_DEADLINES: dict[CallState, Deadline] = {
     CallState.WAITING: Deadline("announcing_since", "announcement_seconds", "announcement_lost"),

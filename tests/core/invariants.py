@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from edge.core import effects, facts
 from edge.core.emergency import FREEING_SECONDS
 from edge.core.engine import Engine, Step
+from edge.core.handing_out import GIVES_WAY
 from edge.core.model import (
     BUDDY,
     NOT_PEOPLE,
@@ -18,6 +19,7 @@ from edge.core.model import (
     OfferState,
     PhoneState,
     Rung,
+    TaskOfferState,
     Tier,
 )
 from edge.core.ordering import (
@@ -31,6 +33,7 @@ from edge.core.ordering import (
 from edge.core.promising import CONFIRMATION
 from edge.core.ringing_back import CALLS_NOW
 from edge.core.state import AgentRecord, Call, Offer
+from edge.core.task_state import Task, TaskOffer
 
 LIVE = (OfferState.CALLING, OfferState.RINGING)
 UNKEPT = (
@@ -53,6 +56,7 @@ def check_all(engine: Engine, step: Step, now: Instant) -> None:
     check_emergency_untouched(engine, step)
     check_routine(engine, now)
     check_callbacks(engine, step, now)
+    check_tasks(engine, step, now)
     check_told(engine, now)
     check_order(engine, step, now)
     check_rejections(engine, step, now)
@@ -91,8 +95,10 @@ def check_agents(engine: Engine) -> None:
     """What an agent is doing agrees with the offer they have."""
     for record in engine.state.agents.values():
         offer = engine.state.offers.get(record.offer_id or "")
+        handed = engine.state.task_offers.get(record.offer_id or "")
         occupied = record.activity in (Activity.OFFERED, Activity.TALKING)
-        assert occupied == (offer is not None), record
+        assert occupied == (offer is not None or handed is not None), record
+        assert offer is None or handed is None, record
         assert (record.activity is Activity.WRAP_UP) == (record.wrap_up_until is not None), record
         if offer is not None:
             assert (record.activity is Activity.TALKING) == (offer.state is OfferState.ANSWERED), record
@@ -124,15 +130,19 @@ def check_emergency_preempts(engine: Engine, now: Instant) -> None:
     for call in waiting:
         skills = skills_needed(call, engine.policy.queues[call.queue], now)
 
-        def would(offer: Offer, call: Call = call, skills: tuple[str, ...] = skills) -> bool:
+        def would(offer: Offer | TaskOffer, call: Call = call, skills: tuple[str, ...] = skills) -> bool:
             return candidates.would_take(engine.state.agents.get(offer.agent), call, skills)
 
         if any(_has_just_been_freed(record, now) for record in engine.state.agents.values()):
             continue
         ringing = [o for o in offers if o.state in LIVE and not _is_emergency(engine.state.calls[o.call_id])]
-        freed = [o for o in offers if o.state is OfferState.WITHDRAWN and would(o)]
-        assert not any(map(would, ringing)) or len(freed) >= 1, call
-        assert len([o for o in freed if _is_fresh(o, now)]) >= min(1, sum(map(would, ringing)))
+        freed: list[Offer | TaskOffer] = [o for o in offers if o.state is OfferState.WITHDRAWN and would(o)]
+        handed = engine.state.task_offers.values()
+        freed += [o for o in handed if o.state is TaskOfferState.WITHDRAWN and would(o)]
+        at_tasks = [o for o in handed if o.state in GIVES_WAY]
+        needed = any(map(would, ringing)) or any(map(would, at_tasks))
+        assert not needed or len(freed) >= 1, call
+        assert len([o for o in freed if _is_fresh(o, now)]) >= min(1, needed)
 
 
 def _is_emergency(call: Call) -> bool:
@@ -143,7 +153,7 @@ def _has_just_been_freed(record: AgentRecord, now: Instant) -> bool:
     return record.freed_at is not None and now.since(record.freed_at) < FREEING_SECONDS
 
 
-def _is_fresh(offer: Offer, now: Instant) -> bool:
+def _is_fresh(offer: Offer | TaskOffer, now: Instant) -> bool:
     return offer.withdrawn_at is not None and now.since(offer.withdrawn_at) < FREEING_SECONDS
 
 
@@ -207,6 +217,77 @@ def check_callbacks(engine: Engine, step: Step, now: Instant) -> None:
                 and call.state in UNKEPT
             ]
             assert twins == [made.call_id], f"call-backs for one number and queue: {twins}"
+
+
+def check_tasks(engine: Engine, step: Step, now: Instant) -> None:
+    """Nobody is dialled for a task but by a key, once, with the intent before it, one at a time; none is offered before a 999
+    that waits for that agent, nor before an earlier one; none that is somebody else's, or closed, rings."""
+    for effect, _ in step.effects:
+        if isinstance(effect, effects.DialForTask):
+            offer = engine.state.task_offers[effect.offer_id]
+            assert offer.attempted_at is not None and offer.dialled_at == now, "a key, and one dial"
+            assert engine.policy.destinations.judge(effect.number).is_allowed
+    phones = Counter(offer.phone for offer in engine.state.task_offers.values())
+    phones.update(offer.phone for offer in engine.state.offers.values() if not offer.taken_over)
+    ringing = [offer for offer in engine.state.task_offers.values() if offer.state in GIVES_WAY]
+    assert not [offer for offer in ringing if phones[offer.phone] > 1 and offer.phone in engine.policy.agents]
+    dialled = Counter(
+        task.number
+        for offer in engine.state.task_offers.values()
+        if offer.state is TaskOfferState.DIALLING and (task := engine.state.tasks.get(offer.task_id))
+    )
+    assert all(count == 1 for number, count in dialled.items() if number is not None), "one dial of a number"
+    for offer in ringing:
+        task = engine.state.tasks.get(offer.task_id)
+        assert task is not None or offer.state is TaskOfferState.DIALLING, offer
+        assert task is None or task.offer_id == offer.offer_id, offer
+        if task is not None and offer.state is not TaskOfferState.DIALLING:
+            assert task.assigned_to in (None, offer.agent), offer
+    for entry in step.entries:
+        if isinstance(entry.fact, facts.TaskOffered) and entry.fact.task_offer_id in engine.state.task_offers:
+            _check_task_offered(engine, entry.fact, now)
+
+
+def _check_task_offered(engine: Engine, made: facts.TaskOffered, now: Instant) -> None:
+    task = engine.state.tasks[made.task_id]
+    for call in engine.state.calls.values():
+        if _is_emergency(call) and engine.position(call.call_id) is not None:
+            assert not has_skills(engine, made.agent, call, now), (made, call)
+    if made.asked:
+        return
+    assert task.kind in engine.policy.tasks.offered, made
+    for other in engine.state.tasks.values():
+        if _is_before(other, task) and _has_its_turn(engine, other, made.agent, now):
+            raise AssertionError(f"{made} before {other}")
+    for call in engine.state.calls.values():
+        if task.emergency or call.state is not CallState.WAITING or engine.position(call.call_id) is None:
+            continue
+        earlier = place_of(call, engine.policy).joined_ns < task.joined_at.monotonic_ns
+        if earlier and made.agent not in call.refused_by and not engine.policy.emergency.keep_free:
+            assert not has_skills(engine, made.agent, call, now), (made, call)
+
+
+def _is_before(other: Task, task: Task) -> bool:
+    """By tier and time of joining; in rooms whose tasks have no head start."""
+    if other is task or other.priority_class != task.priority_class:
+        return False
+    keys = [(not it.emergency, it.joined_at.monotonic_ns) for it in (other, task)]
+    return keys[0] < keys[1]
+
+
+def _has_its_turn(engine: Engine, other: Task, agent: str, now: Instant) -> bool:
+    queue = engine.policy.queues.get("999" if other.emergency else other.queue)
+    skills = set() if queue is None else set(queue.skills)
+    early = other.not_before is not None and other.not_before.monotonic_ns > now.monotonic_ns
+    calls_now = any(call.caller_number is not None for call in engine.state.calls.values())
+    twins = [it for it in engine.state.tasks.values() if it.number is not None and it.number == other.number]
+    return (
+        other.kind in engine.policy.tasks.offered
+        and other.offer_id is None
+        and other.assigned_to is None
+        and not (early or calls_now or len(twins) > 1)
+        and skills <= set(engine.policy.agents[agent].skills)
+    )
 
 
 def check_told(engine: Engine, now: Instant) -> None:

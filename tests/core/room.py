@@ -38,7 +38,7 @@ from edge.core.model import (
     Tier,
     TransferKind,
 )
-from edge.core.promise import AttemptOutcome
+from edge.core.promise import AttemptOutcome, TaskAttemptOutcome, TaskOutcome
 from edge.core.state import replay
 from tests.core.invariants import check_all
 
@@ -146,6 +146,7 @@ class Room:
         calls: tuple[inputs.SeenCall, ...] = (),
         offers: tuple[inputs.SeenOffer, ...] = (),
         attempts: tuple[inputs.SeenAttempt, ...] = (),
+        boot: str = "",
     ) -> Step:
         """The switch is seen (again): everybody signed in at idle phones, and these legs."""
         return self.tell(
@@ -157,6 +158,7 @@ class Room:
                 phones=tuple(
                     inputs.PhoneSeen(phone=name, state=PhoneState.IDLE) for name in self.policy.phones
                 ),
+                switch_boot=boot,
             )
         )
 
@@ -234,6 +236,14 @@ def spoken(effect: effects.Effect) -> str:
     match effect:
         case effects.MakeOffer():
             return f"ring {effect.phone} for {effect.call_id}"
+        case effects.RingForTask():
+            return f"ring {effect.phone} for task {effect.task_id}"
+        case effects.AskAgent():
+            return f"ask {effect.offer_id} {' '.join(effect.sounds)}"
+        case effects.DialForTask():
+            return f"dial for {effect.offer_id}"
+        case effects.GiveUpDial():
+            return f"give up {effect.offer_id}"
         case effects.WithdrawOffer():
             return f"withdraw {effect.offer_id}"
         case effects.HangUpOffer():
@@ -285,6 +295,10 @@ def _happen(room: Room, words: list[str]) -> None:
             room.tell(inputs.PhoneSeen(phone="rig", state=PhoneState(state)))
         case ["incident", state]:
             room.tell(inputs.IncidentSet(active=state == "declared", by="sue"))
+        case ["switch", "boots", name]:
+            room.look(boot=name)
+        case ["task", task_id, *what]:
+            _task_does(room, task_id, what)
         case ["link", "lost"]:
             room.tell(inputs.LinkLost(link="ari", error="reset"))
         case ["seen", *legs]:
@@ -345,6 +359,25 @@ def _happen(room: Room, words: list[str]) -> None:
             raise ValueError(f"not in the language: {' '.join(words)}")
 
 
+def _task_does(room: Room, task_id: str, words: list[str]) -> None:
+    """What happens to a task: its person answers or does not, somebody orders something."""
+    task = room.engine.state.tasks.get(task_id)
+    offer_id = "" if task is None else task.offer_id or ""
+    match words:
+        case ["person", "answers"]:
+            room.tell(inputs.TaskPersonAnswered(offer_id=offer_id))
+        case ["person", outcome]:
+            came = TaskAttemptOutcome(outcome.replace("-", "_"))
+            room.tell(inputs.TaskPersonGone(offer_id=offer_id, outcome=came, cause=outcome))
+        case ["assigned", "to", name]:
+            room.tell(inputs.TaskAssigned(task_id=task_id, to=name, by="sue"))
+        case ["closed", "by", name]:
+            closed = inputs.TaskClosed(task_id=task_id, by=name, outcome=TaskOutcome.NO_NEED)
+            room.tell(closed)
+        case _:
+            raise ValueError(f"not in the language: task {task_id} {' '.join(words)}")
+
+
 def _person_does(room: Room, call_id: str, words: list[str]) -> None:
     """The person who is called back, in the latest attempt."""
     promise = room.engine.state.calls[call_id].callback
@@ -379,6 +412,13 @@ def _agent_does(room: Room, agent: str, words: list[str]) -> None:
             room.tell(inputs.AgentSeen(agent=agent, phone=agent, not_ready_reason="lunch"))
         case ["presses", "ready"]:
             room.tell(inputs.ReadyPressed(agent=agent))
+        case ["presses", key]:
+            offer_id = room.engine.state.agents[agent].offer_id or ""
+            room.tell(inputs.AgentKeyed(offer_id=offer_id, key=key))
+        case ["wants", "a", "task"]:
+            room.tell(inputs.TaskAsked(agent=agent))
+        case ["spoke", "with", "them"]:
+            room.tell(inputs.TaskSpokenWith(agent=agent))
         case ["phone", state]:
             room.tell(inputs.PhoneSeen(phone=agent, state=PhoneState(state)))
         case _:

@@ -10,9 +10,9 @@ import pytest
 
 from edge.core import facts, inputs
 from edge.core.engine import Engine
-from edge.core.model import CallState, ClockState, Instant, OfferState, Refusal
+from edge.core.model import CallState, ClockState, Instant, OfferState, Refusal, TaskOfferState
 from edge.core.service import OUTCOME_OF_REFUSAL
-from edge.core.state import _FOLDS, IllegalFactError, State, apply, rebase, replay
+from edge.core.state import _FOLDS, State, apply, rebase, replay
 from edge.core.transitions import (
     CALL_DEADLINES,
     CALL_REACTIONS,
@@ -20,12 +20,21 @@ from edge.core.transitions import (
     OFFER_DEADLINES,
     OFFER_REACTIONS,
     OFFER_TRANSITIONS,
+    TASK_OFFER_DEADLINES,
+    TASK_OFFER_REACTIONS,
+    TASK_OFFER_TRANSITIONS,
+    IllegalFactError,
 )
 from tests.core.room import NOON, Room, play
 
 OPEN_CALL = {state for state in CallState if state is not CallState.ENDED}
 OPEN_OFFER = {state for state in OfferState if state is not OfferState.ENDED}
+OPEN_TASK_OFFER = {state for state in TaskOfferState if state is not TaskOfferState.ENDED}
 
+TASK = (
+    "switch boots monday\ne0 calls 101 -> serve e0, ring ann for e0\nswitch boots tuesday -> withdraw e0.1\n"
+    "ann wants a task -> ring ann for task e0"
+)
 ROOMS = {
     "empty": "",
     "waiting": "ann not ready\nc1 calls greeted -> greet c1",
@@ -36,6 +45,8 @@ ROOMS = {
     "talking": "c1 calls 101 -> serve c1, ring ann for c1\nann answers -> connect c1.1\nc1 joined",
     "fallback": "ann not ready\nc1 calls 101 -> serve c1\nc1 in-fallback",
     "leaving": "c1 calls shut -> greet c1",
+    "task": TASK,
+    "choosing": f"{TASK}\nann answers -> ask task-e0.1 task-lost task-look-up",
     "wrap-up": "c1 calls 101 -> serve c1, ring ann for c1\nann answers -> connect c1.1\nc1 joined\nann hangs up",
 }
 
@@ -54,6 +65,20 @@ def test_an_offer_input_has_a_reaction_in_every_state(given: type[inputs.Input])
     assert [name for name in OFFER_REACTIONS[given].values() if not hasattr(Engine, f"_{name}")] == []
 
 
+@pytest.mark.parametrize("given", TASK_OFFER_REACTIONS)
+def test_an_input_about_a_task_has_a_reaction_in_every_state_of_its_offer(
+    given: type[inputs.Input],
+) -> None:
+    """No pair of input and state of a task's offer is left to chance, and each is carried out by a method."""
+    assert set(TASK_OFFER_REACTIONS[given]) == OPEN_TASK_OFFER
+    assert [name for name in TASK_OFFER_REACTIONS[given].values() if not hasattr(Engine, f"_{name}")] == []
+
+
+def test_every_input_about_a_phone_stands_in_the_table_of_tasks() -> None:
+    """A phone that rings for a task does whatever one that rings for a call does."""
+    assert set(OFFER_REACTIONS) <= set(TASK_OFFER_REACTIONS)
+
+
 def test_every_input_about_a_call_or_offer_stands_in_a_table() -> None:
     """An input that names a call or an offer is decided by the tables."""
     about = {
@@ -69,20 +94,22 @@ def test_every_input_about_a_call_or_offer_stands_in_a_table() -> None:
         inputs.PersonJudged,
         inputs.CallbackOrdered,
     }
-    assert set(CALL_REACTIONS) | set(OFFER_REACTIONS) == about - whatever_its_state
+    decided = set(CALL_REACTIONS) | set(OFFER_REACTIONS) | set(TASK_OFFER_REACTIONS)
+    assert decided == about - whatever_its_state
 
 
 def test_every_open_state_has_transitions() -> None:
     """Every open state can be left, by facts that are known."""
     assert set(CALL_TRANSITIONS) == OPEN_CALL
     assert set(OFFER_TRANSITIONS) == OPEN_OFFER
+    assert set(TASK_OFFER_TRANSITIONS) == OPEN_TASK_OFFER
     assert all(facts.CallEnded in rows for rows in CALL_TRANSITIONS.values())
     assert all(facts.OfferEnded in rows for rows in OFFER_TRANSITIONS.values())
 
 
 def test_every_deadline_names_things_that_exist() -> None:
     """A deadline's reaction is a method; no state in which we wait for the switch is without one."""
-    rows = [*CALL_DEADLINES.values(), *OFFER_DEADLINES.values()]
+    rows = [*CALL_DEADLINES.values(), *OFFER_DEADLINES.values(), *TASK_OFFER_DEADLINES.values()]
     assert [row.then for row in rows if not hasattr(Engine, f"_{row.then}")] == []
     served_by_matching = {
         CallState.CALLBACK,
@@ -90,6 +117,7 @@ def test_every_deadline_names_things_that_exist() -> None:
     }  # no leg of the caller; the offer has its own
     assert set(CALL_DEADLINES) == OPEN_CALL - {CallState.FALLBACK} - served_by_matching
     assert set(OFFER_DEADLINES) == OPEN_OFFER
+    assert set(TASK_OFFER_DEADLINES) == OPEN_TASK_OFFER - {TaskOfferState.TALKING}
 
 
 def test_every_refusal_has_an_outcome() -> None:
@@ -105,6 +133,7 @@ def test_every_fact_has_a_fold() -> None:
 def sample(kind: type[facts.Fact], agent: str = "ann") -> facts.Fact:
     """A fact of this kind about call c1, offer c1.1 and `agent`."""
     known: dict[str, Any] = {"call_id": "c1", "offer_id": "c1.1", "agent": agent, "phone": "ann"}
+    known |= {"task_id": "e0", "task_offer_id": "task-e0.1"}
     values = {
         part.name: known.get(part.name, NOON if part.name.endswith("_at") else "x") for part in fields(kind)
     }
