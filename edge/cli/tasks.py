@@ -17,7 +17,7 @@ from edge.core.promise import TaskOutcome
 
 if TYPE_CHECKING:
     from edge.core.facts import Entry
-    from edge.core.task_state import Task
+    from edge.core.task_state import Task, TaskAttempt
     from edge.pbx.asterisk.control import Link
     from edge.views.reading import Reader
     from edge.views.record import TaskRecord
@@ -35,7 +35,8 @@ def command(ctx: click.Context, everything: bool, numbers: bool, as_json: bool) 
     """Ring-back tasks that are open, 999 first and then the oldest. Only a named person closes one, with an outcome.
 
     Every abandoned 999 is one, an abandoned 101 by rule ([tasks]), and a promised call-back whose person could not be reached.
-    No machine dials for them. ID is the call's id, or its end, such as -17.
+    Those of the kinds in [tasks] offered ring handlers' phones in order; nobody is dialled but by a handler's key. ID is the
+    call's id, or its end, such as -17.
     """
     if ctx.invoked_subcommand is None:
         _list(everything, numbers, as_json)
@@ -143,7 +144,7 @@ def _whole(reader: Reader, task: Task) -> TaskRecord:
     from edge.views.tasks import fold_tasks
 
     opened = fold_tasks(reader.read_call(task.call_id))[task.task_id]
-    return replace(opened, linked=task.linked, assigned_to=task.assigned_to)
+    return replace(opened, linked=task.linked, assigned_to=task.assigned_to, rung=task.attempts)
 
 
 def _every(reader: Reader) -> list[TaskRecord]:
@@ -232,6 +233,16 @@ def _open_seconds(task: TaskRecord, at: Instant) -> float:
     return output.age_seconds(task.opened_at, task.closed_at or at)
 
 
+def _rung(attempt: TaskAttempt) -> str:
+    """One time that the person was rung by a handler."""
+    from edge.core.promise import TaskAttemptOutcome
+    from edge.views.words import TASK_ATTEMPTS
+
+    spoke = attempt.outcome is TaskAttemptOutcome.SPOKEN
+    what = f"spoke for {attempt.talked_seconds:.0f} s" if spoke else TASK_ATTEMPTS[attempt.outcome]
+    return f"{output.local(attempt.at)} by agent {attempt.agent}: {what}"
+
+
 def _heads(task: TaskRecord, shown: output.Callers) -> dict[str, object]:
     from edge.views.words import TASK_OUTCOMES, TASKS
 
@@ -241,7 +252,8 @@ def _heads(task: TaskRecord, shown: output.Callers) -> dict[str, object]:
         "opened": f"{output.local(task.opened_at)}, {_open_seconds(task, output.now()) / 60:.0f} min",
         "number": shown.number(task.number, withheld=task.number_withheld),
         "waited": f"{task.waited_seconds:.1f} s, an agent's phone rang {task.rang_seconds:.1f} s at the end",
-        "attempts": f"{task.attempts} by us",
+        "attempts": f"{task.attempts} to call back, before it was a task",
+        "rung": "; ".join(_rung(attempt) for attempt in task.rung) or "no",
         "calls": f"{task.calls_in_day} from this number in 24 h before",
         "called again": ", ".join(task.linked) or "no",
         "assigned to": task.assigned_to or "nobody",
@@ -268,6 +280,15 @@ def _json(task: TaskRecord, shown: output.Callers, at: Instant) -> dict[str, Any
         "waited_seconds": task.waited_seconds,
         "rang_seconds": task.rang_seconds,
         "attempts": task.attempts,
+        "rung": [
+            {
+                "agent": attempt.agent,
+                "ended": output.instant(attempt.at),
+                "outcome": attempt.outcome,
+                "talked_seconds": attempt.talked_seconds,
+            }
+            for attempt in task.rung
+        ],
         "calls_in_day": task.calls_in_day,
         "linked": task.linked,
         "assigned_to": task.assigned_to,

@@ -61,7 +61,7 @@ from edge.core.model import (
     Repeat,
     Tier,
 )
-from edge.core.promise import CALLBACK_PROMPTS, Callbacks, Destinations, Plan, Tasks
+from edge.core.promise import CALLBACK_PROMPTS, TASK_PROMPTS, Callbacks, Destinations, Plan, Tasks
 from edge.destinations import SiteDestinations
 from edge.pbx.asterisk.settings import AsteriskSettings
 
@@ -270,7 +270,8 @@ class Configuration(Section):
 
     @property
     def prompts(self) -> frozenset[str]:
-        """Ids of the prompts that callers may hear by this file, those that stand by default too."""
+        """Ids of the prompts that callers, and handlers who answer for a task, may hear by this file, those that stand by
+        default too."""
         return frozenset(self._prompts()) - {""}
 
     def _prompts(self) -> Iterator[str]:
@@ -287,6 +288,7 @@ class Configuration(Section):
             yield section.announcements.prompt if section.announcements else ""
         if any(queue.plan for queue in self.queues.values()):
             yield from CALLBACK_PROMPTS
+        yield from TASK_PROMPTS
 
     def asterisk_settings(self) -> AsteriskSettings:
         """What the adapter of the switch needs of all this."""
@@ -360,6 +362,11 @@ def _tasks(section: TasksSection) -> Tasks:
         abandoned_101_after_seconds=section.abandoned_101_after_seconds or None,
         alarm_999_seconds=section.alarm_999_seconds,
         alarm_101_seconds=section.alarm_101_seconds,
+        offered=section.offered,
+        again_seconds=section.again_seconds,
+        offer_seconds=section.offer_seconds,
+        choose_seconds=section.choose_seconds,
+        dial_seconds=section.dial_seconds,
     )
 
 

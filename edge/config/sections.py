@@ -53,7 +53,7 @@ from edge.config.fields import (
 )
 from edge.config.hours import WEEK, Nation, Ranges, Timetable, parse_ranges
 from edge.core.model import STANDARD_CLASS, Announcements, Answer, Emergency, PhoneKind, Policy, Queue
-from edge.core.promise import Callbacks, First, Plan, Tasks
+from edge.core.promise import Callbacks, First, Plan, TaskKind, Tasks
 from edge.destinations import ALLOWED, DialFormat
 
 EMERGENCY_OFFER_SECONDS = 4.0
@@ -294,6 +294,8 @@ class CodesSection(Section):
     conference: Code = "*34"
     callback_done: Code = "*35"
     machine: Code = "*36"
+    task_next: Code = "*37"
+    task_done: Code = "*38"
 
 
 class CallbackSection(Section):
@@ -347,12 +349,18 @@ class CallbackPlanSection(Section):
 
 
 class TasksSection(Section):
-    """`[tasks]`: which abandoned 101 become ring-back tasks, and when an open task is an alarm (`edge.core.promise.Tasks`)."""
+    """`[tasks]`: which abandoned 101 become ring-back tasks, when an open task is an alarm, and which are offered to phones
+    (`edge.core.promise.Tasks`)."""
 
     abandoned_101_after_seconds: HeadStart = ABANDONED_101_SECONDS
     """From this wait on; 0: never."""
     alarm_999_seconds: Patience = _default(Tasks, "alarm_999_seconds")
     alarm_101_seconds: Patience = _default(Tasks, "alarm_101_seconds")
+    offered: tuple[TaskKind, ...] = _default(Tasks, "offered")
+    again_seconds: Patience = _default(Tasks, "again_seconds")
+    offer_seconds: Ring = _default(Tasks, "offer_seconds")
+    choose_seconds: Ring = _default(Tasks, "choose_seconds")
+    dial_seconds: Ring = _default(Tasks, "dial_seconds")
 
 
 class NotReadySection(Section):

@@ -26,7 +26,7 @@ from edge.core.promise import Destination, TaskAttemptOutcome, TaskKind, TaskOut
 from edge.core.ringing_back import RingingBack
 from edge.core.service import OUTCOME_OF_REFUSAL
 from edge.core.state import AgentRecord, Call
-from edge.core.task_state import ASKED_SECONDS, Task, TaskOffer
+from edge.core.task_state import ASKED_SECONDS, TASK_OFFER_PREFIX, Task, TaskOffer
 from edge.core.transitions import TASK_OFFER_DEADLINES, TASK_OFFER_REACTIONS
 
 RING_KEY, TAKE_KEY = "1", "2"
@@ -187,7 +187,7 @@ class HandingOut(RingingBack):
         self._because(
             f"task {task.task_id} ({task.kind}) offered to agent {record.agent} after {waited_seconds:.0f} s: {why}"
         )
-        offer_id = f"task-{task.task_id}.{task.offers_made + 1}"
+        offer_id = f"{TASK_OFFER_PREFIX}{task.task_id}.{task.offers_made + 1}"
         self._record(
             facts.TaskOffered(
                 task_id=task.task_id,
@@ -207,10 +207,17 @@ class HandingOut(RingingBack):
                 ring_seconds=tasks.offer_seconds,
                 kind=task.kind,
                 emergency=task.emergency,
-                number=task.number,
+                number=self._shown(task),
                 waited_seconds=waited_seconds,
             )
         )
+
+    def _shown(self, task: Task) -> str | None:
+        """The number as a handler would dial it."""
+        if task.number is None:
+            return None
+        judged = self.policy.destinations.judge(task.number)
+        return judged.spoken or task.number
 
     # ------------------------------------------------------------------ the agent's phone
 
@@ -611,8 +618,3 @@ class HandingOut(RingingBack):
             outcome = TaskAttemptOutcome.UNSEEN if rang else TaskAttemptOutcome.NOT_DIALLED
             self._task_attempt_over(offer, outcome, "not seen")
         self._end_task_offer(offer, offer.outcome or OfferOutcome.LOST, "not seen", declined=offer.declined)
-
-
-def is_task_offer(offer_id: str) -> bool:
-    """Whether an offer of this name is one of a task. No call's id begins so."""
-    return offer_id.startswith("task-")

@@ -6,7 +6,7 @@ One path for cold start, reconnect and crash. Nobody is hung up who talks, and n
 from __future__ import annotations
 
 from edge.core import effects, facts, inputs
-from edge.core.handing_out import HandingOut, is_task_offer
+from edge.core.handing_out import HandingOut
 from edge.core.model import (
     CallOutcome,
     CallState,
@@ -18,6 +18,7 @@ from edge.core.model import (
 from edge.core.ordering import place_of
 from edge.core.promise import AttemptOutcome
 from edge.core.state import Call, Offer
+from edge.core.task_state import is_task_offer
 
 
 class Reconciling(HandingOut):

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 DURABLE_SECONDS = 10.0
 """How long the disk may take to have the intent of ringing somebody."""
+TASK_OFFER_PREFIX = "task-"
+"""Begins the name of a task's offer; no call's id begins so."""
 ASKED_SECONDS = 30.0
 """How long it is remembered that an agent asked for a task: until their phone is free."""
 
@@ -98,6 +100,11 @@ class TaskOffer:
     def durable_seconds(self) -> float:
         """How long it may."""
         return DURABLE_SECONDS
+
+
+def is_task_offer(offer_id: str) -> bool:
+    """Whether an offer of this name is one of a task."""
+    return offer_id.startswith(TASK_OFFER_PREFIX)
 
 
 def _task(state: State, task_id: str, fact: facts.Fact) -> Task:

@@ -15,7 +15,8 @@ from edge.views.words import SUPERVISIONS, kind_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentView:
-    """One agent now. `since`: when the state began. `call_id`: the call that occupies them, if any."""
+    """One agent now. `since`: when the state began. `call_id`: the call that occupies them, or the one whose
+    ring-back task does (`call_kind` "ring-back"), if any."""
 
     agent: str
     name: str | None
@@ -77,6 +78,7 @@ def _now(state: State, record: AgentRecord | None) -> dict[str, Any]:
     offer = state.offers.get(record.offer_id or "") if record is not None else None
     call_id = offer.call_id if offer is not None else record.reserved_for if record is not None else None
     call = state.calls.get(call_id or "")
+    handed = state.task_offers.get(record.offer_id or "") if record is not None else None
     phone = record.phone if record is not None else None
     return {
         "state": record.state if record is not None else AgentState.SIGNED_OUT,
@@ -84,8 +86,8 @@ def _now(state: State, record: AgentRecord | None) -> dict[str, Any]:
         "phone": phone,
         "phone_state": state.phones.get(phone or "", PhoneState.UNKNOWN),
         "not_ready_reason": record.not_ready_reason if record is not None else None,
-        "call_id": call_id,
-        "call_kind": kind_of(call) if call is not None else None,
+        "call_id": call_id if handed is None else handed.task_id,
+        "call_kind": "ring-back" if handed is not None else kind_of(call) if call is not None else None,
         "held": call is not None and call.held,
         "wrap_up_until": record.wrap_up_until if record is not None else None,
         "wrap_up_owed_seconds": record.wrap_up_owed_seconds if record is not None else 0.0,

@@ -19,6 +19,7 @@ from edge.core.model import (
     TransferKind,
 )
 from edge.core.promise import Asked, AttemptOutcome, Judgement, TaskKind, TaskOutcome
+from edge.core.task_state import TaskAttempt
 
 
 @dataclass(slots=True, kw_only=True)
@@ -324,6 +325,8 @@ class TaskRecord:
     closed_by: str | None = None
     outcome: TaskOutcome | None = None
     note: str = ""
+    rung: list[TaskAttempt] = field(default_factory=list)
+    """Each time that the person was rung, by a handler's key."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 from edge.core import facts
 from edge.core.model import NOT_PEOPLE, CallOutcome, CallState, Instant, OfferOutcome, Side, Stage
+from edge.core.promise import TaskAttemptOutcome
 from edge.views import words
 from edge.views.calls import CallRecord, OfferRecord
 
@@ -338,6 +339,17 @@ def _task_closed(fact: facts.TaskClosed) -> str:
     return f"task closed by {fact.by}: {words.TASK_OUTCOMES[fact.outcome]}{note}"
 
 
+def _task_offered(fact: facts.TaskOffered) -> str:
+    why = ", who asked for the next" if fact.asked else ""
+    return f"task {fact.task_id} offered to agent {fact.agent}{why}"
+
+
+def _task_rung(fact: facts.TaskAttemptEnded) -> str:
+    spoke = fact.outcome is TaskAttemptOutcome.SPOKEN
+    seconds = f", {fact.talked_seconds:.0f} s" if spoke else ""
+    return f"the person of task {fact.task_id} was rung for agent {fact.agent}: {words.TASK_ATTEMPTS[fact.outcome]}{seconds}"
+
+
 _WORDS: dict[type[facts.Fact], Callable[[Any], str]] = {
     facts.DaemonStarted: lambda fact: f"the daemon started, version {fact.version}",
     facts.DaemonStopped: lambda fact: f"the daemon stopped: {fact.why}",
@@ -457,4 +469,26 @@ _WORDS: dict[type[facts.Fact], Callable[[Any], str]] = {
     facts.TaskLinked: lambda fact: f"another call came from the number of the task: {fact.by_call}",
     facts.TaskAssigned: lambda fact: f"task assigned to {fact.to} by {fact.by}",
     facts.TaskClosed: _task_closed,
+    facts.TaskAsked: lambda fact: (
+        f"agent {fact.agent} asked for the next task" + ("" if fact.any_open else ", and there is none")
+    ),
+    facts.TaskOffered: _task_offered,
+    facts.TaskOfferRang: lambda fact: f"the phone of agent {fact.agent} rings for task {fact.task_id}",
+    facts.TaskOfferAnswered: lambda fact: (
+        f"agent {fact.agent} answered for task {fact.task_id}, and is asked what to do"
+    ),
+    facts.TaskAttempted: lambda fact: (
+        f"agent {fact.agent} pressed the key to ring the person of task {fact.task_id}"
+    ),
+    facts.TaskDialled: lambda fact: f"the person of task {fact.task_id} was dialled",
+    facts.TaskReached: lambda fact: (
+        f"the person of task {fact.task_id} answered, and talks with agent {fact.agent}"
+    ),
+    facts.TaskAttemptEnded: _task_rung,
+    facts.TaskOfferWithdrawn: lambda fact: (
+        f"the offer of task {fact.task_id} to agent {fact.agent} is over: {fact.outcome}"
+    ),
+    facts.TaskOfferEnded: lambda fact: (
+        f"agent {fact.agent} is off the line of task {fact.task_id}: {fact.outcome} ({fact.cause})"
+    ),
 }

@@ -6,9 +6,16 @@ from collections.abc import Iterable
 
 from edge.core import facts
 from edge.core.model import Instant
+from edge.core.task_state import TaskAttempt
 from edge.views.record import TaskRecord
 
-TASK_FACTS = (facts.TaskOpened, facts.TaskLinked, facts.TaskAssigned, facts.TaskClosed)
+TASK_FACTS = (
+    facts.TaskOpened,
+    facts.TaskLinked,
+    facts.TaskAssigned,
+    facts.TaskAttemptEnded,
+    facts.TaskClosed,
+)
 """Kinds of facts that tasks are folded from."""
 
 
@@ -29,6 +36,10 @@ def fold_task(tasks: dict[str, TaskRecord], fact: facts.Fact, at: Instant) -> No
             tasks[task_id].linked.append(by_call)
         case facts.TaskAssigned(task_id=task_id, to=to) if task_id in tasks:
             tasks[task_id].assigned_to, tasks[task_id].assigned_at = to, at
+        case facts.TaskAttemptEnded(task_id=task_id) if task_id in tasks:
+            tasks[task_id].rung.append(
+                TaskAttempt(agent=fact.agent, at=at, outcome=fact.outcome, talked_seconds=fact.talked_seconds)
+            )
         case facts.TaskClosed(task_id=task_id) if task_id in tasks:
             task = tasks[task_id]
             task.closed_at, task.closed_by, task.outcome, task.note = at, fact.by, fact.outcome, fact.note

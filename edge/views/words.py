@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edge.core.model import BUDDY, TEST, ClassSource, Rung, Supervision, Tier, TransferKind
-from edge.core.promise import Asked, AttemptOutcome, Judgement, TaskKind, TaskOutcome
+from edge.core.promise import Asked, AttemptOutcome, Judgement, TaskAttemptOutcome, TaskKind, TaskOutcome
 from edge.views import caller
 from edge.views.record import CallRecord, DepartureRecord, PassedOnRecord
 
@@ -70,6 +70,17 @@ TASK_OUTCOMES = {
     TaskOutcome.CALLED_AGAIN: "the person had called again",
     TaskOutcome.NO_NEED: "there was no need",
     TaskOutcome.INCIDENT: "an incident was opened",
+}
+
+TASK_ATTEMPTS = {
+    TaskAttemptOutcome.SPOKEN: "answered",
+    TaskAttemptOutcome.NO_ANSWER: "no answer",
+    TaskAttemptOutcome.BUSY: "busy",
+    TaskAttemptOutcome.FAILED: "the network failed, or no such number",
+    TaskAttemptOutcome.AGENT_LEFT: "the handler hung up while it rang",
+    TaskAttemptOutcome.PREEMPTED: "cut short for a 999",
+    TaskAttemptOutcome.NOT_DIALLED: "nothing was dialled",
+    TaskAttemptOutcome.UNSEEN: "its end was not seen",
 }
 
 

@@ -13,6 +13,7 @@ from enum import Enum, auto
 from typing import Any
 
 from edge.core.inputs import (
+    AgentKeyed,
     AgentSeen,
     AnnouncementFinished,
     AssistAsked,
@@ -50,13 +51,19 @@ from edge.core.inputs import (
     Standing,
     SupervisionSeen,
     SupervisorInvited,
+    TaskAsked,
+    TaskPersonAnswered,
+    TaskPersonGone,
+    TaskSpokenWith,
     WrapUpCoded,
 )
 from edge.core.model import NOT_PEOPLE, PhoneState, Policy, Side, Tier
+from edge.core.task_state import is_task_offer
 from edge.pbx.asterisk import identity
 from edge.pbx.asterisk.causes import CUTS, outcome, refusal
 from edge.pbx.asterisk.keying import Heard, NumberEntry
 from edge.pbx.asterisk.sightings import (
+    AgentKeyHeard,
     AssistedMarked,
     Bridged,
     Caller,
@@ -82,6 +89,7 @@ from edge.pbx.asterisk.sightings import (
     PlaybackEnded,
     ReadyAsked,
     Sighting,
+    TaskRung,
     TimePassed,
     Told,
 )
@@ -168,6 +176,10 @@ class AgentLeg:
     end: LegEnded | None = None
     bridge_id: str | None = None
     hung_up_by: Side = Side.UNKNOWN
+    away: bool = False
+    """Of a task: the dialplan has it, to ring the person."""
+    playback: str | None = None
+    """What plays to the agent by our wish."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,6 +246,8 @@ class Book:
             Bridged: self._bridged,
             Held: self._held,
             PlaybackEnded: self._playback_ended,
+            AgentKeyHeard: self._agent_key_heard,
+            TaskRung: self._task_rung,
             MemberSeen: self._member,
             DeviceSeen: self._device,
             FallbackEntered: self._fallback_entered,
@@ -295,6 +309,14 @@ class Book:
     def is_over(self, offer_id: str) -> bool:
         """Whether the switch has told of the end of this offer's leg, not long ago."""
         return identity.leg_of_offer(offer_id) in self._ended
+
+    def sent_to_ring(self, offer_id: str) -> bool:
+        """We are about to have the dialplan ring a person for this agent. False: we have done so, or the leg ends."""
+        leg = self.offers.get(offer_id)
+        if leg is None or leg.ending or leg.away or not leg.answered:
+            return False
+        leg.away = True
+        return True
 
     def attempt_made(self, call_id: str, attempt: int) -> bool:
         """We are about to ring a person. False: we have done so before, whatever has come of it."""
@@ -663,6 +685,21 @@ class Book:
             switch_utc_us=end.switch_utc_us,
         )
 
+    def _agent_key_heard(self, seen: AgentKeyHeard) -> Iterable[Input]:
+        leg = self.offers.get(seen.offer_id)
+        if leg is not None and leg.answered and not (leg.ending or leg.away):
+            yield AgentKeyed(offer_id=leg.offer_id, key=seen.key, switch_utc_us=seen.switch_utc_us)
+
+    def _task_rung(self, seen: TaskRung) -> Iterable[Input]:
+        leg = self._agent_leg(seen.leg_id)
+        if leg is not None:
+            yield TaskPersonGone(
+                offer_id=leg.offer_id,
+                outcome=seen.outcome,
+                cause=seen.words,
+                switch_utc_us=seen.switch_utc_us,
+            )
+
     def _held(self, seen: Held) -> Iterable[Input]:
         leg = self._agent_leg(seen.leg_id)
         if leg is not None:
@@ -708,7 +745,10 @@ class Book:
         return ()
 
     def _bridged(self, seen: Bridged) -> Iterable[Input]:
-        for party in (self._callers.get(seen.leg_id), self._agent_leg(seen.leg_id)):
+        agent = self._agent_leg(seen.leg_id)
+        if agent is not None and is_task_offer(agent.offer_id) and seen.bridge_id and not agent.bridge_id:
+            yield TaskPersonAnswered(offer_id=agent.offer_id, switch_utc_us=seen.switch_utc_us)
+        for party in (self._callers.get(seen.leg_id), agent):
             if party is not None:
                 party.bridge_id = seen.bridge_id
         call, leg = self._pair(seen.leg_id)
@@ -812,7 +852,12 @@ class Book:
     def _told(self, seen: Told) -> Iterable[Input]:
         """Pass on what is about people we know; the engine judges the rest."""
         match seen.said:
-            case WrapUpCoded(agent=agent) | AssistAsked(agent=agent) if agent not in self._policy.agents:
+            case (
+                WrapUpCoded(agent=agent)
+                | AssistAsked(agent=agent)
+                | TaskAsked(agent=agent)
+                | TaskSpokenWith(agent=agent)
+            ) if agent not in self._policy.agents:
                 return
             case CallbackOrdered(agent=str(agent)) | PersonJudged(agent=str(agent)) if (
                 agent not in self._policy.agents
@@ -865,7 +910,13 @@ class Book:
         return Reconciled(
             calls=tuple(_seen_call(call) for call in found.calls),
             offers=tuple(
-                SeenOffer(offer_id=leg.offer_id, answered=leg.answered) for leg in self.offers.values()
+                SeenOffer(
+                    offer_id=leg.offer_id,
+                    answered=leg.answered,
+                    away=leg.away,
+                    talking=leg.away and leg.bridge_id is not None,
+                )
+                for leg in self.offers.values()
             ),
             attempts=tuple(
                 SeenAttempt(call_id=person.call_id, attempt=person.attempt) for person in found.attempts

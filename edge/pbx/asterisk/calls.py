@@ -13,17 +13,21 @@ import structlog
 
 from edge.core.effects import (
     Announce,
+    AskAgent,
     CollectNumber,
     ConnectPair,
+    DialForTask,
     DialPerson,
     Divert,
     Effect,
     EndAttempt,
+    GiveUpDial,
     HangUpCaller,
     HangUpOffer,
     Inspect,
     MakeOffer,
     NotePlace,
+    RingForTask,
     SendToFallback,
     StopAnnouncement,
     TakeCharge,
@@ -120,8 +124,21 @@ class CallWorker:
                 await self._hands.inspect(work)
             case RenewNow():
                 self._renew()
+            case RingForTask() | AskAgent() | DialForTask() | GiveUpDial():
+                await self._work_at_task(work)
             case _:
                 await self._attend(work)
+
+    async def _work_at_task(self, work: RingForTask | AskAgent | DialForTask | GiveUpDial) -> None:
+        match work:
+            case RingForTask():
+                await self._hands.ring_for_task(work)
+            case AskAgent():
+                await self._hands.ask_agent(work)
+            case DialForTask():
+                await self._hands.dial_for_task(work)
+            case GiveUpDial():
+                await self._hands.give_up_dial(work.offer_id)
 
     async def _attend(self, work: Work) -> None:
         """What concerns a caller who waits on."""

@@ -12,7 +12,9 @@ import structlog
 
 from edge.core.effects import (
     Announce,
+    AskAgent,
     ConnectPair,
+    DialForTask,
     DialPerson,
     Divert,
     EndAttempt,
@@ -20,11 +22,13 @@ from edge.core.effects import (
     Inspect,
     MakeOffer,
     NotePlace,
+    RingForTask,
     SendToFallback,
     SetNotReady,
     TakeCharge,
 )
 from edge.core.model import Answer, Policy, Side, Tier
+from edge.core.promise import TaskAttemptOutcome
 from edge.errors import LinkError, RefusedError
 from edge.pbx.asterisk import identity, snapshot
 from edge.pbx.asterisk.ami import translate as ami
@@ -34,7 +38,7 @@ from edge.pbx.asterisk.ari.client import AriClient
 from edge.pbx.asterisk.book import Book, CallerLeg, Place
 from edge.pbx.asterisk.control import Member, pause
 from edge.pbx.asterisk.settings import AsteriskSettings
-from edge.pbx.asterisk.sightings import Bridged, CallMissing, LegEnded, PlaybackEnded, Sighting
+from edge.pbx.asterisk.sightings import Bridged, CallMissing, LegEnded, PlaybackEnded, Sighting, TaskRung
 
 log = structlog.get_logger(__name__)
 
@@ -313,6 +317,79 @@ class Hands:
             if refusal.status != NOT_FOUND:
                 raise
             self._see(_end(offer_id, 0, "no such leg"))
+
+    # --- the agent who is offered a task ---
+
+    async def ring_for_task(self, effect: RingForTask) -> None:
+        """Ring the phone."""
+        phone = self._policy.phones.get(effect.phone)
+        self._book.offer_made(effect.offer_id, identity.interface(phone) if phone is not None else "")
+        if phone is None:
+            self._never_rang(effect.offer_id, 0, "no such phone")
+            return
+        agent = self._book.agent_at(phone.name)
+        try:
+            await self._operations.request(
+                ari.originate_for_task(effect, phone, self._settings.app, agent=agent)
+            )
+        except RefusedError as refusal:
+            self._refused(effect.offer_id, refusal)
+        except LinkError:
+            await self._find(effect.offer_id)
+
+    async def ask_agent(self, effect: AskAgent) -> None:
+        """Say what it is, in place of what is being said. The leg frees itself should we die before a key."""
+        leg = self._book.offers.get(effect.offer_id)
+        if leg is None or leg.away:
+            return
+        leg_id = identity.leg_of_offer(effect.offer_id)
+        self.renew(leg_id, effect.seconds + ari.EXTRA_RING_SECONDS, _ignore)
+        before, leg.playback = leg.playback, identity.asking(effect.offer_id, secrets.token_hex(4))
+        try:
+            if before is not None:
+                await self._stop_asking(before)
+            await self._operations.request(
+                ari.play(leg.playback, leg_id, self._settings.prompts, effect.sounds)
+            )
+        except RefusedError as refusal:
+            _note("asking.refused", refusal, offer=effect.offer_id)
+
+    async def _stop_asking(self, playback: str) -> None:
+        try:
+            await self._operations.request(ari.stop(playback))
+        except RefusedError as refusal:
+            if refusal.status != NOT_FOUND:
+                raise
+
+    async def dial_for_task(self, effect: DialForTask) -> None:
+        """Give the agent's leg to the dialplan, which rings the person for it: once, whatever becomes of the answers, because the
+        switch refuses it of a leg that is not in our hands."""
+        if not self._book.sent_to_ring(effect.offer_id):
+            return
+        leg_id = identity.leg_of_offer(effect.offer_id)
+        if not identity.is_dialable(effect.number):
+            self._not_rung(leg_id, "not a telephone number")
+            return
+        noted, leg = ami.note_person(leg_id, effect), self._book.offers.get(effect.offer_id)
+        try:
+            if leg is not None and leg.playback is not None:  # else the dialplan would have them when it is over
+                await self._stop_asking(leg.playback)
+            for (name, _), answer in zip(noted, await self._actions.ask_all(noted), strict=True):
+                check(name, answer)
+            await self._operations.request(ari.ring_person(effect.offer_id))
+        except RefusedError as refusal:
+            _note("task.not_dialled", refusal, offer=effect.offer_id)
+            if refusal.status not in (CONFLICT, NOT_FOUND):
+                self._not_rung(leg_id, f"the switch cannot: {refusal.status}")
+
+    def _not_rung(self, leg_id: str, words: str) -> None:
+        self._see(TaskRung(leg_id=leg_id, outcome=TaskAttemptOutcome.FAILED, words=words, switch_utc_us=None))
+
+    async def give_up_dial(self, offer_id: str) -> None:
+        """End the agent's leg while the person's phone rings; a talk is left alone, and is about to be told."""
+        leg = self._book.offers.get(offer_id)
+        if leg is not None and leg.bridge_id is None:
+            await self.hang_up_offer(offer_id)
 
     # --- the person who is called back ---
 

@@ -29,6 +29,7 @@ _LEG_SUFFIX = "-leg"
 _TRANSFERRED, _DOT = "to-", "~"
 """Beginning of such a name, and what stands in it for the dots of the switch's own ids."""
 _PLAYBACK_PREFIX = "edge-said."
+_ASKING_PREFIX = "edge-asked."
 _WITHHELD = frozenset(
     {"", "anonymous", "unavailable", "unknown", "<unknown>", "restricted", "withheld", "private"}
 )
@@ -54,6 +55,11 @@ def offer_of_leg(leg_id: str) -> str | None:
     if leg_id.startswith(_PERSON_PREFIX):
         return None
     return leg_id[len(_LEG_PREFIX) : -len(_LEG_SUFFIX)]
+
+
+def asking(offer_id: str, nonce: str) -> str:
+    """The id of one playing to an agent who is asked for a key. No announcement to a caller is named so."""
+    return f"{_ASKING_PREFIX}{offer_id}.{nonce}"
 
 
 def call_of_offer(offer_id: str) -> str:

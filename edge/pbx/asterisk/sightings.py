@@ -20,11 +20,14 @@ from edge.core.inputs import (
     PersonJudged,
     SupervisionSeen,
     SupervisorInvited,
+    TaskAsked,
     TaskAssigned,
     TaskClosed,
+    TaskSpokenWith,
     WrapUpCoded,
 )
 from edge.core.model import PhoneState, TransferKind
+from edge.core.promise import TaskAttemptOutcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +159,8 @@ class Told:
         | PersonJudged
         | TaskAssigned
         | TaskClosed
+        | TaskAsked
+        | TaskSpokenWith
     )
 
 
@@ -164,6 +169,25 @@ class LegAnswered:
     """An agent's leg came into our application: the phone was answered."""
 
     offer_id: str
+    switch_utc_us: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentKeyHeard:
+    """An agent in our application pressed a key."""
+
+    offer_id: str
+    key: str
+    switch_utc_us: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskRung:
+    """The dialplan has rung the person of a task for the agent on this leg, or could not: what came of it."""
+
+    leg_id: str
+    outcome: TaskAttemptOutcome
+    words: str
     switch_utc_us: int | None
 
 
@@ -311,6 +335,8 @@ Sighting = (
     | KeyTaken
     | AssistedMarked
     | Told
+    | AgentKeyHeard
+    | TaskRung
     | LegAnswered
     | LegRang
     | PersonRinging

@@ -12,6 +12,7 @@ from typing import Any
 
 from panoramisk.message import Message
 
+from edge.core.task_state import is_task_offer
 from edge.pbx.asterisk import identity
 from edge.pbx.asterisk.ami import translate as ami
 from edge.pbx.asterisk.ami.client import AmiClient
@@ -49,6 +50,10 @@ async def look(ari_link: AriClient, ami_link: AmiClient, app: str) -> Snapshot:
     channels = await _channels(ari_link, app)
     bridges = await ari_link.request(ari.LIST_BRIDGES)
     offers = [leg for leg in map(agent_leg, channels) if leg is not None]
+    for bridge in bridges:
+        for offered in offers:
+            if offered.away and identity.leg_of_offer(offered.offer_id) in bridge["channels"]:
+                offered.bridge_id = bridge["id"]
     callers = [channel for channel in channels if held(channel, app) or place_elsewhere(channel)]
     noted = await _variables([_field(channel, "id") for channel in callers], ami_link)
     living = {leg.offer_id for leg in offers}
@@ -111,6 +116,7 @@ def agent_leg(channel: Channel) -> AgentLeg | None:
         rang=state in ("Ringing", "Up"),
         answered=state == "Up",
         interface=identity.interface_of_leg(_field(channel, "name")),
+        away=state == "Up" and is_task_offer(offer_id) and _dialplan(channel, "context") == "edge-task",
     )
 
 

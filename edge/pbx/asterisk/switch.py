@@ -15,7 +15,16 @@ from typing import Any
 import structlog
 from panoramisk.message import Message
 
-from edge.core.effects import Effect, HangUpOffer, SetNotReady, WithdrawOffer
+from edge.core.effects import (
+    AskAgent,
+    DialForTask,
+    Effect,
+    GiveUpDial,
+    HangUpOffer,
+    RingForTask,
+    SetNotReady,
+    WithdrawOffer,
+)
 from edge.core.inputs import (
     AnnouncementFinished,
     CallerGone,
@@ -95,7 +104,7 @@ class AsteriskPbx:
             case SetNotReady():
                 self._begin(self._set_not_ready(effect), f"agent {effect.agent} not ready")
                 return
-            case WithdrawOffer() | HangUpOffer():
+            case WithdrawOffer() | HangUpOffer() | RingForTask() | AskAgent() | DialForTask() | GiveUpDial():
                 call_id = identity.call_of_offer(effect.offer_id)
             case _:
                 call_id = effect.call_id

@@ -367,7 +367,14 @@ def _whose_turn(effect: Effect) -> str:
     match effect:
         case effects.SetNotReady():
             return effect.agent
-        case effects.WithdrawOffer() | effects.HangUpOffer():
+        case (
+            effects.WithdrawOffer()
+            | effects.HangUpOffer()
+            | effects.RingForTask()
+            | effects.AskAgent()
+            | effects.DialForTask()
+            | effects.GiveUpDial()
+        ):
             return effect.offer_id.rpartition(".")[0]
         case _:
             return effect.call_id

@@ -10,7 +10,7 @@ from decimal import Decimal, InvalidOperation
 
 from panoramisk.message import Message
 
-from edge.core.effects import NotePlace
+from edge.core.effects import DialForTask, NotePlace
 from edge.core.inputs import (
     AssistAsked,
     CallAnnotated,
@@ -22,12 +22,14 @@ from edge.core.inputs import (
     PersonJudged,
     SupervisionSeen,
     SupervisorInvited,
+    TaskAsked,
     TaskAssigned,
     TaskClosed,
+    TaskSpokenWith,
     WrapUpCoded,
 )
 from edge.core.model import Line, PhoneState, Supervision, Tier, TransferKind
-from edge.core.promise import AttemptOutcome, TaskOutcome
+from edge.core.promise import AttemptOutcome, TaskAttemptOutcome, TaskOutcome
 from edge.pbx.asterisk import identity
 from edge.pbx.asterisk.ami.wire import text
 from edge.pbx.asterisk.ari.translate import milliseconds, queue_priority
@@ -51,6 +53,7 @@ from edge.pbx.asterisk.sightings import (
     PersonRinging,
     ReadyAsked,
     Sighting,
+    TaskRung,
     Told,
 )
 
@@ -61,6 +64,14 @@ UNSPECIFIED = "unspecified"
 KEYS = frozenset("0123456789*#")
 RINGING = ("RINGING", "PROGRESS")
 """DialState's words for 180 and for 183."""
+
+TASK_OUTCOMES = {
+    "ANSWER": TaskAttemptOutcome.SPOKEN,
+    "NOANSWER": TaskAttemptOutcome.NO_ANSWER,
+    "BUSY": TaskAttemptOutcome.BUSY,
+    "CANCEL": TaskAttemptOutcome.AGENT_LEFT,
+}
+"""By DIALSTATUS; every other is a failure of the network or the number."""
 
 Action = tuple[str, Mapping[str, str]]
 
@@ -110,6 +121,17 @@ def note_place(caller_leg: str, place: NotePlace) -> list[Action]:
         _set(caller_leg, "CHANNEL(language)", place.language),
         _set(caller_leg, "EDGE_UPGRADED", "1" if place.upgraded else ""),
     ]
+
+
+def note_person(agent_leg: str, task: DialForTask) -> list[Action]:
+    """Write down on the agent's leg whom the dialplan is to ring for them."""
+    variables = {
+        "EDGE_PERSON": task.number,
+        "EDGE_TRUNK": task.trunk,
+        "EDGE_SHOWN": task.show_number,
+        "EDGE_RING": str(round(task.ring_seconds)),
+    }
+    return [_set(agent_leg, variable, value) for variable, value in variables.items()]
 
 
 def name_again(caller_leg: str, call_id: str, line: Line, joined_utc_us: int | None) -> list[Action]:
@@ -489,7 +511,12 @@ def _judged(message: Message) -> Sighting | None:
 
 def _task(message: Message) -> Sighting | None:
     task_id, by, at = text(message, "Task"), _word(message, "By"), stamp(message)
-    outcome, to = text(message, "Outcome"), _word(message, "To")
+    outcome, to, agent = text(message, "Outcome"), _word(message, "To"), text(message, "Agent")
+    match text(message, "Order"):
+        case "next" if agent:
+            return Told(said=TaskAsked(agent=agent, switch_utc_us=at))
+        case "spoken" if agent:
+            return Told(said=TaskSpokenWith(agent=agent, switch_utc_us=at))
     if not (task_id and by):
         return None
     match text(message, "Order"):
@@ -506,6 +533,17 @@ def _task(message: Message) -> Sighting | None:
                 )
             )
     return None
+
+
+def _task_rung(message: Message) -> Sighting:
+    """Said on the agent's own leg when the dialling is over."""
+    status = text(message, "Status")
+    return TaskRung(
+        leg_id=text(message, "Uniqueid"),
+        outcome=TASK_OUTCOMES.get(status, TaskAttemptOutcome.FAILED),
+        words=f"{identity.clean(status)} {_cause(message, 'Cause')}",
+        switch_utc_us=stamp(message),
+    )
 
 
 def _word(message: Message, key: str) -> str:
@@ -532,6 +570,7 @@ _USER_EVENTS: Mapping[str, Callable[[Message], Sighting | None]] = {
     "EdgeOffering": _offering,
     "EdgeJudged": _judged,
     "EdgeTask": _task,
+    "EdgeTaskRung": _task_rung,
 }
 READERS: Mapping[str, Callable[[Message], Sighting | None]] = {
     "Hangup": _hang_up,

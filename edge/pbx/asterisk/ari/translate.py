@@ -12,10 +12,12 @@ from datetime import datetime
 from typing import Any
 
 from dialplans.asterisk.generate import PRIORITY_CONSTANT
-from edge.core.effects import DialPerson, MakeOffer
+from edge.core.effects import DialPerson, MakeOffer, RingForTask
 from edge.core.model import Phone, Tier
+from edge.core.task_state import is_task_offer
 from edge.pbx.asterisk import identity
 from edge.pbx.asterisk.sightings import (
+    AgentKeyHeard,
     Caller,
     CallerEntered,
     CallerSwapped,
@@ -32,13 +34,15 @@ EVENT_TYPES = (
     "CallBroadcast",
     "StasisStart",
     "ChannelStateChange",
+    "ChannelDtmfReceived",
     "PlaybackFinished",
     "ChannelUserevent",
     "ApplicationReplaced",
 )
 """What we want to hear; the rest is about 10 events a call. Ends of legs are heard on AMI only, because only AMI tells who
-hung up, and what one link tells must not be put in order against the other (ASTERISK.md 2.12); keys likewise, because only
-AMI tells those of callers who talk."""
+hung up, and what one link tells must not be put in order against the other (ASTERISK.md 2.12); callers' keys likewise, because
+only AMI tells those of callers who talk. An agent's keys are heard here, while they are asked for one: their legs stand in the
+context of the phones, of whose keys AMI is told nothing (a PIN is among them)."""
 
 EXTRA_RING_SECONDS = 5
 """The switch's own limit lies behind the engine's, so that only the engine ends an offer while it lives."""
@@ -51,6 +55,7 @@ NO_FORWARDING = "edge-no-forwarding"
 
 
 DECISECOND_US = 100_000
+KEYS = frozenset("0123456789*#")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +141,45 @@ def originate(
     if caller_leg is not None:
         parameters["originator"] = caller_leg
     return Request("channels", "originateWithId", parameters)
+
+
+def task_display(task: RingForTask) -> str:
+    """What a phone shows that rings for a task: that somebody is to be rung back, 999 or 101, why, and since when they wait."""
+    minutes, seconds = divmod(max(0, int(task.waited_seconds)), 60)
+    kind = task.kind.removesuffix("_999").removesuffix("_101").replace("_", " ")
+    tier = "999" if task.emergency else "101"
+    return identity.printable(f"RING BACK {tier} {kind} {minutes}:{seconds:02d}")
+
+
+def originate_for_task(task: RingForTask, phone: Phone, app: str, *, agent: str | None = None) -> Request:
+    """Ring the phone for a task: as for a call, without a caller."""
+    limit = round(task.ring_seconds) + EXTRA_RING_SECONDS
+    headers = {"X-Edge-Task": task.task_id, "X-Edge-Class": "999" if task.emergency else "101"}
+    variables = {f"PJSIP_HEADER(add,{name})": identity.printable(value) for name, value in headers.items()}
+    if agent is not None:
+        variables["SPYGROUP"] = agent
+    parameters = {
+        "channelId": identity.leg_of_offer(task.offer_id),
+        "endpoint": identity.interface(phone),
+        "app": app,
+        "appArgs": f"offer,{task.offer_id}",
+        "callerId": f"{task_display(task)} <{identity.digits(task.number)}>",
+        "timeout": limit,
+        "variables": {"TIMEOUT(absolute)": str(limit), "FORWARD_CONTEXT": NO_FORWARDING, **variables},
+    }
+    return Request("channels", "originateWithId", parameters)
+
+
+def ring_person(offer_id: str) -> Request:
+    """Let the dialplan ring whom is noted on this agent's leg. Refused with 409 when the leg is not in our application: so it is
+    done once, however often it is asked."""
+    parameters = {
+        "channelId": identity.leg_of_offer(offer_id),
+        "context": "edge-task",
+        "extension": "ring",
+        "priority": 1,
+    }
+    return Request("channels", "continueInDialplan", parameters)
 
 
 def queue_priority(place_utc_us: int) -> int:
@@ -330,6 +374,14 @@ def _state_change(event: Event) -> Sighting | None:
     return LegRang(offer_id=offer_id, switch_utc_us=stamp(event))
 
 
+def _key(event: Event) -> Sighting | None:
+    """A key of an agent who is asked for one; never logged."""
+    offer_id, key = identity.offer_of_leg(_text(event, "channel", "id")), _text(event, "digit")
+    if offer_id is None or not is_task_offer(offer_id) or key not in KEYS:
+        return None
+    return AgentKeyHeard(offer_id=offer_id, key=key, switch_utc_us=stamp(event))
+
+
 def _playback_finished(event: Event) -> Sighting:
     return PlaybackEnded(
         playback_id=_text(event, "playback", "id"),
@@ -345,6 +397,7 @@ def _user_event(event: Event) -> Sighting:
 _READERS = {
     "StasisStart": _stasis_start,
     "ChannelStateChange": _state_change,
+    "ChannelDtmfReceived": _key,
     "PlaybackFinished": _playback_finished,
     "ChannelUserevent": _user_event,
 }
