@@ -133,6 +133,12 @@ class SqlReader:
         with _explained(place), engine.connect() as connection:
             _require_current(connection, str(place))
 
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """All that is read in it is seen at one moment. Meant to be short: while it lasts, the WAL cannot be emptied."""
+        with _explained(self._place), self._engine.connect() as connection:
+            yield connection
+
     def _all(self, query: Executable, **values: object) -> Sequence[Any]:
         with _explained(self._place), self._engine.connect() as connection:
             return connection.execute(query, values).all()

@@ -16,7 +16,7 @@ from edge.mi.guard import EntityTags, Guard
 from edge.mi.services import Services
 from edge.version import VERSION
 
-ROUTES = ("health",)
+ROUTES = ("health", "facts")
 """Modules of `edge.mi.routes`, each with a `router`."""
 SMALLEST_GZIP_BYTES = 1024
 GZIP_LEVEL = 4

@@ -12,6 +12,7 @@ from typing import Any
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from edge.mi import problems
@@ -54,10 +55,14 @@ class Guard:
         if refusal := self._refusal(scope):
             await refusal(scope, receive, timed)
             return
-        await self.app(scope, _bounded(receive), timed)
+        try:
+            await self.app(scope, _bounded(receive), timed)
+        except SlowReaderError:
+            log.warning("slow reader let go", address=_address(scope))
+            await _hang_up(scope)
 
     def _refusal(self, scope: Scope) -> ASGIApp | None:
-        address = scope["client"][0] if scope.get("client") else "(none)"
+        address = _address(scope)
         settings = self.services.settings
         wait = self.services.rates.wait_seconds(f"address {address}", settings.requests_per_minute_of_address)
         if wait:
@@ -78,6 +83,17 @@ class Guard:
         return timed
 
 
+def _address(scope: Scope) -> str:
+    return scope["client"][0] if scope.get("client") else "(none)"
+
+
+async def _hang_up(scope: Scope) -> None:
+    """What is in the connection's buffer is not waited for: closing it would."""
+    if abort := scope.get("state", {}).get("abort"):
+        abort()
+        await asyncio.sleep(0)  # the connection's loss is seen before this request ends
+
+
 def _too_large() -> problems.ProblemError:
     return problems.ProblemError(
         413, "size", "the body of the request is too large", f"Send at most {LARGEST_BODY_BYTES} bytes."
@@ -93,7 +109,7 @@ def _bounded(receive: Receive) -> Receive:
         message = await receive()
         received += len(message.get("body", b""))
         if received > LARGEST_BODY_BYTES:
-            raise _too_large()
+            raise HTTPException(413)
         return message
 
     return bounded

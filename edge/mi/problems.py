@@ -128,6 +128,7 @@ async def _refused(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     names = {
         404: ("not-found", "there is nothing at this address", "See /openapi.json for what there is."),
+        413: ("size", "the body of the request is too large", "Send less: no request here needs more."),
         405: ("method", "this address does not do that", "Use a method that the header Allow names."),
     }
     name, detail, mend = names.get(

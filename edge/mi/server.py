@@ -46,6 +46,7 @@ class Connection(H11Protocol):
             log.warning("too many connections", address=address, all=len(self.connections), of_address=same)
             transport.abort()
             return
+        self.app_state = {**self.app_state, "abort": transport.abort}
         self._await_request()
 
     def data_received(self, data: bytes) -> None:

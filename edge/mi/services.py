@@ -17,8 +17,11 @@ from edge.mi.cursors import Cursors
 from edge.mi.disclosures import Disclosures
 from edge.mi.limits import Guesses, Rates
 from edge.mi.places import directory_of
+from edge.mi.slots import Slots
 from edge.mi.store import Store, open_store
+from edge.mi.stream import head_of
 from edge.mi.tokens import Tokens
+from edge.mi.watch import HeadWatch
 from edge.ports import Clock
 from edge.views.caller import read_key
 
@@ -42,9 +45,15 @@ class Services:
     cursors: Cursors
     rates: Rates
     guesses: Guesses
+    slots: Slots = field(default_factory=Slots)
+    watch: HeadWatch = field(init=False)
     _reader: SqlReader | None = None
     _caller_key: bytes | None = None
     _lock: Lock = field(default_factory=Lock)
+
+    def __post_init__(self) -> None:
+        """What needs the rest."""
+        self.watch = HeadWatch(lambda: head_of(self.reader()))
 
     def reader(self) -> SqlReader:
         """The ledger, to be read only; safe in any thread. Raises `LedgerError` while there is none yet."""

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import hmac
 import os
+import re
 import secrets
+from functools import lru_cache
 from pathlib import Path
 
 KEY_BYTES = 32
 ID_LENGTH = 16
+REMEMBERED = 100_000
 SHOWN_DIGITS = 3
 SHORTEST_SHOWN = 7
 """A shorter number would be given away by its last digits."""
@@ -49,10 +52,31 @@ def ensure_key(ledger_url: str) -> bytes | None:
 
 
 def caller_id(key: bytes | None, number: str | None) -> str | None:
-    """The same caller always has the same id in one ledger. None without key or number."""
+    """The same caller always has the same id in one ledger, however the number is written. None without key or number."""
     if not key or not number:
         return None
-    return hmac.digest(key, number.encode(errors="surrogatepass"), "sha256").hex()[:ID_LENGTH]
+    return _hashed(key, number)
+
+
+_NATIONAL = re.compile(r"0[1-9][0-9]{9}")
+_INTERNATIONAL = re.compile(r"\+44[1-9][0-9]{9}")
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _hashed(key: bytes, number: str) -> str:
+    return hmac.digest(key, _one_form(number).encode(errors="surrogatepass"), "sha256").hex()[:ID_LENGTH]
+
+
+def _one_form(number: str) -> str:
+    """E.164 where it is a number at all: a trunk writes 01632 960001 where a call-back has +441632960001."""
+    if _INTERNATIONAL.fullmatch(number):
+        return number
+    if _NATIONAL.fullmatch(number):
+        return "+44" + number[1:]
+    from edge.numbering import e164, possible  # its tables take a while to import
+
+    found = possible(number)
+    return number if found is None else e164(found)
 
 
 def masked(number: str | None, withheld: bool) -> str:

@@ -1,0 +1,146 @@
+"""Facts as bytes: NDJSON, JSON and CSV, fast enough for a page of thousands between two breaths. Pure."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+
+import msgspec
+
+from edge.core.model import MICROSECONDS
+from edge.mi.stream import Page, Stored
+from edge.mi.vocabulary import EVENTS
+from edge.views.caller import caller_id
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""What makes a spreadsheet run a cell, when it stands first (OWASP: CSV injection)."""
+
+
+class FactLine(msgspec.Struct, frozen=True):
+    """One fact as a reader gets it. The order is that of the columns of CSV."""
+
+    id: str
+    sequence: int
+    kind: str
+    event: str | None
+    utc: str
+    monotonic_ns: int
+    switch_utc: str | None
+    clock: str
+    reason: str
+    call_id: str | None
+    agent: str | None
+    number_hash: str | None
+    erased: bool
+    hash: str
+    fact: msgspec.Raw
+    personal: msgspec.Raw | None
+
+
+COLUMNS = FactLine.__struct_fields__
+encoder = msgspec.json.Encoder()
+
+
+class _Numbers(msgspec.Struct):
+    """The numbers that personal fields of facts may hold, by their names there."""
+
+    caller_number: str | None = None
+    number: str | None = None
+    target: str | None = None
+
+
+_numbers = msgspec.json.Decoder(_Numbers)
+
+
+@lru_cache(maxsize=4096)
+def _second(utc_s: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(utc_s))
+
+
+def rfc3339(utc_us: int) -> str:
+    """RFC 3339 in UTC with microseconds."""
+    second, part = divmod(utc_us, MICROSECONDS)
+    return f"{_second(second)}.{part:06d}Z"
+
+
+def fact_lines(page: Page, key: bytes | None, *, numbers: bool) -> list[FactLine]:
+    """The facts of a page. Callers are a keyed hash; with `numbers` the personal fields are there, too."""
+    prefix = page.ledger_id + "-"
+    return [_line(prefix, row, key, numbers) for row in page.facts]
+
+
+def _line(prefix: str, row: Stored, key: bytes | None, numbers: bool) -> FactLine:
+    (
+        sequence,
+        kind,
+        monotonic_ns,
+        utc_us,
+        switch,
+        clock,
+        reason,
+        call_id,
+        agent,
+        body,
+        digest,
+        digest_of_fact,
+        own,
+    ) = row
+    return FactLine(
+        f"{prefix}{sequence}",
+        sequence,
+        kind,
+        EVENTS.get(kind),
+        rfc3339(utc_us),
+        monotonic_ns,
+        None if switch is None else rfc3339(switch),
+        clock,
+        reason,
+        call_id,
+        agent,
+        None if own is None else _number_hash(own, key),
+        digest is not None and own is None,
+        digest_of_fact,
+        msgspec.Raw(body.encode()),
+        msgspec.Raw(own.encode()) if numbers and own is not None else None,
+    )
+
+
+def _number_hash(own: str, key: bytes | None) -> str | None:
+    found = _numbers.decode(own)
+    return caller_id(key, found.caller_number or found.number or found.target)
+
+
+def ndjson(lines: Sequence[msgspec.Struct]) -> bytes:
+    """One line each."""
+    return encoder.encode_lines(lines)
+
+
+def csv_bytes(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
+    """CSV (RFC 4180) with a head; no cell of text is taken for a formula, whoever wrote it."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(columns)
+    writer.writerows([cell(value) for value in row] for row in rows)
+    return text.getvalue().encode()
+
+
+def cell(value: object) -> object:
+    """A value in a cell of CSV. What begins like a formula gets an apostrophe before it, as spreadsheets themselves write it."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, msgspec.Raw):
+        return bytes(value).decode()
+    if isinstance(value, str) and value.startswith(FORMULA):
+        return "'" + value
+    return value
+
+
+def fact_csv(lines: Iterable[FactLine]) -> bytes:
+    """Facts as CSV; what a fact says stands in one cell, as JSON."""
+    get: Callable[[FactLine], list[object]] = lambda line: [getattr(line, name) for name in COLUMNS]  # noqa: E731
+    return csv_bytes(COLUMNS, map(get, lines))

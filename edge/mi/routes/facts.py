@@ -1,0 +1,297 @@
+"""`/v1/facts`: the record as it was written, page by page."""
+
+from __future__ import annotations
+
+import time
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import BaseModel
+from starlette.concurrency import run_in_threadpool
+
+from edge.core.facts import KINDS
+from edge.mi import problems
+from edge.mi.cursors import Cursor, digest_of
+from edge.mi.formats import FactLine, encoder, fact_csv, fact_lines, ndjson
+from edge.mi.paging import (
+    MEDIA_TYPES,
+    Form,
+    PageResponse,
+    accepts_gzip,
+    disclosed,
+    form_of,
+    read_cursor,
+    utc_us,
+)
+from edge.mi.problems import ProblemError
+from edge.mi.security import Client, require
+from edge.mi.services import Services, services
+from edge.mi.stream import PAGE_FACTS, MovedError, Page, Selection, Start, read_page
+
+STREAM = "facts"
+LONGEST_WAIT_SECONDS = 25.0
+VALUES_MOST = 100
+
+router = APIRouter(
+    prefix="/v1", tags=["facts"], responses={**problems.EVERYWHERE, **problems.documented(409)}
+)
+
+
+class Fact(BaseModel):
+    """One fact. `id` never changes and never names another one: it is what doubles are known by."""
+
+    id: str
+    """The ledger's id and the sequence in it."""
+    sequence: int
+    kind: str
+    event: str | None
+    """Type of the NENA i3 LogEvent that corresponds, where one does."""
+    utc: str
+    monotonic_ns: int
+    switch_utc: str | None
+    clock: str
+    """Whether the machine's clock was synchronised."""
+    reason: str
+    """Why it came to this, in a sentence."""
+    call_id: str | None
+    agent: str | None
+    number_hash: str | None
+    """Keyed hash of the telephone number among the personal fields: the same number always has the same."""
+    erased: bool
+    """Whether it had personal fields that were erased since."""
+    hash: str
+    """Of the chain (docs/adr/0004-ledger.md)."""
+    fact: dict[str, Any]
+    """What this kind of fact says."""
+    personal: dict[str, Any] | None
+    """Its personal fields; only with the scope numbers."""
+
+
+class Head(BaseModel):
+    """The newest fact of the ledger: kept by the reader, it proves that nothing up to it was changed later."""
+
+    sequence: int
+    hash: str
+
+
+class Facts(BaseModel):
+    """A page. `cursor`: send it for the next one. `more`: there is more at this moment."""
+
+    ledger_id: str
+    facts: list[Fact]
+    cursor: str
+    more: bool
+    head: Head
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    selection: Selection
+    start: Start
+    limit: int
+    wait_seconds: float
+    form: Form
+    filters: str
+
+
+def _asked(
+    request: Request,
+    shared: Annotated[Services, Depends(services)],
+    cursor: Annotated[
+        str | None, Query(description="From the page before. Without it: from the beginning.")
+    ] = None,
+    after_id: Annotated[
+        str | None,
+        Query(description="In place of a cursor: the id of the last fact that you have.", max_length=64),
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=PAGE_FACTS, description="Facts in a page at most.")] = 1000,
+    kind: Annotated[
+        list[str], Query(description="Only these kinds of facts; may be repeated.", max_length=VALUES_MOST)
+    ] = [],  # noqa: B006 - FastAPI copies it
+    line: Annotated[
+        list[str], Query(description="Only facts of calls on these lines.", max_length=VALUES_MOST)
+    ] = [],  # noqa: B006
+    queue: Annotated[
+        list[str],
+        Query(description="Only facts of calls while they are in these queues.", max_length=VALUES_MOST),
+    ] = [],  # noqa: B006
+    since: Annotated[
+        str | None, Query(description="Only facts made at this time or later (RFC 3339).")
+    ] = None,
+    until: Annotated[str | None, Query(description="Only facts made before this time (RFC 3339).")] = None,
+    wait_seconds: Annotated[
+        float,
+        Query(
+            ge=0,
+            le=LONGEST_WAIT_SECONDS,
+            description="Where nothing is new: how long to wait for it.",
+        ),
+    ] = 0,
+    format: Annotated[Form | None, Query(description="In place of the header Accept.")] = None,  # noqa: A002
+) -> _Asked:
+    """The parameters, judged. Raises `ProblemError`."""
+    if unknown := sorted(set(kind) - KINDS.keys()):
+        raise ProblemError(
+            422,
+            "kind",
+            f"there is no kind of fact {unknown[0][:64]!r}",
+            "docs/mi.md lists them; such as CallArrived.",
+        )
+    selection = Selection(
+        kinds=tuple(sorted(set(kind))),
+        lines=tuple(sorted(set(line))),
+        queues=tuple(sorted(set(queue))),
+        since_utc_us=utc_us(since, "since"),
+        until_utc_us=utc_us(until, "until"),
+    )
+    filters = digest_of({name: getattr(selection, name) for name in Selection.__slots__})
+    return _Asked(
+        selection=selection,
+        start=_start(shared, cursor, after_id, filters),
+        limit=limit,
+        wait_seconds=wait_seconds,
+        form=form_of(request, format),
+        filters=filters,
+    )
+
+
+def _start(shared: Services, cursor: str | None, after_id: str | None, filters: str) -> Start:
+    if cursor is not None and after_id is not None:
+        raise ProblemError(422, "start", "a page has one beginning", "Send cursor or after_id, and not both.")
+    if cursor is not None:
+        found = read_cursor(shared.cursors, cursor, STREAM, filters)
+        return Start(found.position, found.ledger_id, found.hash)
+    if after_id is not None:
+        ledger_id, _, sequence = after_id.rpartition("-")
+        if not ledger_id or not sequence.isascii() or not sequence.isdecimal() or len(sequence) > 18:
+            raise ProblemError(
+                422,
+                "start",
+                "after_id is no id of a fact",
+                "Send the id of the last fact that you have, as it was given.",
+            )
+        return Start(int(sequence), ledger_id)
+    return Start()
+
+
+@router.get(
+    "/facts",
+    responses={
+        200: {
+            "model": Facts,
+            "description": "A page. With NDJSON and CSV, cursor and more are headers: Edge101-Cursor, Edge101-More.",
+            "content": {"application/x-ndjson": {}, "text/csv": {}},
+        },
+        304: {"description": "You have this page already."},
+    },
+    response_class=Response,
+)
+async def facts(
+    request: Request,
+    client: Annotated[Client, Depends(require("facts"))],
+    asked: Annotated[_Asked, Depends(_asked)],
+    shared: Annotated[Services, Depends(services)],
+) -> Response:
+    """The record from the cursor on, in order and without a gap: at least once, so drop facts whose id you have."""
+    async with AsyncExitStack() as held:
+        page = await _found(asked, shared, client, held)
+        cursor = shared.cursors.text(
+            Cursor(
+                stream=STREAM,
+                ledger_id=page.ledger_id,
+                position=page.position,
+                filters=asked.filters,
+                hash=page.hash,
+            )
+        )
+        body = await run_in_threadpool(
+            _written, asked.form, page, cursor, shared.caller_key(), client.numbers
+        )
+        await _log(asked, page, shared, client)
+        return PageResponse(
+            body,
+            MEDIA_TYPES[asked.form],
+            {
+                "Edge101-Cursor": cursor,
+                "Edge101-More": "true" if page.more else "false",
+                "Edge101-Head": f"{page.head_sequence}:{page.head_hash}",
+            },
+            known=request.headers.get("if-none-match"),
+            gzip=accepts_gzip(request),
+            held=held.pop_all(),
+        )
+
+
+async def _found(asked: _Asked, shared: Services, client: Client, held: AsyncExitStack) -> Page:
+    """The page, and its place in memory; waited for, without that place, if the reader asked so."""
+    start, until = asked.start, time.monotonic() + asked.wait_seconds
+    while True:
+        async with AsyncExitStack() as slot:
+            await slot.enter_async_context(shared.slots.slot(client))
+            try:
+                page = await run_in_threadpool(_read, shared, asked.selection, start, asked.limit)
+            except MovedError as error:
+                raise _moved(error) from error
+            left = until - time.monotonic()
+            if page.facts or page.more or left <= 0:
+                await held.enter_async_context(slot.pop_all())
+                return page
+        start = Start(page.position, page.ledger_id, page.hash)
+        if not await shared.watch.beyond(page.head_sequence, left):
+            until = 0.0
+
+
+def _read(shared: Services, selection: Selection, start: Start, limit: int) -> Page:
+    return read_page(shared.reader(), selection, start, limit)
+
+
+def _moved(error: MovedError) -> ProblemError:
+    return ProblemError(
+        409,
+        "moved",
+        f"the record is not the one that you were reading: {error}",
+        "Tell whoever runs the appliance: this is recorded nowhere else. Then begin without a cursor, and keep what you have: its"
+        " ids name the ledger that they are from.",
+    )
+
+
+def _written(form: Form, page: Page, cursor: str, key: bytes | None, numbers: bool) -> bytes:
+    lines = fact_lines(page, key, numbers=numbers)
+    if form is Form.NDJSON:
+        return ndjson(lines)
+    if form is Form.CSV:
+        return fact_csv(lines)
+    return encoder.encode(
+        FactsPage(
+            page.ledger_id, lines, cursor, page.more, {"sequence": page.head_sequence, "hash": page.head_hash}
+        )
+    )
+
+
+class FactsPage(msgspec.Struct, frozen=True):
+    """`Facts`, as it is written."""
+
+    ledger_id: str
+    facts: list[FactLine]
+    cursor: str
+    more: bool
+    head: dict[str, int | str]
+
+
+async def _log(asked: _Asked, page: Page, shared: Services, client: Client) -> None:
+    selection = asked.selection
+    given = {"kind": selection.kinds, "line": selection.lines, "queue": selection.queues}
+    await disclosed(
+        shared,
+        client,
+        STREAM,
+        len(page.facts),
+        first_position=page.facts[0].sequence if page.facts else None,
+        last_position=page.facts[-1].sequence if page.facts else None,
+        since_utc_us=selection.since_utc_us,
+        until_utc_us=selection.until_utc_us,
+        selection=" ".join(f"{name}={value}" for name, values in given.items() for value in values),
+    )

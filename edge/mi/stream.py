@@ -1,0 +1,292 @@
+"""Pages of the record: what stands after a position and is wanted, bounded in facts, bytes and looking. Blocking.
+
+A page is read in one snapshot of the ledger. Facts are only ever appended, and their sequences have no gaps, so what stands up to
+a position never changes, and every reader that goes on from where it came to has seen every fact.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import msgspec
+from sqlalchemy import Connection, Select, bindparam, func, select
+
+from edge.ledger.schema import facts, meta, personal
+from edge.ledger.store import SqlReader
+from edge.mi.cursors import SHOWN_HASH
+from edge.ports import LedgerError
+
+PAGE_FACTS = 5000
+"""No page is longer."""
+PAGE_BYTES = 8 * 1024 * 1024
+"""Nor does it go on beyond this much of facts' bodies."""
+LOOKED_THROUGH = 50_000
+"""So many facts are looked through for one page, however few of them are wanted: the cursor goes on all the same."""
+BLOCK = 2_000
+VALUES_AT_ONCE = 500
+CLOCK_MARGIN_US = 3_600_000_000
+"""How far the machine's clock may have been set and a search by time still finds every fact."""
+
+PLACING = {
+    "CallArrived": "line",
+    "CallQueued": "queue",
+    "CallClassified": "queue",
+    "CallUpgraded": "queue",
+    "CallSentBack": "queue",
+    "CallbackMoved": "queue",
+}
+"""Kinds of facts that say on which line a call came, or in which queue it is from there on."""
+
+
+class Stored(NamedTuple):
+    """A fact as it stands in the ledger, and what is kept of its personal data."""
+
+    sequence: int
+    kind: str
+    monotonic_ns: int
+    utc_us: int
+    switch_utc_us: int | None
+    clock: str
+    reason: str
+    call_id: str | None
+    agent: str | None
+    body: str
+    personal_digest: str | None
+    hash: str
+    personal: str | None
+
+
+COLUMNS: Select[Any] = select(*facts.c, personal.c.body).outerjoin_from(facts, personal)
+META = select(meta.c.ledger_id, meta.c.head_sequence, meta.c.head_hash)
+HASH = select(facts.c.hash).where(facts.c.sequence == bindparam("sequence"))
+TIME = select(facts.c.utc_us).where(facts.c.sequence == bindparam("sequence"))
+NEXT = (
+    COLUMNS.where(facts.c.sequence > bindparam("after")).order_by(facts.c.sequence).limit(bindparam("limit"))
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """What a reader wants of the facts; empty: all. Times are UTC in microseconds, `until` is not in it."""
+
+    kinds: tuple[str, ...] = ()
+    lines: tuple[str, ...] = ()
+    queues: tuple[str, ...] = ()
+    since_utc_us: int | None = None
+    until_utc_us: int | None = None
+
+    @property
+    def everything(self) -> bool:
+        """Whether nothing is left out."""
+        return self == Selection()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Facts, and where they end. `position`: everything wanted up to there has been given."""
+
+    ledger_id: str
+    facts: Sequence[Stored]
+    position: int
+    hash: str
+    """Beginning of the hash of the fact at the position."""
+    head_sequence: int
+    head_hash: str
+    more: bool
+    """Whether asking again at once may give more; false at the end of the record, or of the time asked for."""
+
+
+class MovedError(Exception):
+    """What the reader was told is not what the ledger holds; the message says how they differ."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where a reader has come to: a cursor without its signature. `ledger_id` empty: at the beginning of whatever there is."""
+
+    position: int = 0
+    ledger_id: str = ""
+    hash: str = ""
+
+
+def read_page(reader: SqlReader, selection: Selection, start: Start, limit: int) -> Page:
+    """The page after `start`. Raises `MovedError` when `start` is of another record, and `LedgerError`."""
+    with reader.snapshot() as connection:
+        ledger_id, head_sequence, head_hash = _meta(connection)
+        _compare(connection, start, ledger_id, head_sequence)
+        position = start.position
+        if position == 0 and selection.since_utc_us is not None:
+            position = sequence_before(connection, selection.since_utc_us - CLOCK_MARGIN_US, head_sequence)
+        if selection.everything:
+            found = _whole(connection, position, limit)
+            position = found[-1].sequence if found else position
+            past = False
+        else:
+            found, position, past = _looked_through(connection, selection, position, limit, head_sequence)
+        return Page(
+            ledger_id=ledger_id,
+            facts=found,
+            position=position,
+            hash=_hash_at(connection, position),
+            head_sequence=head_sequence,
+            head_hash=head_hash,
+            more=position < head_sequence and not past,
+        )
+
+
+def head_of(reader: SqlReader) -> int:
+    """Sequence of the newest fact."""
+    with reader.snapshot() as connection:
+        return int(_meta(connection)[1])
+
+
+def _meta(connection: Connection) -> tuple[str, int, str]:
+    found = connection.execute(META).one_or_none()
+    if found is None:
+        raise LedgerError("the ledger says nothing of itself: it was tampered with")
+    return found[0], found[1], found[2]
+
+
+def _compare(connection: Connection, start: Start, ledger_id: str, head_sequence: int) -> None:
+    if start.ledger_id and start.ledger_id != ledger_id:
+        raise MovedError("it belongs to another ledger: this appliance has a new one")
+    if start.position > head_sequence:
+        raise MovedError("the ledger ends before it: an older copy of it was restored")
+    if start.hash and start.hash != _hash_at(connection, start.position):
+        raise MovedError("the ledger holds another fact at this place than the one that was given")
+
+
+def _hash_at(connection: Connection, position: int) -> str:
+    found = connection.execute(HASH, {"sequence": position}).scalar()
+    return "" if found is None else str(found)[:SHOWN_HASH]
+
+
+def _whole(connection: Connection, after: int, limit: int) -> list[Stored]:
+    return _bounded(_rows(connection, NEXT, {"after": after, "limit": limit}))
+
+
+def _rows(connection: Connection, query: Select[Any], values: dict[str, object]) -> list[Stored]:
+    """Straight from the driver: SQLAlchemy's own rows cost as much again."""
+    cursor = connection.execute(query, values).cursor
+    assert cursor is not None
+    return list(map(Stored._make, cursor.fetchall()))
+
+
+def _bounded(rows: list[Stored]) -> list[Stored]:
+    """As many as fit a page, one at least."""
+    size = 0
+    for index, row in enumerate(rows):
+        size += len(row.body) + len(row.reason)
+        if size > PAGE_BYTES:
+            return rows[: max(1, index)]
+    return rows
+
+
+def _looked_through(
+    connection: Connection, selection: Selection, position: int, limit: int, head: int
+) -> tuple[list[Stored], int, bool]:
+    """Wanted facts, how far was looked, and whether the time asked for is past."""
+    found: list[Stored] = []
+    end = min(head, position + LOOKED_THROUGH)
+    while position < end and len(found) < limit:
+        upper = min(end, position + BLOCK)
+        wanted = _wanted(connection, selection, position, upper)
+        room = limit - len(found)
+        found += wanted[:room]
+        position = found[-1].sequence if len(wanted) >= room else upper
+        if len(kept := _bounded(found)) < len(found):
+            return kept, kept[-1].sequence, False
+        if _past(connection, selection, position):
+            return found, position, True
+    return found, position, False
+
+
+def _past(connection: Connection, selection: Selection, position: int) -> bool:
+    if selection.until_utc_us is None:
+        return False
+    at = connection.execute(TIME, {"sequence": position}).scalar()
+    return at is not None and at > selection.until_utc_us + CLOCK_MARGIN_US
+
+
+def _wanted(connection: Connection, selection: Selection, after: int, upper: int) -> list[Stored]:
+    query = COLUMNS.where(facts.c.sequence > after, facts.c.sequence <= upper)
+    if selection.kinds:
+        query = query.where(facts.c.kind.in_(selection.kinds))
+    if selection.since_utc_us is not None:
+        query = query.where(facts.c.utc_us >= selection.since_utc_us)
+    if selection.until_utc_us is not None:
+        query = query.where(facts.c.utc_us < selection.until_utc_us)
+    rows = _rows(connection, query.order_by(facts.c.sequence), {})
+    if not selection.lines and not selection.queues:
+        return rows
+    places = _Places(connection, {row.call_id for row in rows if row.call_id is not None})
+    return [row for row in rows if _in_place(places, row, selection)]
+
+
+def _in_place(places: _Places, row: Stored, selection: Selection) -> bool:
+    line, queue = places.of(row)
+    return (not selection.lines or line in selection.lines) and (
+        not selection.queues or queue in selection.queues
+    )
+
+
+class _Place(msgspec.Struct, frozen=True):
+    line: str | None = None
+    queue: str | None = None
+
+
+class _Places:
+    """Lines and queues of these calls, as they were at each fact: a queue is the call's from the fact on that says so."""
+
+    def __init__(self, connection: Connection, call_ids: Collection[str]) -> None:
+        self._decode = msgspec.json.Decoder(_Place).decode
+        self._lines: dict[str, str | None] = {}
+        self._queues: dict[str, list[tuple[int, str | None]]] = defaultdict(list)
+        query = select(facts.c.sequence, facts.c.kind, facts.c.call_id, facts.c.body)
+        query = query.where(facts.c.kind.in_(tuple(PLACING))).order_by(facts.c.sequence)
+        for some in _portions(sorted(call_ids)):
+            for sequence, kind, call_id, body in connection.execute(query.where(facts.c.call_id.in_(some))):
+                place = self._decode(body)
+                if PLACING[kind] == "line":
+                    self._lines[call_id] = place.line
+                else:
+                    self._queues[call_id].append((sequence, place.queue))
+
+    def of(self, row: Stored) -> tuple[str | None, str | None]:
+        """Line and queue of the call of this fact; of a fact about no call the queue that it names itself."""
+        if row.call_id is None:
+            return None, self._decode(row.body).queue if '"queue"' in row.body else None
+        known = self._queues.get(row.call_id, [])
+        index = bisect_right(known, row.sequence, key=lambda place: place[0])
+        return self._lines.get(row.call_id), known[index - 1][1] if index else None
+
+
+def _portions(values: Sequence[str]) -> Iterable[Sequence[str]]:
+    for start in range(0, len(values), VALUES_AT_ONCE):
+        yield values[start : start + VALUES_AT_ONCE]
+
+
+class _Times(Sequence[int]):
+    """The time of every fact, read when it is looked at."""
+
+    def __init__(self, connection: Connection, length: int) -> None:
+        self._connection = connection
+        self._length = length
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, index: int) -> int:  # type: ignore[override]  # never sliced
+        found = self._connection.execute(
+            select(func.max(facts.c.utc_us)).where(facts.c.sequence == index + 1)
+        )
+        return int(found.scalar() or 0)
+
+
+def sequence_before(connection: Connection, utc_us: int, head: int) -> int:
+    """Sequence of the last fact made before this time (0: none), in some twenty reads. A stepped clock makes it a guess."""
+    return bisect_left(_Times(connection, head), utc_us)
