@@ -32,6 +32,7 @@ COMMANDS = {
     "mi": "Serve the record to central systems, and the wallboard.",
     "tokens": "Who may pull the record: add, list, rotate, revoke.",
     "ledger": "Verify, count, export and erase from the record.",
+    "ship": "Copy the ledger to a PostgreSQL database that appliances share.",
     "replay": "Fold the whole ledger again and compare.",
     "rescue": "Move callers whom nobody serves to the switch's own queue.",
     "dialplan": "Generate the switch's files from the configuration.",

@@ -128,6 +128,42 @@ def rescue_site() -> RescueSite:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShipSite:
+    """What `edge ship` needs of the configuration."""
+
+    ledger_url: str
+    to: str
+    name: str
+    password: str | None = field(repr=False)
+    log_level: str
+    log_format: str
+
+
+def ship_site(to: str | None, name: str | None) -> ShipSite:
+    """From the command line, else from the configuration, which is not validated: a slip in it must not hold the record up.
+
+    Raises `PermanentError` where it is not said where to ship to, or under which name.
+    """
+    ledger_url, path = site().ledger_url, click.get_current_context().find_root().obj
+    document = _document(path) if Path(path).exists() else {}
+    ship, file = _table(document, "ship"), _text(_table(document, "ship").get("password_file"))
+    url = to or _text(ship.get("to"))
+    named = name or _text(ship.get("name")) or _text(_table(document, "site").get("name"))
+    if not url or not named:
+        missing = ("--to URL", "to") if not url else ("--name NAME", "name")
+        raise PermanentError(f"{path}: give {missing[0]}, or [ship] {missing[1]} in the configuration.")
+    level, form = _text(_table(document, "log").get("level")), _text(_table(document, "log").get("format"))
+    return ShipSite(
+        ledger_url=ledger_url,
+        to=url,
+        name=named,
+        password=_secret(Path(path), file) if file and to is None else None,
+        log_level=level if level in ("debug", "info", "warning", "error") else "info",
+        log_format=form if form in ("json", "console") else "json",
+    )
+
+
 def _secret(path: Path, name: str) -> str:
     """As the configuration's reading finds it: systemd's credential of that name if there is one, else beside the file."""
     credentials = os.environ.get("CREDENTIALS_DIRECTORY")
@@ -138,7 +174,7 @@ def _secret(path: Path, name: str) -> str:
     except (OSError, UnicodeDecodeError) as error:
         problem = error.strerror if isinstance(error, OSError) else "is not ASCII text"
         raise PermanentError(
-            f"{path}: switch.rescue.password_file: {file} cannot be used: {problem}."
+            f"{path}: password_file: {file} cannot be used: {problem}."
             " Write the secret alone into it: (umask 077; openssl rand -hex 24 > FILE)."
         ) from error
 

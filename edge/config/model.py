@@ -36,6 +36,7 @@ from edge.config.sections import (
     QueueSection,
     RepeatSection,
     Section,
+    ShipSection,
     SiteSection,
     SwitchSection,
     TasksSection,
@@ -89,6 +90,7 @@ class Configuration(Section):
     site: SiteSection
     switch: SwitchSection
     ledger: LedgerSection = LedgerSection()
+    ship: ShipSection | None = None
     log: LogSection = LogSection()
     mi: MiSection = MiSection()
     timing: TimingSection = TimingSection()

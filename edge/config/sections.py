@@ -205,6 +205,23 @@ class CapacitySection(Section):
     channels_101: Annotated[int, whole(0, 100_000)] = 0
 
 
+class ShipSection(Section):
+    """`[ship]`: the PostgreSQL database that `edge ship` copies the ledger to, and under which name (that of the site)."""
+
+    to: Annotated[
+        str,
+        matching(
+            r"postgresql(\+psycopg)?://[^\s:]*(:[0-9]+)?(/\S*)?",
+            'must be such as "postgresql+psycopg://edge101@db.example/edge101?sslmode=verify-full": without a password',
+        ),
+    ]
+    name: Annotated[str, Field(min_length=1, max_length=80)] | None = None
+    password_file: Path | None = None
+    """None: the password is where libpq looks for it, or there is none."""
+    password: SecretStr = Field(default=SecretStr(""), exclude=True)
+    """Read from `password_file`; never from the file itself."""
+
+
 class RepeatSection(Section):
     """`[repeat]`: who gave up `abandons` times within `minutes` is put into `class`."""
 

@@ -96,9 +96,15 @@ def link(previous: str, row: Row) -> str:
 
 
 def netstrings(values: Sequence[str | int | None]) -> bytes:
-    """Each value as `length:bytes,`, and `-,` for None: no two rows have the same form."""
-    encoded = (None if value is None else str(value).encode() for value in values)
-    return b"".join(b"-," if value is None else b"%d:%b," % (len(value), value) for value in encoded)
+    """Each value as `length:bytes,`, and `-,` for None: no two rows have the same form. Lengths are those of UTF-8."""
+    parts: list[str] = []
+    for value in values:
+        if value is None:
+            parts.append("-,")
+            continue
+        text = str(value)
+        parts.append(f"{len(text) if text.isascii() else len(text.encode())}:{text},")
+    return "".join(parts).encode()
 
 
 def extend(head: Head, entries: Sequence[Entry]) -> tuple[list[Record], Head]:
@@ -131,7 +137,7 @@ def verify_chain(
     try:
         for records, anchors in _pages(ledger):
             for record in records:
-                _check(ledger, head, record)
+                check(ledger, head, record)
                 head = Head(record.row.sequence, record.hash)
                 count += 1
                 erased += record.erased
@@ -161,7 +167,8 @@ def _pages(ledger: Chained, after: int | None = None) -> Iterator[tuple[Sequence
         after = records[-1].row.sequence
 
 
-def _check(ledger: Chained, head: Head, record: Record) -> None:
+def check(ledger: Chained, head: Head, record: Record) -> None:
+    """Raises `BrokenError` when `record` is not what was recorded after `head`, or its personal data is not."""
     sequence = record.row.sequence
     expected = head.sequence + 1
     if sequence > expected:

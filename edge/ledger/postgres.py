@@ -26,6 +26,12 @@ CONNECT_SECONDS = 5
 SILENCE_MS = 10_000
 """A server from which nothing has come for so long, while something was asked, is gone."""
 
+NOTICE_OUR_DEATH = (
+    "-ctcp_keepalives_idle=10 -ctcp_keepalives_interval=5 -ctcp_keepalives_count=3 "
+    "-cidle_in_transaction_session_timeout=60000"
+)
+"""A lock of ours whose machine is gone must not be in our own way for two hours, TCP's default."""
+
 LEDGER_ID = re.compile(r"[0-9a-f]{32}")
 VERIFIED = frozenset({"verify-ca", "verify-full"})
 LOOPBACK = frozenset({"", "localhost", "127.0.0.1", "::1"})
@@ -170,9 +176,22 @@ class PostgresSchema:
         """Bytes that nobody wrote: the error that says so."""
         return LedgerError(f"{self}: {what}; {MEANING['XX'][1]}")
 
+    def connection(self, wait_ms: int, statement_ms: int) -> dict[str, Any]:
+        """All that libpq is told, for a connection without SQLAlchemy."""
+        url, settings = self._url, self.settings(wait_ms)
+        settings["options"] += f" -cstatement_timeout={statement_ms}"
+        named = {
+            "host": url.host,
+            "port": url.port,
+            "user": url.username,
+            "dbname": url.database,
+            "password": url.password,
+        }
+        return {**{name: value for name, value in named.items() if value}, **settings}
+
     def settings(self, wait_ms: int) -> dict[str, Any]:
         """What libpq is told beside host, user and database."""
-        options = f"{self._arguments.get('options', '')} -clock_timeout={wait_ms}".strip()
+        options = f"{self._arguments.get('options', '')} -clock_timeout={wait_ms} {NOTICE_OUR_DEATH}".strip()
         return {
             "application_name": "edge101",
             "connect_timeout": str(CONNECT_SECONDS),

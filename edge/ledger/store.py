@@ -178,6 +178,11 @@ class SqlReader:
         """What tells this ledger from every other."""
         return self.page(None, 0)[1].ledger_id
 
+    def identity(self) -> tuple[str, int]:
+        """The ledger's id, and when it was made (UTC in microseconds)."""
+        ((ledger_id, created_utc_us),) = self._all(select(meta.c.ledger_id, meta.c.created_utc_us))
+        return ledger_id, created_utc_us
+
     def shipment(self, after: int, limit: int, erased_after: int, audit_after: int) -> Shipment:
         """What follows for a copy that has come so far, all of it seen at the same moment. `limit` bounds each part."""
         with _explained(self._place), self._snapshots.connect() as connection:
@@ -364,6 +369,10 @@ def _revision(connection: Connection, place: str) -> str | None:
     tables = [*seen.get_table_names(), *seen.get_view_names()]
     if not tables:
         return None
+    if "ledgers" in tables:
+        raise LedgerError(
+            f"{place}: this is a database that appliances share: add ?ledger=ID to read one (`edge ship list`)"
+        )
     if "alembic_version" not in tables:
         raise LedgerError(f"{place}: this database is no Edge101 ledger; name another")
     found = connection.scalar(REVISION)

@@ -1,0 +1,92 @@
+"""`edge ship`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+from click.testing import CliRunner, Result
+
+from edge.cli import main
+from edge.config.sections import ShipSection
+from edge.ship.state import read_state
+from tests.ship.conftest import Shared, append
+
+CONFIGURATION = """
+[site]
+name = "Test room"
+[ledger]
+url = "{ledger}"
+[ship]
+to = "{to}"
+password_file = "ship.password"
+"""
+
+
+@pytest.fixture(autouse=True)
+def unconfigured() -> Iterator[None]:
+    """The command sets the log up for itself."""
+    yield
+    structlog.reset_defaults()
+
+
+@pytest.fixture
+def configuration(tmp_path: Path, url: str, shared: Shared) -> Path:
+    file = tmp_path / "edge101.toml"
+    file.write_text(CONFIGURATION.format(ledger=url, to=shared.url), encoding="utf-8")
+    (tmp_path / "ship.password").write_text("hunter2hunter2", encoding="ascii")
+    return file
+
+
+def edge(configuration: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(main, ["--config", str(configuration), *arguments])
+
+
+def test_once(configuration: Path, shared: Shared, url: str) -> None:
+    """It ships what is there, says how far it came, and leaves a note of that beside the ledger."""
+    done = edge(configuration, "ship", "--once", "--json")
+    assert (done.exit_code, json.loads(done.stdout)["position"]) == (0, 25), done.stderr
+    state = read_state(url)
+    assert state is not None
+    assert (state.sequence, shared.copy_of(url).endswith(state.ledger_id)) == (25, True)
+    append(url, 5)
+    assert edge(configuration, "ship", "--once").stdout == "level: 30 facts, 0 erasures\n"
+    (found,) = json.loads(edge(configuration, "ship", "list", "--json").stdout)["ledgers"]
+    assert (found["name"], found["facts"], found["replaced"]) == ("Test room", 30, None)
+    assert "Test room" in edge(configuration, "ship", "list").stdout
+
+
+def test_the_copy_is_looked_at_as_a_ledger_is(configuration: Path, shared: Shared, url: str) -> None:
+    """Every command that looks can look there."""
+    edge(configuration, "ship", "--once")
+    looked = edge(configuration, "--ledger", shared.copy_of(url), "ledger", "verify", "--json")
+    assert (looked.exit_code, json.loads(looked.stdout)["facts"]) == (0, 25)
+
+
+def test_what_a_person_must_mend(configuration: Path, tmp_path: Path, url: str) -> None:
+    """Exit code 78 keeps the service down: no place to ship to, another ledger under its name."""
+    edge(configuration, "ship", "--once")
+    append(f"sqlite:///{tmp_path}/second.db", 3)
+    other = ("--ledger", f"sqlite:///{tmp_path}/second.db", "ship", "--once")
+    refused = edge(configuration, *other)
+    assert (refused.exit_code, "edge ship --replaced, once" in refused.stderr) == (78, True)
+    assert edge(configuration, *other, "--name", "Room 2").exit_code == 0
+    configuration.write_text(f'[site]\nname = "x"\n[ledger]\nurl = "{url}"\n', encoding="utf-8")
+    refused = edge(configuration, "ship")
+    assert (refused.exit_code, "give --to URL, or [ship] to" in refused.stderr) == (78, True)
+
+
+def test_trouble_ends_it_only_with_once(configuration: Path) -> None:
+    """With --once somebody waits for an answer."""
+    failed = edge(configuration, "ship", "--once", "--to", "postgresql+psycopg://u@/x?host=/nonexistent")
+    assert (failed.exit_code, "cannot be reached" in failed.stderr) == (1, True)
+
+
+def test_the_configuration_takes_no_password_in_the_url() -> None:
+    """It would be read by whoever reads the file."""
+    with pytest.raises(ValueError, match="without a password"):
+        ShipSection(to="postgresql://edge101:hunter2hunter2@db.example/edge101")
+    ShipSection(to="postgresql+psycopg://edge101@db.example:5433/edge101?sslmode=verify-full")
