@@ -15,42 +15,13 @@ from edge.core.state import Call, Promises, apply
 from edge.views.agents import AgentView, count_by_state, view_agents
 from edge.views.calls import CallFold, CallRecord
 from edge.views.queues import CALLBACKS, DIALLING, WAITING, QueueView, view_queues
-from edge.views.reading import Reader, entries, entries_of, open_state, sequence_before
+from edge.views.reading import DAY_FACTS, Reader, entries, entries_of, open_state, sequence_before
 from edge.views.record import AlarmRecord
 from edge.views.words import RUNGS, kind_of, tier_name
 
 if TYPE_CHECKING:
     from rich.console import Group
 
-DAY_FACTS = (
-    facts.CallArrived,
-    facts.CallQueued,
-    facts.CallConnected,
-    facts.CallReturned,
-    facts.FallbackEntered,
-    facts.FallbackConnected,
-    facts.CallEnded,
-    facts.CallClassified,
-    facts.CallUpgraded,
-    facts.CallTurnedAway,
-    facts.CallDiverted,
-    facts.DiversionAnswered,
-    facts.CallPassedOn,
-    facts.CallTakenOver,
-    facts.CallSentBack,
-    facts.WrapUpBroken,
-    facts.SupervisionBegan,
-    facts.SupervisionEnded,
-    facts.AlarmRaised,
-    facts.CallbackPromised,
-    facts.CallbackRevoked,
-    facts.CallbackWaits,
-    facts.CallbackAttempted,
-    facts.CallbackAnswered,
-    facts.CallbackPickedUp,
-    facts.CallbackAttemptEnded,
-)
-"""What the figures of a day are made of, and the alarms of the last hour."""
 BUSY_CALLS_SHOWN = 20
 ALARM_SECONDS = 3600.0
 """How long an alarm is shown."""

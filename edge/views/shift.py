@@ -121,7 +121,7 @@ def summarise(records: Iterable[CallRecord], target_seconds: float) -> Summary:
     for record in counted:
         by_fate[fate_of(record)].append(record)
     answered = by_fate[Fate.ANSWERED]
-    in_vain = sum(_waited_in_vain(r) for r in (*by_fate[Fate.TURNED_AWAY], *by_fate[Fate.OVERFLOWED]))
+    in_vain = sum(waited_in_vain(r) for r in (*by_fate[Fate.TURNED_AWAY], *by_fate[Fate.OVERFLOWED]))
     waits = known(record.first_human_seconds for record in answered)
     within = sum(seconds < target_seconds for seconds in waits)
     results = len(answered) + len(by_fate[Fate.ABANDONED]) + len(by_fate[Fate.UNKNOWN]) + in_vain
@@ -196,7 +196,8 @@ def fate_of(record: CallRecord) -> Fate:
             return Fate.TURNED_AWAY if record.leaving else Fate.ABANDONED
 
 
-def _waited_in_vain(record: CallRecord) -> bool:
+def waited_in_vain(record: CallRecord) -> bool:
+    """Whether this 101 was let go after it had waited as long as its queue allows."""
     return bool(record.departures) and record.departures[-1].why == WAITED_TOO_LONG
 
 
