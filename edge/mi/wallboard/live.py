@@ -14,7 +14,8 @@ import structlog
 
 from edge.core import facts
 from edge.core.model import MICROSECONDS, Instant
-from edge.core.state import IllegalFactError, State, apply
+from edge.core.state import State, apply
+from edge.core.transitions import IllegalFactError
 from edge.ledger.codec import Record, decode_entry
 from edge.ledger.store import SqlReader
 from edge.mi.wallboard.day import ALARM_SECONDS, Day, midnight_utc_us

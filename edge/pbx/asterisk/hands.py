@@ -372,7 +372,9 @@ class Hands:
             return
         noted, leg = ami.note_person(leg_id, effect), self._book.offers.get(effect.offer_id)
         try:
-            if leg is not None and leg.playback is not None:  # else the dialplan would have them when it is over
+            if (
+                leg is not None and leg.playback is not None
+            ):  # else the dialplan would have them when it is over
                 await self._stop_asking(leg.playback)
             for (name, _), answer in zip(noted, await self._actions.ask_all(noted), strict=True):
                 check(name, answer)
