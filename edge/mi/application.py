@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import import_module
@@ -13,10 +14,11 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from edge.mi import problems
 from edge.mi.guard import EntityTags, Guard
+from edge.mi.keeping import keep_level
 from edge.mi.services import Services
 from edge.version import VERSION
 
-ROUTES = ("health", "facts")
+ROUTES = ("health", "facts", "gaps", "disclosures", "acknowledgements")
 """Modules of `edge.mi.routes`, each with a `router`."""
 SMALLEST_GZIP_BYTES = 1024
 GZIP_LEVEL = 4
@@ -31,9 +33,12 @@ def create_app(services: Services, routes: tuple[str, ...] = ROUTES) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        level = asyncio.create_task(keep_level(services))
         try:
             yield
         finally:
+            level.cancel()
+            await asyncio.wait([level])
             services.close()
 
     app = FastAPI(

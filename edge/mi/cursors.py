@@ -49,8 +49,8 @@ class Cursors:
         body = msgspec.msgpack.encode(cursor)
         return base64.urlsafe_b64encode(self._mac(body) + body).decode().rstrip("=")
 
-    def read(self, text: str, stream: str) -> Cursor:
-        """What `text` says. Raises `CursorError`."""
+    def read(self, text: str, stream: str | None) -> Cursor:
+        """What `text` says; of any stream with None. Raises `CursorError`."""
         if len(text) > LONGEST or not text.isascii():
             raise CursorError("it is no cursor")
         try:
@@ -63,7 +63,7 @@ class Cursors:
         cursor = self._decoder.decode(body)
         if cursor.version != VERSION:
             raise CursorError("another version of this service made it")
-        if cursor.stream != stream:
+        if stream not in (None, cursor.stream):
             raise CursorError(f"it belongs to {cursor.stream}, not to {stream}")
         return cursor
 

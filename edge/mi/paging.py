@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from edge.mi.cursors import Cursor, CursorError, Cursors
 from edge.mi.disclosures import Disclosure
-from edge.mi.guard import SlowReaderError, matches, tag_of
+from edge.mi.guard import SlowReaderError, matches
 from edge.mi.problems import ProblemError
 from edge.mi.security import Client
 from edge.mi.services import Services
@@ -84,7 +84,12 @@ def utc_us(text: str | None, name: str) -> int | None:
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
-def read_cursor(cursors: Cursors, text: str, stream: str, filters: str | None) -> Cursor:
+def read_any_cursor(cursors: Cursors, text: str) -> Cursor:
+    """The cursor that `text` is, of any stream. Raises `ProblemError` 400."""
+    return read_cursor(cursors, text, None, None)
+
+
+def read_cursor(cursors: Cursors, text: str, stream: str | None, filters: str | None) -> Cursor:
     """The cursor that `text` is, made with these filters (None: whatever they were). Raises `ProblemError` 400."""
     try:
         cursor = cursors.read(text, stream)
@@ -112,6 +117,7 @@ class PageResponse(Response):
     def __init__(
         self,
         body: bytes,
+        tag: str,
         media_type: str,
         headers: dict[str, str],
         *,
@@ -119,7 +125,6 @@ class PageResponse(Response):
         gzip: bool,
         held: AsyncExitStack | None = None,
     ) -> None:
-        tag = tag_of(body)
         super().__init__(status_code=200, headers={**headers, "ETag": tag, "Vary": "Accept, Accept-Encoding"})
         self.page = body
         self.gzip = gzip

@@ -49,9 +49,9 @@ def address_of(connection: HTTPConnection) -> str:
     return connection.client.host if connection.client else ABSENT
 
 
-def require(scope: Scope) -> Callable[..., Awaitable[Client]]:
-    """For routes: `Annotated[Client, Depends(require("facts"))]`."""
-    assert scope in SCOPES
+def require(*scopes: Scope) -> Callable[..., Awaitable[Client]]:
+    """For routes: `Annotated[Client, Depends(require("facts"))]`. With several scopes any of them is enough."""
+    assert scopes and set(scopes) <= set(SCOPES)
 
     async def client(
         request: Request,
@@ -59,12 +59,12 @@ def require(scope: Scope) -> Callable[..., Awaitable[Client]]:
         shared: Annotated[Services, Depends(services)],
     ) -> Client:
         token = await identify(shared, given.credentials if given else None, address_of(request))
-        if scope not in token.scopes:
+        if not token.scopes & set(scopes):
             raise ProblemError(
                 403,
                 "scope",
-                f"the token of {token.reader} lacks the scope {scope}",
-                f"Ask whoever runs this service for a token with it: edge tokens add {token.reader} --scope {scope} ...",
+                f"the token of {token.reader} lacks the scope {' or '.join(scopes)}",
+                f"Ask whoever runs this service for a token with it: edge tokens add {token.reader} --scope {scopes[0]} ...",
             )
         return Client(
             reader=token.reader,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -13,13 +14,15 @@ from fastapi import Request
 from edge.clock import SystemClock
 from edge.config.sections import MiSection
 from edge.ledger.store import SqlReader, open_reader
+from edge.mi.acknowledgements import Acknowledgements
 from edge.mi.cursors import Cursors
 from edge.mi.disclosures import Disclosures
 from edge.mi.limits import Guesses, Rates
 from edge.mi.places import directory_of
+from edge.mi.projection import Projection, projection_file
 from edge.mi.slots import Slots
 from edge.mi.store import Store, open_store
-from edge.mi.stream import head_of
+from edge.mi.stream import anchors_of
 from edge.mi.tokens import Tokens
 from edge.mi.watch import HeadWatch
 from edge.ports import Clock
@@ -27,6 +30,10 @@ from edge.views.caller import read_key
 
 if TYPE_CHECKING:
     from edge.config import Configuration
+
+
+LEVEL_FACTS = 2000
+LEVEL_SECONDS = 1.0
 
 
 @dataclass(kw_only=True)
@@ -42,18 +49,20 @@ class Services:
     store: Store
     tokens: Tokens
     disclosures: Disclosures
+    acknowledgements: Acknowledgements
     cursors: Cursors
     rates: Rates
     guesses: Guesses
     slots: Slots = field(default_factory=Slots)
     watch: HeadWatch = field(init=False)
+    _projection: Projection | None = None
     _reader: SqlReader | None = None
     _caller_key: bytes | None = None
     _lock: Lock = field(default_factory=Lock)
 
     def __post_init__(self) -> None:
         """What needs the rest."""
-        self.watch = HeadWatch(lambda: head_of(self.reader()))
+        self.watch = HeadWatch(lambda: anchors_of(self.reader())[1])
 
     def reader(self) -> SqlReader:
         """The ledger, to be read only; safe in any thread. Raises `LedgerError` while there is none yet."""
@@ -61,6 +70,21 @@ class Services:
             if self._reader is None:
                 self._reader = open_reader(self.ledger_url)
             return self._reader
+
+    def projection(self) -> Projection:
+        """Calls, tasks and gaps folded from facts. Raises `LedgerError` while there is no ledger."""
+        reader = self.reader()
+        with self._lock:
+            if self._projection is None:
+                self._projection = Projection(reader, projection_file(self.directory), self.caller_key())
+            return self._projection
+
+    def folded(self) -> Projection:
+        """The projection, brought level if that takes a moment only; what it has come to is `through`."""
+        projection, until = self.projection(), time.monotonic() + LEVEL_SECONDS
+        while projection.advance(LEVEL_FACTS) and time.monotonic() < until:
+            pass
+        return projection
 
     def caller_key(self) -> bytes | None:
         """With which callers' numbers are hashed; the daemon makes it when it first starts."""
@@ -76,6 +100,8 @@ class Services:
         """Release the files."""
         self.store.close()
         with self._lock:
+            if self._projection is not None:
+                self._projection.close()
             if self._reader is not None:
                 self._reader.close()
 
@@ -107,6 +133,7 @@ def open_services(
         store=store,
         tokens=Tokens(store, utc_us, monotonic_ns),
         disclosures=Disclosures(store, utc_us),
+        acknowledgements=Acknowledgements(store, utc_us),
         cursors=Cursors(store.key("cursors")),
         rates=Rates(monotonic_ns),
         guesses=Guesses(monotonic_ns),

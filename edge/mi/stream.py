@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, Select, bindparam, func, select
+from sqlalchemy import Connection, Select, bindparam, case, func, select
 
 from edge.ledger.schema import facts, meta, personal
 from edge.ledger.store import SqlReader
@@ -60,7 +60,9 @@ class Stored(NamedTuple):
     personal: str | None
 
 
-COLUMNS: Select[Any] = select(*facts.c, personal.c.body).outerjoin_from(facts, personal)
+KEPT = select(personal.c.body).where(personal.c.sequence == facts.c.sequence).scalar_subquery()
+COLUMNS: Select[Any] = select(*facts.c, case((facts.c.personal_digest.is_not(None), KEPT)))
+"""Most facts have nothing personal, and are not looked up there."""
 META = select(meta.c.ledger_id, meta.c.head_sequence, meta.c.head_hash)
 HASH = select(facts.c.hash).where(facts.c.sequence == bindparam("sequence"))
 TIME = select(facts.c.utc_us).where(facts.c.sequence == bindparam("sequence"))
@@ -138,10 +140,11 @@ def read_page(reader: SqlReader, selection: Selection, start: Start, limit: int)
         )
 
 
-def head_of(reader: SqlReader) -> int:
-    """Sequence of the newest fact."""
+def anchors_of(reader: SqlReader) -> tuple[str, int]:
+    """The ledger's id, and the sequence of its newest fact."""
     with reader.snapshot() as connection:
-        return int(_meta(connection)[1])
+        ledger_id, head_sequence, _ = _meta(connection)
+    return ledger_id, head_sequence
 
 
 def _meta(connection: Connection) -> tuple[str, int, str]:
