@@ -277,7 +277,7 @@ def _written(form: Form, page: Page, cursor: str, key: bytes | None, numbers: bo
 def _tag(asked: _Asked, page: Page, numbers: bool) -> str:
     """A strong ETag without reading the body again: the chain's hash stands for every fact up to the last, and what of their
     personal data is kept is counted."""
-    kept = sum(row.personal is not None for row in page.facts)
+    kept = len(page.facts) - [row[-1] for row in page.facts].count(None)
     bounds = (page.facts[0].sequence, page.facts[-1].hash) if page.facts else (page.position, page.hash)
     parts = (*bounds, len(page.facts), kept, numbers, asked.form, asked.filters, page.more, page.position)
     return tag_of(repr((*parts, page.head_hash if asked.form is Form.JSON else "", VERSION)).encode())
