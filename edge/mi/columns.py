@@ -20,7 +20,7 @@ from edge.core.model import (
     Stage,
 )
 from edge.core.promise import AttemptOutcome
-from edge.views.record import CallRecord, ConnectionRecord, PredictionRecord
+from edge.views.record import AnnouncementRecord, CallRecord, ConnectionRecord, PredictionRecord
 from edge.views.shift import WAITED_TOO_LONG, Fate, fate_of
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ class Flag(IntFlag):
     IN_PROGRESS = 4096
     MEASURED_PREDICTION = 8192
     ACCEPTED_CALLBACK = 16384
+    SENT_BACK = 32768
 
 
 CALL_FIELDS: tuple[tuple[str, str], ...] = (
@@ -199,7 +200,7 @@ def call_row(record: CallRecord, number: int, contact: int, caller: int, short: 
     )
 
 
-def work_rows(record: CallRecord, number: int, word: Word) -> bytes:
+def work_rows(record: CallRecord, number: int, short: bool, word: Word) -> bytes:
     """The rows of everybody's work on a call, in order. Another force and the test phone are no agents of ours."""
     rows = []
     left = list(record.wrap_ups)
@@ -223,7 +224,7 @@ def work_rows(record: CallRecord, number: int, word: Word) -> bytes:
                 word(each.agent),
                 word(record.line),
                 word(record.counted_queue),
-                _flags(record, fate_of(record), short=False),
+                _flags(record, fate_of(record), short),
                 record.counted_tier,
             )
         )
@@ -250,7 +251,7 @@ def _waits(record: CallRecord, fate: Fate, person: ConnectionRecord | None) -> t
         person is not None and record.answered_at.monotonic_ns >= person.at.monotonic_ns
     )
     answer = 0 if by_person or record.answered_at is None else queue - between_ns(joined, record.answered_at)
-    told = record.announcements[0] if record.announcements else None
+    told = _greeting(record)
     if told is None:
         announced = queue
     elif told.ended_at is None:
@@ -258,6 +259,14 @@ def _waits(record: CallRecord, fate: Fate, person: ConnectionRecord | None) -> t
     else:
         announced = queue - max(0, between_ns(joined, told.ended_at))
     return trunk, max(0, min(answer, trunk)), max(0, announced), queue
+
+
+def _greeting(record: CallRecord) -> AnnouncementRecord | None:
+    """The first announcement, but for one that tells a caller why they are sent away."""
+    first = record.announcements[0] if record.announcements else None
+    if first is None or (record.departures and _not_before(first.started_at, record.departures[0].at)):
+        return None
+    return first
 
 
 def _off_line_ns(record: CallRecord) -> int:
@@ -342,6 +351,7 @@ def _flags(record: CallRecord, fate: Fate, short: bool) -> int:
         (Flag.OFFERED_CALLBACK, bool(record.callback_offers)),
         (Flag.ACCEPTED_CALLBACK, bool(record.dialogues)),
         (Flag.PROMISED_CALLBACK, record.callback is not None),
+        (Flag.SENT_BACK, bool(record.sent_back)),
         (Flag.IN_VAIN, bool(record.departures) and record.departures[-1].why == WAITED_TOO_LONG),
         (
             Flag.ABANDONED_IN_TRANSFER,

@@ -235,7 +235,9 @@ class Projection:
                 return 0
             try:
                 for record in records:
-                    if record.row.kind not in UNUSED_FACTS:
+                    if record.row.kind in UNUSED_FACTS:
+                        memory.holes.last_us = record.row.utc_us
+                    else:
                         self._add(memory, record)
                 memory.flush(self._writer)
             except BaseException:
@@ -713,7 +715,7 @@ class _Memory:
             kept.number,
             OPEN_US if record.ended_at is None else record.ended_at.utc_us,
             columns.call_row(record, kept.number, kept.contact, kept.caller, kept.short, self.word),
-            columns.work_rows(record, kept.number, self.word),
+            columns.work_rows(record, kept.number, kept.short, self.word),
         )
 
     def _task_values(self, task: TaskRecord) -> tuple[object, ...]:

@@ -1,0 +1,722 @@
+"""Any figure of any period under any definition, from the columns of a projection.
+
+A call belongs to one period by the definition's attribution, and to one group by its own queue, line, ... Thresholds are compared
+as whole nanoseconds. A quiet period has a figure too: of no calls, and without a value where there is nothing to divide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, singledispatchmethod
+from typing import TYPE_CHECKING, Any
+
+import numpy
+
+from edge.metrics import statistic
+from edge.metrics.book import Book
+from edge.metrics.definition import (
+    NANOSECONDS,
+    Abandonment,
+    Attribution,
+    Band,
+    Callback,
+    Callbacks,
+    Clock,
+    Contact,
+    Definition,
+    Demand,
+    Handling,
+    Occupancy,
+    Prediction,
+    ServiceLevel,
+    Volume,
+    Wait,
+    Waiting,
+    nanoseconds,
+)
+from edge.metrics.periods import Period
+from edge.mi.columns import FATES, NONE, OPEN_US, READY, SIGNED_IN, Flag
+from edge.mi.folding import Hole
+from edge.views.shift import Fate
+from edge.views.words import tier_name
+
+if TYPE_CHECKING:
+    from edge.mi.projection import Figures
+
+    Array = numpy.ndarray[Any, Any]
+
+GROUPS = ("tier", "queue", "line", "force", "class", "language", "agent")
+"""By what figures can be divided, beside time."""
+_COLUMN = {
+    "queue": "queue",
+    "line": "line",
+    "class": "priority_class",
+    "language": "language",
+    "agent": "first_agent",
+}
+_FATE = {fate: FATES.index(fate) for fate in Fate}
+_VOLUME_FLAGS = {
+    "upgraded": Flag.UPGRADED,
+    "withheld": Flag.WITHHELD,
+    "assisted": Flag.ASSISTED,
+    "fallback": Flag.FALLBACK,
+    "abandoned in transfer": Flag.ABANDONED_IN_TRANSFER,
+}
+_CLOCKS = {
+    Clock.TRUNK: "wait_trunk_ns",
+    Clock.ANSWER: "wait_answer_ns",
+    Clock.AFTER_ANNOUNCEMENT: "wait_announced_ns",
+    Clock.QUEUE: "wait_queue_ns",
+}
+
+
+Label = tuple[tuple[str, str], ...]
+"""A group: by what it is divided, and which it is of that."""
+_EVERYBODY: Label = ()
+
+
+class RefusedFigureError(ValueError):
+    """It cannot be divided so; the message says why, and what can be."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completeness:
+    """How far a period's figures can be relied on."""
+
+    seen_share: float | None
+    """Of the period as far as it is over: the share in which the switch was seen. None: it has not begun."""
+    known_until_us: int
+    """Nothing is known of later; before the period's end, its figures will change."""
+    in_progress: int
+    """Calls that arrived in it and have not ended: their figures will change."""
+    unknown: int
+    """Calls that arrived in it and whose end was not seen."""
+    adopted: int
+    """Calls that were found waiting: their true arrival was not seen."""
+    ledger_trouble: bool
+    """Facts could not be written at some time in it."""
+    clock_share: float | None
+    """As `seen_share`, in which the clock was synchronised."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Nothing is missing, and nothing will change but by a late correction."""
+        return self.seen_share == 1.0 and not (self.in_progress or self.unknown or self.ledger_trouble)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """One figure. `definition`: id@version. `numerator` and `denominator`: what a share is of, else how many it is of."""
+
+    definition: str
+    digest: str
+    title: str
+    unit: str
+    period: Period
+    group: Label
+    value: float | None
+    numerator: int | None
+    denominator: int | None
+    completeness: Completeness
+
+
+@dataclass(frozen=True, slots=True)
+class _Cell:
+    value: float | None = None
+    numerator: int | None = None
+    denominator: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """Rows that a figure is of, each with its cell."""
+
+    rows: Array
+    cell: Array
+    labels: list[Label]
+    cells: int
+
+    def count(self, mask: Array) -> list[int]:
+        """How many of them there are in each cell."""
+        return statistic.count(self.cell[mask], self.cells)
+
+    def statistic(self, of: Callable[[Array], float], values: Array, mask: Array) -> list[_Cell]:
+        """Of these values, in seconds."""
+        found = [_Cell(None, None, 0)] * self.cells
+        for cell, ordered in statistic.split(self.cell[mask], values[mask]):
+            found[cell] = _Cell(of(ordered) / NANOSECONDS, None, len(ordered))
+        return found
+
+
+def _shares(parts: Sequence[int], wholes: Sequence[int]) -> list[_Cell]:
+    return [
+        _Cell(part / whole if whole else None, part, whole) for part, whole in zip(parts, wholes, strict=True)
+    ]
+
+
+def _counts(counts: Sequence[int]) -> list[_Cell]:
+    return [_Cell(count, None, count) for count in counts]
+
+
+class Calculator:
+    """Computes figures from one reading of a projection: `projection.figures(since, until, "completion")`."""
+
+    def __init__(self, figures: Figures, book: Book, periods: Sequence[Period]) -> None:
+        """`periods`: in order, each beginning where the one before ends."""
+        self.figures = figures
+        self.book = book
+        self.periods = list(periods)
+        self._cuts = numpy.array(
+            [*(p.start_us for p in self.periods), *(p.end_us for p in self.periods[-1:])], dtype=numpy.int64
+        )
+
+    def compute(self, name: str, by: Sequence[str] = ()) -> list[Figure]:
+        """Figures of this definition: every period of every group that has any. Raises `RefusedFigureError`."""
+        definition = self.book[name]
+        self._permit(definition, by)
+        plain = name.partition("@")[0]
+        labels, cells = self._cells(definition, tuple(by))
+        return [
+            Figure(
+                definition=f"{plain}@{definition.version}",
+                digest=definition.digest,
+                title=definition.title,
+                unit=definition.unit,
+                period=period,
+                group=label,
+                value=cells[index * len(self.periods) + place].value,
+                numerator=cells[index * len(self.periods) + place].numerator,
+                denominator=cells[index * len(self.periods) + place].denominator,
+                completeness=self.completeness[place],
+            )
+            for index, label in sorted(enumerate(labels), key=lambda pair: pair[1])
+            for place, period in enumerate(self.periods)
+        ]
+
+    def _permit(self, definition: Definition, by: Sequence[str]) -> None:
+        if unknown := [each for each in by if each not in GROUPS]:
+            raise RefusedFigureError(
+                f"figures cannot be divided by {unknown[0]!r}: only by {', '.join(GROUPS)}"
+            )
+        if len(set(by)) != len(by):
+            raise RefusedFigureError("name each division once")
+        if "agent" in by and not self.book.by_agent:
+            raise RefusedFigureError(
+                "figures agent by agent are not allowed here: a force allows them by [policy] by_agent = true in metrics.toml"
+            )
+        if isinstance(definition, Occupancy) and set(by) - {"agent"}:
+            raise RefusedFigureError(
+                "an agent is at work for every queue: divide it by agent alone, or not at all"
+            )
+
+    # --- completeness
+
+    @cached_property
+    def completeness(self) -> list[Completeness]:
+        """Of each period."""
+        calls = self.figures.calls
+        place = self._place(calls["arrived_us"])
+        counted = (place >= 0) & (calls["flags"] & Flag.TEST == 0)
+
+        def count(mask: Array) -> list[int]:
+            return statistic.count(place[counted & mask], len(self.periods))
+
+        in_progress = count(calls["flags"] & Flag.IN_PROGRESS != 0)
+        unknown, adopted = (
+            count(calls["fate"] == _FATE[Fate.UNKNOWN]),
+            count(calls["flags"] & Flag.ADOPTED != 0),
+        )
+        until = self.figures.last_us
+        over = numpy.minimum(self._cuts[1:], until) - numpy.minimum(self._cuts[:-1], until)
+        unseen, unsure, stuck = (self._missing(hole) for hole in (Hole.SWITCH, Hole.CLOCK, Hole.LEDGER))
+        return [
+            Completeness(
+                seen_share=_part_left(int(unseen[i]), int(over[i])),
+                known_until_us=until,
+                in_progress=in_progress[i],
+                unknown=unknown[i],
+                adopted=adopted[i],
+                ledger_trouble=bool(stuck[i]),
+                clock_share=_part_left(int(unsure[i]), int(over[i])),
+            )
+            for i in range(len(self.periods))
+        ]
+
+    def _missing(self, hole: Hole) -> Array:
+        """Microseconds of each period that fall into such holes."""
+        until = self.figures.last_us
+        spans = [
+            (each.started_us, min(until, until if each.ended_us is None else each.ended_us))
+            for each in self.figures.holes
+            if each.hole is hole and each.started_us < until
+        ]
+        starts, ends = (
+            numpy.array(part, dtype=numpy.int64) for part in (zip(*spans, strict=True) if spans else ((), ()))
+        )
+        return statistic.within(*statistic.merged(starts, ends), self._cuts)
+
+    # --- choosing
+
+    def _place(self, times: Array) -> Array:
+        """The period of each time, -1 for none."""
+        place = numpy.searchsorted(self._cuts, times, side="right") - 1
+        return numpy.where(place >= len(self.periods), -1, place)
+
+    def _mask(self, definition: Definition, rows: Array) -> Array:
+        """The calls that a definition is about, of any period."""
+        mask: Array = rows["flags"] & Flag.CONSULTATION == 0
+        if not definition.tests:
+            mask &= rows["flags"] & Flag.TEST == 0
+        if definition.tier is not None:
+            mask &= rows["tier"] == (0 if definition.tier == "999" else 1)
+        if definition.queues is not None:
+            mask &= numpy.isin(rows["queue"], self._numbers(definition.queues))
+        if definition.lines is not None:
+            mask &= numpy.isin(rows["line"], self._numbers(definition.lines))
+        if not definition.internal:
+            mask &= ~self._internal(rows)
+        if definition.callbacks is Callbacks.OUT:
+            mask &= rows["flags"] & Flag.PROMISED_CALLBACK == 0
+        return mask
+
+    def _numbers(self, words: Iterable[str]) -> Array:
+        wanted = set(words)
+        return numpy.array(
+            [number for number, word in enumerate(self.figures.words) if word in wanted], dtype=numpy.int64
+        )
+
+    def _internal(self, rows: Array) -> Array:
+        """Calls from inside, or work on them."""
+        by_line: Array = numpy.isin(rows["line"], self._numbers(self.book.internal_lines))
+        by_number: Array = rows["flags"] & Flag.SHORT_NUMBER != 0
+        return by_line | by_number
+
+    def _times(self, definition: Definition, rows: Array) -> Array:
+        """To what time each call is attributed; OPEN_US: to none yet."""
+        match definition.attribution:
+            case Attribution.ARRIVAL:
+                times: Array = rows["arrived_us"]
+            case Attribution.COMPLETION:
+                times = rows["ended_us"]
+            case Attribution.EVENT:
+                answered = (rows["fate"] == _FATE[Fate.ANSWERED]) & (rows["first_us"] != NONE)
+                times = numpy.where(answered, rows["first_us"], rows["ended_us"])
+        return times
+
+    def _choose(
+        self,
+        definition: Definition,
+        by: tuple[str, ...],
+        rows: Array,
+        times: Array,
+        more: Array | None = None,
+    ) -> _Chosen:
+        place = self._place(times)
+        mask = self._mask(definition, rows) & (place >= 0)
+        if more is not None:
+            mask &= more
+        chosen, place = rows[mask], place[mask]
+        code, labels = self._codes(chosen, by)
+        return _Chosen(chosen, code * len(self.periods) + place, labels, len(labels) * len(self.periods))
+
+    def _codes(self, rows: Array, by: tuple[str, ...]) -> tuple[Array, list[Label]]:
+        """The group of each row, and the groups."""
+        if not by:
+            return numpy.zeros(len(rows), dtype=numpy.int64), [()]
+        parts = [self._part(rows, each) for each in by]
+        code = numpy.zeros(len(rows), dtype=numpy.int64)
+        for numbers, names in parts:
+            code = code * len(names) + numbers
+        found, inverse = numpy.unique(code, return_inverse=True)
+        labels: list[Label] = []
+        for value in found.tolist():
+            label: list[tuple[str, str]] = []
+            for each, (_, names) in zip(reversed(by), reversed(parts), strict=True):
+                value, number = divmod(value, len(names))
+                label.append((each, names[number]))
+            labels.append(tuple(reversed(label)))
+        return inverse.astype(numpy.int64), labels
+
+    def _part(self, rows: Array, by: str) -> tuple[Array, Sequence[str]]:
+        """Of each row the number of its name, and the names."""
+        words = self.figures.words
+        if by == "tier":
+            return rows["tier"].astype(numpy.int64), [tier_name(0), tier_name(1)]
+        if by == "force":
+            forces = ["", *sorted(set(self.book.force_of_line.values()))]
+            of_word = numpy.array([forces.index(self.book.force_of_line.get(word, "")) for word in words])
+            return of_word[rows["line"]], forces
+        column = "agent" if by == "agent" and "agent" in (rows.dtype.names or ()) else _COLUMN[by]
+        return rows[column].astype(numpy.int64), words
+
+    def _waits(self, definition: Definition, rows: Array) -> Array:
+        """By the definition's clock, NONE where it is not known; of a call-back gross or net."""
+        waits: Array = rows[_CLOCKS[definition.clock]]
+        if definition.callbacks is Callbacks.NET:
+            return numpy.where(waits == NONE, NONE, numpy.maximum(0, waits - rows["off_line_ns"]))
+        return waits
+
+    # --- measures
+
+    @singledispatchmethod
+    def _cells(self, definition: Definition, by: tuple[str, ...]) -> tuple[list[Label], list[_Cell]]:
+        raise NotImplementedError(type(definition).__name__)
+
+    def _simple(self, definition: Definition, by: tuple[str, ...], more: Array | None = None) -> _Chosen:
+        calls = self.figures.calls
+        return self._choose(definition, by, calls, self._times(definition, calls), more)
+
+    @_cells.register
+    def _volume(self, definition: Volume, by: tuple[str, ...]) -> tuple[list[Label], list[_Cell]]:
+        chosen = self._simple(definition, by)
+        rows, which = chosen.rows, definition.which
+        if which == "offered":
+            mask = numpy.ones(len(rows), dtype=bool)
+        elif which in _VOLUME_FLAGS:
+            mask = rows["flags"] & _VOLUME_FLAGS[which] != 0
+        elif which == "sent back":
+            mask = rows["flags"] & Flag.SENT_BACK != 0
+        else:
+            mask = rows["fate"] == _FATE[Fate(which)]
+        return chosen.labels, _counts(chosen.count(mask))
+
+    @_cells.register
+    def _service_level(
+        self, definition: ServiceLevel, by: tuple[str, ...]
+    ) -> tuple[list[Label], list[_Cell]]:
+        calls, threshold = self.figures.calls, nanoseconds(definition.threshold_seconds)
+        if definition.attribution is Attribution.EVENT:
+            chosen = self._choose(definition, by, calls, self._event_times(definition, calls, threshold))
+        else:
+            chosen = self._simple(definition, by)
+        rows, waits = chosen.rows, self._waits(definition, chosen.rows)
+        inside = _under(waits, threshold, definition.boundary)
+        answered, abandoned, lost = self._decided(rows, definition.losses == "bad")
+        if (
+            definition.attribution is Attribution.EVENT
+        ):  # who waits beyond the threshold has missed it, whatever comes
+            lost |= rows["fate"] == _FATE[Fate.WAITING]
+        early = abandoned & inside
+        short = (
+            abandoned & _under(waits, nanoseconds(definition.short_abandon_seconds), definition.boundary)
+            if definition.short_abandon_seconds is not None
+            else numpy.zeros(len(rows), dtype=bool)
+        )
+        everything = answered | abandoned | lost
+        decided = rows["fate"] != _FATE[Fate.WAITING]
+        good, base = {
+            "sl1": ((answered & inside) | early, everything),
+            "sl2": (answered & inside, answered),
+            "sl3": (answered & inside, everything),
+            "sl4": (answered & inside, everything & ~early),
+            "sl5": ((answered & inside) | short, everything),
+            "sl5_base": (answered & inside, everything & ~short),
+            "offered": (answered & inside, decided | lost),
+        }[definition.formula]
+        return chosen.labels, _shares(chosen.count(good), chosen.count(base))
+
+    def _decided(self, rows: Array, with_losses: bool) -> tuple[Array, Array, Array]:
+        """Who was answered, who gave up, and who waited in vain otherwise."""
+        fate = rows["fate"]
+        lost = numpy.zeros(len(rows), dtype=bool)
+        if with_losses:
+            let_go = (fate == _FATE[Fate.TURNED_AWAY]) | (fate == _FATE[Fate.OVERFLOWED])
+            lost = (
+                (fate == _FATE[Fate.UNKNOWN])
+                | (fate == _FATE[Fate.UNREACHED])
+                | (let_go & (rows["flags"] & Flag.IN_VAIN != 0))
+            )
+        return fate == _FATE[Fate.ANSWERED], fate == _FATE[Fate.ABANDONED], lost
+
+    def _event_times(self, definition: ServiceLevel, rows: Array, threshold_ns: int) -> Array:
+        """When a call was answered or left in time, or when the threshold passed; OPEN_US: nothing of that yet."""
+        waits = self._waits(definition, rows)
+        decided = numpy.where(rows["first_us"] != NONE, rows["first_us"], rows["ended_us"])
+        known = waits != NONE
+        start = rows["arrived_us" if definition.clock is Clock.TRUNK else "joined_us"]
+        begun = numpy.where(known, decided - waits // 1000, start)
+        passes = begun + threshold_ns // 1000
+        now_us = self.figures.last_us
+        in_time = known & _under(waits, threshold_ns, definition.boundary)
+        late = numpy.where(known | (passes <= now_us), passes, OPEN_US)
+        return numpy.where(
+            in_time, decided, numpy.where(decided == OPEN_US, late, numpy.minimum(late, decided))
+        )
+
+    @_cells.register
+    def _wait(self, definition: Wait, by: tuple[str, ...]) -> tuple[list[Label], list[_Cell]]:
+        chosen = self._simple(definition, by)
+        rows = chosen.rows
+        waits = rows["right_desk_ns"] if definition.desk == "right" else self._waits(definition, rows)
+        answered, abandoned, lost = self._decided(rows, with_losses=True)
+        known = waits != NONE
+        if definition.of == "answered":
+            mask = answered & known
+        elif definition.of == "abandoned":
+            mask = abandoned & known
+        else:
+            return chosen.labels, self._of_all_who_waited(
+                definition, chosen, waits, answered, abandoned | lost
+            )
+        return chosen.labels, chosen.statistic(statistic.STATISTICS[definition.statistic], waits, mask)
+
+    def _of_all_who_waited(
+        self, definition: Wait, chosen: _Chosen, waits: Array, answered: Array, in_vain: Array
+    ) -> list[_Cell]:
+        rows = chosen.rows
+        still = rows["fate"] == _FATE[Fate.WAITING]
+        so_far = numpy.maximum(0, self.figures.last_us - rows["joined_us"]) * 1000
+        waits = numpy.where(still & (waits == NONE), so_far, waits)
+        mask = (answered | in_vain | still) & (waits != NONE)
+        if definition.statistic == "longest":
+            return chosen.statistic(statistic.longest, waits, mask)
+        share = 0.9 if definition.statistic == "p90" else 0.5
+        found = [_Cell(None, None, 0)] * chosen.cells
+        index = numpy.flatnonzero(mask)
+        for cell, members in statistic.split(chosen.cell[mask], index):
+            value = statistic.censored_quantile(waits[members], answered[members], share)
+            found[cell] = _Cell(None if value is None else value / NANOSECONDS, None, len(members))
+        return found
+
+    @_cells.register
+    def _band(self, definition: Band, by: tuple[str, ...]) -> tuple[list[Label], list[_Cell]]:
+        chosen = self._simple(definition, by)
+        waits = self._waits(definition, chosen.rows)
+        answered, abandoned, _ = self._decided(chosen.rows, with_losses=False)
+        base = (answered if definition.of == "answered" else abandoned) & (waits != NONE)
+        inside = base & (waits >= nanoseconds(definition.from_seconds))
+        if definition.under_seconds is not None:
+            inside &= waits < nanoseconds(definition.under_seconds)
+        if definition.show == "count":
+            return chosen.labels, _counts(chosen.count(inside))
+        return chosen.labels, _shares(chosen.count(inside), chosen.count(base))
+
+    @_cells.register
+    def _abandonment(self, definition: Abandonment, by: tuple[str, ...]) -> tuple[list[Label], list[_Cell]]:
+        chosen = self._simple(definition, by)
+        rows = chosen.rows
+        answered, abandoned, _ = self._decided(rows, with_losses=False)
+        if definition.short == "out":
+            waits = self._waits(definition, rows)
+            abandoned &= ~_under(waits, nanoseconds(definition.short_abandon_seconds), "under")
+        if definition.by == "call":
+            return chosen.labels, _shares(chosen.count(abandoned), chosen.count(answered | abandoned))
+        return chosen.labels, self._by_caller(chosen, answered, abandoned)
+
+    def _by_caller(self, chosen: _Chosen, answered: Array, abandoned: Array) -> list[_Cell]:
+        """Each caller of a cell once. A call without a number is a caller of its own."""
+        rows = chosen.rows
+        caller = numpy.where(rows["caller"] == 0, rows["number"], rows["caller"])
+        nameless = (rows["caller"] == 0).astype(numpy.int64)
+        mask = answered | abandoned
+        keys = numpy.stack((chosen.cell[mask], nameless[mask], caller[mask]), axis=1)
+        if len(keys) == 0:
+            return _shares([0] * chosen.cells, [0] * chosen.cells)
+        who, inverse = numpy.unique(keys, axis=0, return_inverse=True)
+        got_through = numpy.zeros(len(who), dtype=bool)
+        got_through[inverse.reshape(-1)[answered[mask]]] = True
+        return _shares(
+            statistic.count(who[~got_through, 0], chosen.cells), statistic.count(who[:, 0], chosen.cells)
+        )
+
+    @_cells.register
+    def _waiting(self, definition: Waiting, by: tuple[str, ...]) -> tuple[list[Label], list[_Cell]]:
+        calls = self.figures.calls
+        code, labels = self._codes(calls, by)
+        mask = self._mask(definition, calls)
+        promised = (calls["promised_us"] != NONE) if definition.only != "all" else None
+        done = numpy.where(calls["first_us"] != NONE, calls["first_us"], calls["ended_us"])
+        cells = []
+        for label in range(len(labels)):
+            of_group = mask & (code == label)
+            for period in self.periods:
+                at = min(period.end_us, self.figures.last_us)
+                waits = of_group & (calls["joined_us"] <= at) & (done > at)
+                if promised is not None:
+                    was_promised = promised & (calls["promised_us"] <= at)
+                    waits &= was_promised if definition.only == "callbacks" else ~was_promised
+                number = int(waits.sum())
+                oldest = (at - int(calls["joined_us"][waits].min())) / 1e6 if number else None
+                cells.append(_Cell(number if definition.show == "count" else oldest, None, number))
+        return labels, cells
+
+    @_cells.register
+    def _occupancy(self, definition: Occupancy, by: tuple[str, ...]) -> tuple[list[Label], list[_Cell]]:
+        agents = self._agents_time(definition)
+        labels: list[Label]
+        if by:
+            labels = [(("agent", self.figures.words[agent]),) for agent in agents]
+            times = list(agents.values())
+        else:
+            labels = [_EVERYBODY]
+            times = [_added([*agents.values()], len(self.periods))]
+        return labels, [cell for busy, there in times for cell in _shares(busy.tolist(), there.tolist())]
+
+    def _agents_time(self, definition: Occupancy) -> dict[int, tuple[Array, Array]]:
+        """Agent -> microseconds at work on calls, and there for them, in each period."""
+        work, spans, until = self.figures.work, self.figures.spans, self.figures.last_us
+        state = READY if definition.of == "ready" else SIGNED_IN
+        there = spans[numpy.isin(spans["state"], self._numbers([state]))]
+        wrapped = work[work["wrap_started_us"] != NONE]
+        starts = numpy.concatenate((work["started_us"], wrapped["wrap_started_us"]))
+        ends = numpy.concatenate(
+            (
+                _end(work["started_us"], work["talked_ns"], until),
+                _end(wrapped["wrap_started_us"], wrapped["wrapped_ns"], until),
+            )
+        )
+        who = numpy.concatenate((work["agent"], wrapped["agent"]))
+        found: dict[int, tuple[Array, Array]] = {}
+        for agent in numpy.union1d(who, there["agent"]).tolist():
+            own, hers = who == agent, there[there["agent"] == agent]
+            busy = statistic.merged(starts[own], ends[own])
+            both = statistic.merged(
+                numpy.concatenate((busy[0], hers["started_us"])),
+                numpy.concatenate((busy[1], hers["ended_us"])),
+            )
+            found[agent] = statistic.within(*busy, self._cuts), statistic.within(*both, self._cuts)
+        return found
+
+    @_cells.register
+    def _handling(self, definition: Handling, by: tuple[str, ...]) -> tuple[list[Label], list[_Cell]]:
+        work = self.figures.work
+        chosen = self._choose(definition, by, work, work["started_us"], work["talked_ns"] != NONE)
+        rows = chosen.rows
+        wrap_up = numpy.maximum(0, rows["wrapped_ns"])
+        values = {
+            "all": rows["talked_ns"] + wrap_up,
+            "talk": rows["talked_ns"],
+            "hold": rows["held_ns"],
+            "wrap_up": wrap_up,
+        }[definition.part]
+        mask = numpy.ones(len(rows), dtype=bool)
+        if definition.part == "wrap_up":
+            mask = rows["wrapped_ns"] != NONE
+        return chosen.labels, chosen.statistic(statistic.STATISTICS[definition.statistic], values, mask)
+
+    @_cells.register
+    def _callback(self, definition: Callback, by: tuple[str, ...]) -> tuple[list[Label], list[_Cell]]:
+        chosen = self._simple(definition, by)
+        rows, flags = chosen.rows, chosen.rows["flags"]
+        offered, promised = flags & Flag.OFFERED_CALLBACK != 0, flags & Flag.PROMISED_CALLBACK != 0
+        undecided = numpy.isin(
+            rows["fate"], [_FATE[fate] for fate in (Fate.WAITING, Fate.MERGED, Fate.CANCELLED)]
+        )
+        decided, reached = promised & ~undecided, promised & (rows["reached_ns"] != NONE)
+        rung = reached & (rows["attempts"] > 0)
+        quoted = decided & (rows["quoted_high_ns"] != NONE)
+        match definition.show:
+            case "offered":
+                return chosen.labels, _counts(chosen.count(offered))
+            case "accepted":
+                return chosen.labels, _counts(chosen.count(flags & Flag.ACCEPTED_CALLBACK != 0))
+            case "promised":
+                return chosen.labels, _counts(chosen.count(promised))
+            case "promise_wait" | "reconnect_wait":
+                column = "reached_ns" if definition.show == "promise_wait" else "reconnect_ns"
+                of = statistic.STATISTICS[definition.statistic or "mean"]
+                return chosen.labels, chosen.statistic(of, rows[column], promised & (rows[column] != NONE))
+            case "attempts":
+                return chosen.labels, self._attempts(chosen, decided & (rows["attempts"] > 0))
+        part, whole = {
+            "take_up": (promised & offered, offered),
+            "reached": (reached & decided, decided),
+            "reached_at_first": (rung & (rows["attempts"] == 1), rung),
+            "kept": (quoted & reached & (rows["reached_ns"] <= rows["quoted_high_ns"]), quoted),
+            "unreached": (decided & (rows["fate"] == _FATE[Fate.UNREACHED]), decided),
+        }[definition.show]
+        return chosen.labels, _shares(chosen.count(part), chosen.count(whole))
+
+    def _attempts(self, chosen: _Chosen, mask: Array) -> list[_Cell]:
+        found = [_Cell(None, None, 0)] * chosen.cells
+        attempts = chosen.rows["attempts"][mask].astype(numpy.int64)
+        for cell, ordered in statistic.split(chosen.cell[mask], attempts):
+            found[cell] = _Cell(statistic.mean(ordered), int(ordered.sum()), len(ordered))
+        return found
+
+    @_cells.register
+    def _prediction(self, definition: Prediction, by: tuple[str, ...]) -> tuple[list[Label], list[_Cell]]:
+        chosen = self._simple(definition, by)
+        rows = chosen.rows
+        low, high, actual = (rows[f"predicted_{each}_ns"] for each in ("low", "high", "actual"))
+        known = (low != NONE) & (actual != NONE)
+        if definition.show == "inside":
+            inside = known & (actual >= low) & (actual <= high)
+            return chosen.labels, _shares(chosen.count(inside), chosen.count(known))
+        twice = 2 * actual - low - high
+        values = numpy.abs(twice) if definition.show == "error" else twice
+        return chosen.labels, chosen.statistic(lambda ordered: statistic.mean(ordered) / 2, values, known)
+
+    @_cells.register
+    def _demand(self, definition: Demand, by: tuple[str, ...]) -> tuple[list[Label], list[_Cell]]:
+        chosen = self._simple(definition, by)
+        rows = chosen.rows
+        if definition.show == "internal":
+            everything = numpy.ones(len(rows), dtype=bool)
+            return chosen.labels, _shares(chosen.count(self._internal(rows)), chosen.count(everything))
+        if definition.show == "failure":
+            coded = rows["code"] != 0
+            failed = coded & numpy.isin(rows["code"], self._numbers(self.book.failure_codes))
+            return chosen.labels, _shares(chosen.count(failed), chosen.count(coded))
+        known = rows["caller"] != 0
+        pairs = numpy.stack((chosen.cell[known], rows["caller"][known]), axis=1)
+        first = numpy.unique(pairs, axis=0)[:, 0] if len(pairs) else numpy.zeros(0, dtype=numpy.int64)
+        calls, callers = chosen.count(known), statistic.count(first, chosen.cells)
+        return chosen.labels, _shares([c - f for c, f in zip(calls, callers, strict=True)], calls)
+
+    @_cells.register
+    def _contact(self, definition: Contact, by: tuple[str, ...]) -> tuple[list[Label], list[_Cell]]:
+        calls = self.figures.calls
+        rows = calls[self._mask(definition, calls)]
+        rows = rows[numpy.argsort(rows["number"], kind="stable")]
+        found, first, inverse = numpy.unique(rows["contact"], return_index=True, return_inverse=True)
+        answered = rows["fate"] == _FATE[Fate.ANSWERED]
+        through = numpy.zeros(len(found), dtype=bool)
+        through[inverse[answered]] = True
+        waiting = numpy.zeros(len(found), dtype=bool)
+        waiting[inverse[rows["fate"] == _FATE[Fate.WAITING]]] = True
+        sizes = numpy.bincount(inverse, minlength=len(found))
+        heads = rows[first]
+        place = self._place(self._times(definition, heads))
+        kept = place >= 0
+        code, labels = self._codes(heads[kept], by)
+        chosen = _Chosen(
+            heads[kept], code * len(self.periods) + place[kept], labels, len(labels) * len(self.periods)
+        )
+        through, waiting, sizes, at_first = through[kept], waiting[kept], sizes[kept], answered[first][kept]
+        contacts = chosen.count(numpy.ones(len(chosen.rows), dtype=bool))
+        match definition.show:
+            case "contacts":
+                return labels, _counts(contacts)
+            case "got_through":
+                decided = through | ~waiting
+                return labels, _shares(chosen.count(through), chosen.count(decided))
+            case "later":
+                return labels, _shares(chosen.count(through & ~at_first), chosen.count(through))
+        found_cells = [_Cell(None, None, 0)] * chosen.cells
+        for cell, ordered in statistic.split(chosen.cell, sizes):
+            found_cells[cell] = _Cell(statistic.mean(ordered), int(ordered.sum()), len(ordered))
+        return labels, found_cells
+
+
+def _under(waits: Array, threshold_ns: int, boundary: str) -> Array:
+    """Known waits within a threshold."""
+    inside: Array = (waits <= threshold_ns) if boundary == "up_to" else (waits < threshold_ns)
+    known: Array = waits != NONE
+    return inside & known
+
+
+def _end(started_us: Array, lasted_ns: Array, until_us: int) -> Array:
+    return numpy.where(lasted_ns == NONE, numpy.maximum(until_us, started_us), started_us + lasted_ns // 1000)
+
+
+def _added(times: list[tuple[Array, Array]], periods: int) -> tuple[Array, Array]:
+    busy = there = numpy.zeros(periods, dtype=numpy.int64)
+    for one, other in times:
+        busy, there = busy + one, there + other
+    return busy, there
+
+
+def _part_left(missing: int, whole: int) -> float | None:
+    return None if whole <= 0 else 1.0 - min(missing, whole) / whole
