@@ -749,7 +749,8 @@ class TaskOpened:
     queued_at: Instant | None = None
     """When the call joined: the place that somebody who was lost in a fault has among the tasks, and on calling again."""
     queue: str = ""
-    priority_class: str = ""
+    head_start_seconds: float = 0.0
+    """How much earlier than it did the call counted as having joined: so does the task."""
     number: str | None = personal()
 
 

@@ -14,7 +14,6 @@ from typing import Any
 
 from edge.core import effects, facts, inputs
 from edge.core.model import (
-    NANOSECONDS,
     Activity,
     Instant,
     OfferOutcome,
@@ -140,10 +139,8 @@ class HandingOut(RingingBack):
         return () if queue is None else queue.skills
 
     def _task_place(self, task: Task) -> Place:
-        known = self.policy.classes.get(task.priority_class)
-        seconds = 0.0 if task.emergency or known is None else known.head_start_seconds
-        joined_ns = task.joined_at.monotonic_ns - round(seconds * NANOSECONDS)
-        return Place(Tier.EMERGENCY if task.emergency else Tier.ROUTINE, joined_ns, task.task_id)
+        tier = Tier.EMERGENCY if task.emergency else Tier.ROUTINE
+        return Place(tier, task.place_since.monotonic_ns, task.task_id)
 
     def _index_task(self, task_id: str) -> None:
         super()._index_task(task_id)

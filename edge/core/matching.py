@@ -27,7 +27,11 @@ class Matching(Emergencies):
         was_free = candidates.free > 0
         self._serve_emergencies(candidates)
         self._give_to_who_asked(candidates)
+        before = set(self._tasks.places())
         self._serve_routine(candidates)
+        for place in self._tasks.places():  # a call-back whose number turned out to be forbidden is one now
+            if place not in before and candidates.free:
+                self._hand_out(self.state.tasks[place.call_id], candidates, set())
         for call_id in self._order.of_tests():
             self._serve_test(self.state.calls[call_id], candidates)
         if was_free or candidates.withheld or len(self._unanswered) > 0:

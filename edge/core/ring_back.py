@@ -14,6 +14,7 @@ from __future__ import annotations
 from edge.core import facts, inputs
 from edge.core.desk import Desk
 from edge.core.model import CallOutcome, CallState, Instant, Tier
+from edge.core.ordering import head_start_seconds
 from edge.core.promise import Judgement, TaskKind
 from edge.core.state import Call
 from edge.core.task_state import Task
@@ -77,7 +78,7 @@ class RingBack(Desk):
                 number_withheld=number is None,
                 queued_at=call.queued_at,
                 queue=call.queue,
-                priority_class=call.priority_class,
+                head_start_seconds=head_start_seconds(call, self.policy),
                 number=number,
             )
         )

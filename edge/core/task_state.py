@@ -44,7 +44,7 @@ class Task:
     emergency: bool
     queued_at: Instant | None = None
     queue: str = ""
-    priority_class: str = ""
+    head_start_seconds: float = 0.0
     assigned_to: str | None = None
     linked: list[str] = field(default_factory=list)
     """Calls that came from the same number since."""
@@ -60,8 +60,13 @@ class Task:
 
     @property
     def joined_at(self) -> Instant:
-        """What its place counts from."""
+        """When its caller joined."""
         return self.queued_at or self.opened_at
+
+    @property
+    def place_since(self) -> Instant:
+        """What its place counts from, as its call's did."""
+        return self.joined_at.plus(-self.head_start_seconds)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -156,7 +161,7 @@ def _task_opened(state: State, fact: facts.TaskOpened, at: Instant) -> None:
         emergency=fact.emergency,
         queued_at=fact.queued_at,
         queue=fact.queue,
-        priority_class=fact.priority_class,
+        head_start_seconds=fact.head_start_seconds,
     )
 
 

@@ -262,16 +262,14 @@ def _check_task_offered(engine: Engine, made: facts.TaskOffered, now: Instant) -
     for call in engine.state.calls.values():
         if task.emergency or call.state is not CallState.WAITING or engine.position(call.call_id) is None:
             continue
-        earlier = place_of(call, engine.policy).joined_ns < task.joined_at.monotonic_ns
+        earlier = place_of(call, engine.policy).joined_ns < task.place_since.monotonic_ns
         if earlier and made.agent not in call.refused_by and not engine.policy.emergency.keep_free:
             assert not has_skills(engine, made.agent, call, now), (made, call)
 
 
 def _is_before(other: Task, task: Task) -> bool:
-    """By tier and time of joining; in rooms whose tasks have no head start."""
-    if other is task or other.priority_class != task.priority_class:
-        return False
-    keys = [(not it.emergency, it.joined_at.monotonic_ns) for it in (other, task)]
+    """By tier and time of joining, with the head start that their calls had."""
+    keys = [(not it.emergency, it.place_since.monotonic_ns) for it in (other, task)]
     return keys[0] < keys[1]
 
 

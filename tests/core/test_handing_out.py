@@ -87,7 +87,7 @@ def test_after_the_talk_there_is_wrap_up_as_after_every_talk() -> None:
     happen(room, "ann hangs up")
     assert room.engine.state.agents["ann"].activity is Activity.WRAP_UP
     room.wait(30.0)
-    assert room.engine.state.agents["ann"].activity is Activity.IDLE
+    assert room.state_of("ann") == "ready"
 
 
 def test_key_2_takes_the_task_and_dials_nobody() -> None:
@@ -281,7 +281,7 @@ def test_a_task_that_is_taken_or_closed_meanwhile_is_withdrawn(stage: str, order
         happen(room, "ann answers")
     play(room, f"{order} -> hang up task-c1.1\nann ends\nwait 300")
     assert len(offers(room)) == 1
-    assert room.engine.state.agents["ann"].activity is Activity.IDLE
+    assert room.state_of("ann") == "ready"
 
 
 def test_a_task_closed_while_its_person_rings_does_not_cut_them_off() -> None:

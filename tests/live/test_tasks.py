@@ -15,7 +15,7 @@ from edge.core import facts
 from edge.core.model import AgentState, CallState, TaskOfferState
 from edge.core.promise import TaskAttemptOutcome, TaskKind, TaskOutcome
 from hwtest.lab.configuration import merged
-from hwtest.useragent import IncomingCall, Media, OutgoingCall, UserAgent
+from hwtest.useragent import IncomingCall, Media, OutgoingCall, SipError, UserAgent
 from tests.live.conftest import POLICY, finish
 from tests.live.room import Desk, LiveLab, Room, milliseconds, until
 
@@ -178,3 +178,233 @@ async def test_a_person_who_is_not_reached_is_a_fact_on_the_task(
         assert len(people.calls) == attempt
     assert [ended.outcome for ended in room.facts(facts.TaskAttemptEnded)] == [outcome] * 2
     assert room.live.state.tasks[task_id].assigned_to is None
+
+
+async def test_key_2_takes_the_task_and_a_hang_up_leaves_it_for_the_next(room: Room, people: People) -> None:
+    """Nobody is dialled by either; who has declined it is not asked again before somebody else."""
+    task_id, _ = await gives_up(room)
+    ann = await room.agent(1)
+    first = await asked(room, ann)
+    await first.hang_up()
+    await room.until(lambda: room.facts(facts.TaskOfferEnded))
+    bob = await room.agent(2)
+    second = await asked(room, bob)
+    second.leg.send_digits("2")
+    await second.ended(5)
+    await room.until(lambda: room.live.state.tasks[task_id].assigned_to == bob.number)
+    assert (len(ann.calls), len(bob.calls), people.calls) == (1, 1, [])
+
+
+async def test_without_a_key_it_goes_back_to_its_place(room: Room, people: People) -> None:
+    """The agent is let go, and asked again after a while."""
+    await gives_up(room)
+    ann = await room.agent(1)
+    first = await asked(room, ann)
+    await first.ended(10)
+    await room.becomes(ann, AgentState.READY)
+    await (await ann.offered()).ended(8)
+    assert people.calls == []
+
+
+async def test_a_withheld_number_cannot_be_rung(room: Room, people: People) -> None:
+    """The phone shows that it is withheld; key 1 rings nobody, key 2 takes it."""
+    room.caller(LINE, from_user="anonymous")
+    await room.until(lambda: room.live.state.calls)
+    [call_id] = room.live.state.calls
+    caller = next(iter(room.callers.calls.values()))
+    assert isinstance(caller, OutgoingCall)
+    await caller.answered(5)
+    assert await caller.lasts(0.8)
+    await caller.hang_up()
+    await room.until(lambda: call_id in room.live.state.tasks)
+    ann = await room.agent(1)
+    offer = await asked(room, ann)
+    assert offer.caller_number == "withheld"
+    offer.leg.send_digits("12")
+    await offer.ended(5)
+    await room.until(lambda: room.live.state.tasks[call_id].assigned_to == ann.number)
+    assert people.calls == []
+
+
+async def test_a_999_takes_the_agent_who_is_asked(room: Room, people: People) -> None:
+    """Their phone is free at once and rings for it; the task keeps its place."""
+    task_id, _ = await gives_up(room)
+    ann = await room.agent(1)
+    offer = await asked(room, ann)
+    emergency = room.caller("999")
+    call = await ann.answers()
+    await room.reaches(emergency, CallState.TALKING)
+    assert milliseconds(emergency, "INVITE", call, "INVITE") < 2000
+    assert room.live.state.tasks[task_id].declined_by == {}
+    await offer.ended(5)
+    await call.hang_up()
+    await room.ended(emergency)
+    again = await asked(room, ann)
+    again.leg.send_digits("2")
+    await again.ended(5)
+    assert people.calls == []
+
+
+async def test_a_handler_who_asks_has_the_next_at_once(room: Room, people: People) -> None:
+    """By code, also while not ready: the phone rings as soon as the code's own call is over."""
+    ann = await room.agent(1)
+    await ann.dial("*25")
+    await room.becomes(ann, AgentState.NOT_READY)
+    task_id, _ = await gives_up(room)
+    assert ann.calls == []
+    await ann.dial("*37")
+    offer = await asked(room, ann)
+    assert offer.header("X-Edge-Task") == task_id
+    offer.leg.send_digits("2")
+    await offer.ended(5)
+    await room.until(lambda: room.live.state.tasks[task_id].assigned_to == ann.number)
+    assert people.calls == []
+
+
+async def test_a_task_that_is_taken_elsewhere_stops_ringing(room: Room) -> None:
+    """Assigned or closed at the command line while it rings and while it is asked about."""
+    task_id, _ = await gives_up(room)
+    other_id, _ = await gives_up(room)
+    ann = await room.agent(1)
+    ringing = await ann.offered()
+    room.live.edge("tasks", "assign", task_id, "--to", "Sue", "--by", "Sue")
+    await ringing.ended(5)
+    choosing = await asked(room, ann)
+    room.live.edge("tasks", "close", other_id, "--outcome", "no_need", "--by", "Sue")
+    await choosing.ended(5)
+    await room.becomes(ann, AgentState.READY)
+
+
+@pytest.mark.parametrize("stage", ["rings", "asked", "dialling", "talking"])
+async def test_the_daemon_is_killed_at_every_step(room: Room, people: People, stage: str) -> None:
+    """kill -9: never a second dial. What rang or asked is begun anew; what is dialled is the switch's own, and goes on."""
+    task_id, _ = await gives_up(room)
+    ann = await room.agent(1, tone_hz=440)
+    offer = await ann.offered()
+    if stage != "rings":
+        offer.answer()
+        await room.until(lambda: room.facts(facts.TaskOfferAnswered))
+    person = None
+    if stage in ("dialling", "talking"):
+        offer.leg.send_digits("1")
+        person = await people.rung()
+    if stage == "talking" and person is not None:
+        person.answer()
+        await room.until(lambda: room.facts(facts.TaskReached))
+    room.live.signal_daemon(signal.SIGKILL)
+    await room.live.start_daemon()
+    if person is None:
+        await offer.ended(8)
+        again = await asked(room, ann)
+        assert again.header("X-Edge-Task") == task_id
+        again.leg.send_digits("2")
+        await again.ended(5)
+        assert people.calls == []
+        return
+    if stage == "dialling":
+        person.answer()
+        await room.until(lambda: room.facts(facts.TaskReached))
+    person.leg.forget_heard()
+    await until(lambda: person.leg.hears(440), what="the person hears the agent")
+    await person.hang_up()
+    await offer.ended(5)
+    await room.until(lambda: room.facts(facts.TaskAttemptEnded))
+    assert [ended.outcome for ended in room.facts(facts.TaskAttemptEnded)] == [TaskAttemptOutcome.SPOKEN]
+    assert room.live.state.tasks[task_id].assigned_to == ann.number
+    assert len(people.calls) == 1
+
+
+async def test_the_daemon_is_killed_as_the_key_is_pressed(room: Room, people: People) -> None:
+    """Many times, at the worst moment: for each intent at most one INVITE, whatever the disk and the switch had of it."""
+    people.refuse_with = 486
+    callers = dict([await gives_up(room) for _ in range(3)])
+    ann = await room.agent(1)
+    for delay_seconds in (0.1, 0.12, 0.14, 0.16, 0.2, 0.3):
+        offer = await _asked_at_last(room, ann)
+        offer.leg.send_digits("1")
+        with contextlib.suppress(SipError):
+            await offer.lasts(delay_seconds)
+        room.live.signal_daemon(signal.SIGKILL)
+        await room.live.start_daemon()
+        await offer.ended(10)
+    rung = [dialled(person) for person in people.calls]
+    for task_id, caller in callers.items():
+        attempts = [fact for fact in room.facts(facts.TaskDialled) if fact.task_id == task_id]
+        meant = [fact for fact in room.facts(facts.TaskAttempted) if fact.task_id == task_id]
+        assert rung.count(room.numbers[caller]) <= len(attempts) <= len(meant)
+    assert len(rung) <= 6
+
+
+async def _asked_at_last(room: Room, desk: Desk) -> IncomingCall:
+    """The next INVITE for a task that is not withdrawn before it is answered."""
+    while True:
+        with contextlib.suppress(SipError):
+            return await asked(room, desk)
+
+
+async def _takes_tasks(room: Room, desk: Desk, people: People, emergency: str) -> None:
+    """The handler answers each task: rings the person of the 999, takes the others."""
+    while True:
+        offer = await desk.answers(20)
+        offer_id = f"task-{offer.header('X-Edge-Task')}.1"
+        await room.until(
+            lambda offer_id=offer_id: (  # type: ignore[misc]
+                (at := room.live.state.task_offers.get(offer_id)) is not None
+                and at.state is TaskOfferState.CHOOSING
+            )
+        )
+        if offer.header("X-Edge-Task") == emergency:
+            offer.leg.send_digits("1")
+            person = await people.rung()
+            person.answer()
+            await room.until(lambda: room.facts(facts.TaskReached))
+            await person.hang_up()
+        else:
+            offer.leg.send_digits("2")
+        await offer.ended(5)
+
+
+async def test_the_switch_dies_with_everybody_on_it(room: Room, people: People) -> None:
+    """kill -9 of Asterisk with five waiting and two talking: the agents' phones have the tasks in order, 999 first; key 1 of one
+    reaches the person, key 2 of the others takes them; nobody is dialled by a machine."""
+    ann, bob = await room.agent(1), await room.agent(2)
+    talking = []
+    for desk in (ann, bob):
+        talking.append(caller := room.caller(LINE))
+        await desk.answers()
+        await room.reaches(caller, CallState.TALKING)
+    waiting = await room.queue_up(2, LINE) + await room.queue_up(1, "999") + await room.queue_up(2, LINE)
+    for caller in waiting:
+        await room.reaches(caller, CallState.WAITING)
+    for desk in (ann, bob):
+        await until(lambda desk=desk: room.live.has_kept(desk.number))  # type: ignore[misc]
+    joined = [room.record(caller).call_id for caller in (*talking, *waiting)]
+    emergency = room.record(waiting[2]).call_id
+    room.live.asterisk.kill()
+    await room.until(lambda: room.facts(facts.SwitchLost))
+    for phone in (room.callers, ann.phone.agent, bob.phone.agent):
+        for lost in list(phone.calls.values()):
+            lost.abandon()
+    await room.live.start_asterisk()
+    await room.until(lambda: room.facts(facts.SwitchRestored), 15)
+    work = [asyncio.create_task(_takes_tasks(room, desk, people, emergency)) for desk in (ann, bob)]
+    try:
+        await asyncio.gather(ann.phone.start(), bob.phone.start())
+        await room.until(
+            lambda: (
+                len(room.live.state.tasks) == len(joined)
+                and all(task.assigned_to for task in room.live.state.tasks.values())
+            ),
+            60,
+            "every task is somebody's",
+        )
+    finally:
+        for task in work:
+            task.cancel()
+        ended = await asyncio.gather(*work, return_exceptions=True)
+    assert [end for end in ended if not isinstance(end, asyncio.CancelledError)] == []
+    assert {task.kind for task in room.facts(facts.TaskOpened)} == {TaskKind.LOST}
+    order = [emergency, *(call_id for call_id in joined if call_id != emergency)]
+    assert [offered.task_id for offered in room.facts(facts.TaskOffered)] == order
+    assert [dialled(person) for person in people.calls] == [room.numbers[waiting[2]]]
+    assert room.live.state.tasks[emergency].attempts[0].outcome is TaskAttemptOutcome.SPOKEN

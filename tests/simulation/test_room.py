@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from edge.core import inputs
 from edge.core.inputs import Standing
 from edge.core.model import Refusal
-from edge.core.promise import AttemptOutcome, TaskOutcome
+from edge.core.promise import AttemptOutcome, TaskAttemptOutcome, TaskOutcome
 from tests.simulation.world import (
     AGENTS,
     DESTINATIONS,
@@ -55,7 +55,20 @@ OUTCOMES = [
     AttemptOutcome.NETWORK,
     AttemptOutcome.INVALID,
 ]
-ORDERS = ["cancel", "cancel by agent", "move", "pause", "resume", "assign", "close", "assisted"]
+TASK_ACTIONS = ["1", "1", "2", "3", "person answers", "person gone", "agent hangs up"]
+TASK_OUTCOMES = [TaskAttemptOutcome.NO_ANSWER, TaskAttemptOutcome.BUSY, TaskAttemptOutcome.FAILED]
+ORDERS = [
+    "cancel",
+    "cancel by agent",
+    "move",
+    "pause",
+    "resume",
+    "assign",
+    "close",
+    "assisted",
+    "ask",
+    "spoke",
+]
 
 
 class Trouble(RuleBasedStateMachine):
@@ -84,6 +97,11 @@ class Trouble(RuleBasedStateMachine):
     def person(self, index: int, action: str, outcome: AttemptOutcome) -> None:
         """Something happens at the phone of a person who is called back."""
         act_on_person(self.world, index, action, outcome)
+
+    @rule(index=PICK, action=st.sampled_from(TASK_ACTIONS))
+    def task(self, index: int, action: str) -> None:
+        """Something happens at the phone of an agent who answered for a task, or of its person."""
+        act_on_task(self.world, index, action)
 
     @rule(index=PICK, action=st.sampled_from(ORDERS))
     def order(self, index: int, action: str) -> None:
@@ -264,6 +282,23 @@ def act_on_person(world: World, index: int, action: str, outcome: AttemptOutcome
         world.person_ends(chosen, outcome)
 
 
+def act_on_task(world: World, index: int, action: str) -> None:
+    """The chosen agent who answered for a task, if there is any, and whoever is rung for them."""
+    legs = [leg for leg in world.legs.values() if leg.is_of_task and leg.answered]
+    if not legs:
+        return
+    leg = legs[index % len(legs)]
+    match action:
+        case "person answers":
+            world.task_person_answers(leg)
+        case "person gone":
+            world.task_person_ends(leg, TASK_OUTCOMES[index % len(TASK_OUTCOMES)])
+        case "agent hangs up":
+            world.end_leg(leg.offer_id, Refusal.CLEARED)
+        case key:
+            world.press_at(leg, key)
+
+
 def act_as_supervisor(world: World, index: int, action: str) -> None:
     """What people order, of the chosen call-back or task, if there is any."""
     state = world.engine.state
@@ -296,6 +331,10 @@ def act_as_supervisor(world: World, index: int, action: str) -> None:
             world.order(
                 inputs.TaskClosed(task_id=task, by=("", agent)[index % 2], outcome=TaskOutcome.REACHED)
             )
+        case "ask":
+            world.order(inputs.TaskAsked(agent=agent))
+        case "spoke":
+            world.order(inputs.TaskSpokenWith(agent=agent))
         case "assisted" if chosen:
             world.order(inputs.CallMarkedAssisted(call_id=chosen, by=agent))
 
@@ -378,7 +417,7 @@ def live(seed: int, instants: int) -> World:
 
 def live_an_instant(world: World, dice: random.Random) -> None:
     """One thing happens; most things are soon heard."""
-    match dice.choices(range(9), weights=[8, 34, 14, 3, 16, 1, 14, 2, 1])[0]:
+    match dice.choices(range(10), weights=[8, 34, 14, 3, 16, 1, 14, 2, 1, 8])[0]:
         case 0:
             world.arrive(dice.choice(LINES), dice.choice(KNOWN), dice.choice(NUMBERS))
             if dice.random() < 0.6:
@@ -406,6 +445,8 @@ def live_an_instant(world: World, dice: random.Random) -> None:
             act_as_supervisor(world, dice.randrange(30), dice.choice([*ORDERS, "resume"]))
         case 8:
             act_on_disk(world, dice.choice(["stick", "free"]))
+        case 9:
+            act_on_task(world, dice.randrange(30), dice.choice(TASK_ACTIONS))
     if dice.random() < 0.025:
         calm_down(world)
     if not world.linked and dice.random() < 0.3:

@@ -32,9 +32,19 @@ from edge.core.model import (
     Tier,
     TransferKind,
 )
-from edge.core.promise import AttemptOutcome, Callbacks, First, Plan, Tasks
+from edge.core.promise import (
+    AttemptOutcome,
+    Callbacks,
+    First,
+    Plan,
+    TaskAttemptOutcome,
+    TaskKind,
+    TaskOutcome,
+    Tasks,
+)
 from edge.core.promising import CONFIRMATION
 from edge.core.state import State, replay
+from edge.core.task_state import is_task_offer
 from tests.core.callbacks import SHOWN, SmallPlan
 from tests.core.invariants import check_all
 from tests.core.room import NOON, arrival, line, policy_of
@@ -123,7 +133,13 @@ def policy_of_the_world() -> Policy:
         assisted_offer_seconds=20.0,
         callbacks=CALLBACKS,
         destinations=SmallPlan(),
-        tasks=Tasks(abandoned_101_after_seconds=20.0),
+        tasks=Tasks(
+            abandoned_101_after_seconds=20.0,
+            offered=tuple(TaskKind),
+            again_seconds=20.0,
+            offer_seconds=10.0,
+            choose_seconds=15.0,
+        ),
     )
     queues = (
         Queue(
@@ -172,6 +188,15 @@ class Leg:
     phone: str
     rang: bool = False
     answered: bool = False
+    rings_number: str | None = None
+    """For a task: whom the switch rings by itself for the agent."""
+    talks: bool = False
+    """With whom it has rung."""
+
+    @property
+    def is_of_task(self) -> bool:
+        """Whether it was offered a task."""
+        return is_task_offer(self.offer_id)
 
 
 @dataclass(frozen=True)
@@ -229,6 +254,10 @@ class World:
     """Call -> the person's phone that is being rung; never a second one."""
     dialled: set[tuple[str, int]] = field(default_factory=set)
     """Every attempt that was ever dialled."""
+    keyed: set[str] = field(default_factory=set)
+    """Offers of tasks whose agent has pressed the key that rings the person."""
+    dialled_for: set[str] = field(default_factory=set)
+    """Offers of tasks for which somebody was ever rung."""
     reached: dict[str, int] = field(default_factory=dict)
     """Call -> the attempt by which its person is on the line."""
     told_of: set[tuple[str, int]] = field(default_factory=set)
@@ -330,6 +359,16 @@ class World:
                 leg = self.legs.get(effect.offer_id)
                 if leg is not None and not leg.answered:
                     self.end_leg(effect.offer_id, Refusal.CLEARED)
+            case effects.RingForTask():
+                self._call_phone(effect.offer_id, "", effect.phone)
+            case effects.AskAgent():
+                assert effect.sounds
+            case effects.DialForTask():
+                self._ring_for_task(effect)
+            case effects.GiveUpDial():
+                leg = self.legs.get(effect.offer_id)
+                if leg is not None and not leg.talks:
+                    self.end_leg(effect.offer_id, Refusal.CLEARED)
             case effects.DialPerson():
                 self._ring_person(effect)
             case effects.EndAttempt():
@@ -337,6 +376,8 @@ class World:
             case effects.HangUpOffer():
                 cut = effect.offer_id in self.pair_of.values() and effect.offer_id not in self.judged
                 assert not cut, "a conversation was cut"
+                leg = self.legs.get(effect.offer_id)
+                assert leg is None or not leg.talks or not self._is_told_of(leg), "a talk of a task was cut"
                 self.end_leg(effect.offer_id, Refusal.CLEARED)
             case effects.ConnectPair() | effects.Inspect():
                 self._connect(effect.call_id, effect.offer_id, join=isinstance(effect, effects.ConnectPair))
@@ -430,15 +471,39 @@ class World:
             self.playing[call_id] = prompt
 
     def _dial(self, effect: effects.MakeOffer) -> None:
-        assert effect.offer_id not in self.known_offers, "an offer id was used twice"
-        if effect.phone != EMERGENCY.buddy_phone:  # another force has many phones
+        self._call_phone(effect.offer_id, effect.call_id, effect.phone)
+
+    def _call_phone(self, offer_id: str, call_id: str, phone: str) -> None:
+        assert offer_id not in self.known_offers, "an offer id was used twice"
+        if phone != EMERGENCY.buddy_phone:  # another force has many phones
             talking = {leg.phone for leg in self.legs.values() if leg.answered and self._is_known(leg)}
-            assert effect.phone not in talking, "rang a talking phone"
-        self.known_offers.add(effect.offer_id)
-        self.legs[effect.offer_id] = Leg(effect.offer_id, effect.call_id, effect.phone)
-        self._say(inputs.PhoneSeen(phone=effect.phone, state=self._phone_state(effect.phone)))
-        if effect.phone in self.gone_phones:
-            self.end_leg(effect.offer_id, Refusal.UNREACHABLE)
+            assert phone not in talking, "rang a talking phone"
+        self.known_offers.add(offer_id)
+        self.legs[offer_id] = Leg(offer_id, call_id, phone)
+        self._say(inputs.PhoneSeen(phone=phone, state=self._phone_state(phone)))
+        if phone in self.gone_phones:
+            self.end_leg(offer_id, Refusal.UNREACHABLE)
+
+    def _is_told_of(self, leg: Leg) -> bool:
+        """Whether the engine has heard that the person of a task answered: the word may be on its way."""
+        offer = self.engine.state.task_offers.get(leg.offer_id)
+        return offer is not None and offer.reached_at is not None
+
+    def _ring_for_task(self, effect: effects.DialForTask) -> None:
+        """By a key, once, with the intent on disk, to a number that is allowed and that is not being rung already."""
+        leg = self.legs.get(effect.offer_id)
+        assert effect.offer_id in self.keyed, "nobody pressed the key"
+        assert effect.offer_id not in self.dialled_for, "rung twice for one key"
+        assert any(
+            isinstance(entry.fact, facts.TaskAttempted) and entry.fact.task_offer_id == effect.offer_id
+            for entry in self.entries[: self.durable]
+        ), "rung without an intent on disk"
+        assert self.policy.destinations.judge(effect.number).is_allowed, "rang a forbidden number"
+        rung = [other.rings_number for other in self.legs.values() if not other.talks]
+        assert effect.number not in rung, "two handlers ring one number"
+        self.dialled_for.add(effect.offer_id)
+        if leg is not None and leg.answered:
+            leg.rings_number = effect.number
 
     def _is_known(self, leg: Leg) -> bool:
         """Of a colleague's leg nothing but the word of their answer tells, which may not have been heard yet."""
@@ -519,6 +584,27 @@ class World:
         """The phone is answered."""
         leg.answered = True
         self._say(inputs.PhoneAnswered(offer_id=leg.offer_id))
+
+    def press_at(self, leg: Leg, key: str) -> None:
+        """The agent who is asked about a task presses a key."""
+        if leg.rings_number is None:
+            if key == "1":
+                self.keyed.add(leg.offer_id)
+            self._say(inputs.AgentKeyed(offer_id=leg.offer_id, key=key))
+
+    def task_person_answers(self, leg: Leg) -> None:
+        """Whoever is rung for this agent answers."""
+        if leg.rings_number is not None and not leg.talks:
+            leg.talks = True
+            self._say(inputs.TaskPersonAnswered(offer_id=leg.offer_id))
+
+    def task_person_ends(self, leg: Leg, outcome: TaskAttemptOutcome) -> None:
+        """Whoever is rung does not answer, or hangs up: the switch tells, and lets the agent go."""
+        if leg.rings_number is not None:
+            if leg.talks:
+                outcome = TaskAttemptOutcome.SPOKEN
+            self._say(inputs.TaskPersonGone(offer_id=leg.offer_id, outcome=outcome, cause=outcome.value))
+            self.end_leg(leg.offer_id, Refusal.CLEARED)
 
     def press(self, call_id: str, key: str) -> None:
         """The caller presses a key. While a number is keyed only the emergency key is one."""
@@ -751,7 +837,12 @@ class World:
                 for call_id, standing in self.standing.items()
             ),
             offers=tuple(
-                inputs.SeenOffer(offer_id=leg.offer_id, answered=leg.answered)
+                inputs.SeenOffer(
+                    offer_id=leg.offer_id,
+                    answered=leg.answered,
+                    away=leg.rings_number is not None,
+                    talking=leg.talks,
+                )
                 for leg in self.legs.values()
                 if not _is_transfer(leg.offer_id)
             ),
@@ -789,11 +880,14 @@ class World:
             for call in self.engine.state.calls.values():
                 if call.state is CallState.CALLBACK:
                     self.order(cancelling(call.call_id))
+            for task_id in self.engine.state.tasks:
+                self.order(inputs.TaskClosed(task_id=task_id, by="sue", outcome=TaskOutcome.NO_NEED))
             if not self.said:
                 break
         self.wait(100.0)
         assert self.engine.state.calls == {}
         assert self.engine.state.offers == {}
+        assert self.engine.state.task_offers == {}
         assert replay(self.entries) == self.engine.state
         self._check_each_ended_once()
         self._check_promises()
