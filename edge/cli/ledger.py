@@ -9,6 +9,7 @@ import click
 from edge.cli import output
 from edge.cli.one_call import entries_of_call
 from edge.cli.places import reading, site
+from edge.cli.protection import audit, number_given, retain, subject, warrant, why_option
 
 if TYPE_CHECKING:
     from edge.ledger.chain import Verification
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 @click.group("ledger")
 def command() -> None:
     """The record: whether it is whole, how large it is, and all of it."""
+
+
+for each in (retain, subject, audit):
+    command.add_command(each)
 
 
 @command.command("verify")
@@ -171,23 +176,31 @@ def export(after: int, form: str, numbers: bool, as_json: bool) -> None:  # noqa
 
 
 @command.command("erase", context_settings={"ignore_unknown_options": True})
-@click.argument("calls", metavar="CALL...", nargs=-1, required=True)
+@click.argument("calls", metavar="[CALL]...", nargs=-1)
+@click.option(
+    "--number",
+    metavar="NUMBER",
+    help="Every call with this number in it; - reads it from the standard input.",
+)
+@why_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @output.json_option
-def erase(calls: tuple[str, ...], yes: bool, as_json: bool) -> None:
+def erase(calls: tuple[str, ...], number: str | None, why: str, yes: bool, as_json: bool) -> None:
     """Erase the personal data of calls that have ended, for good. The facts stay, and the chain still holds.
 
-    CALL may be the end of an id, as for `edge call`. When one of them is open, nothing is erased.
+    CALL may be the end of an id, as for `edge call`. When one of them is open or under a legal hold, nothing is erased.
     """
     from edge.ledger.store import erase as erase_ledger
     from edge.ledger.store import verify as verify_ledger
 
     url = site().ledger_url
-    call_ids = _ended_calls(url, calls)
+    if bool(calls) == (number is not None):
+        raise click.UsageError("say whose data is erased: calls by their ids, or --number")
+    call_ids = _ended_calls(url, calls if number is None else _calls_with(url, number_given(number)))
     if not yes:
         names = output.clean(", ".join(call_ids))
         click.confirm(f"Erase the personal data of {names} for good?", abort=True, err=True)
-    done = erase_ledger(url, call_ids=call_ids)
+    done = erase_ledger(url, call_ids=call_ids, warrant=warrant(why))
     found = verify_ledger(url)
     if as_json:
         output.emit(_erasure_json(call_ids, done, found))
@@ -195,6 +208,17 @@ def erase(calls: tuple[str, ...], yes: bool, as_json: bool) -> None:
         click.echo("\n".join(_erasure_lines(done, found)))
     if not found.sound:
         raise SystemExit(1)
+
+
+def _calls_with(url: str, number: str) -> tuple[str, ...]:
+    """Ids of every call with this number in it. Raises `click.ClickException` when there is none."""
+    from edge.protection.subject import calls_of
+
+    with reading(url) as reader:
+        found = calls_of(reader, number)
+    if not found:
+        raise click.ClickException("nothing is held about this number")
+    return tuple(found)
 
 
 def _ended_calls(url: str, named: tuple[str, ...]) -> list[str]:

@@ -187,3 +187,17 @@ DeadMan = Annotated[float, _seconds(1, 60)]
 def whole(low: int, high: int) -> object:
     """A whole number from `low` to `high`."""
     return Field(strict=True, ge=low, le=high)
+
+
+def _kept_days(days: int) -> int:
+    if 0 < days <= LOOKED_BACK_DAYS:
+        raise ValueError(
+            f"must be more than {LOOKED_BACK_DAYS}, as callers' earlier calls are looked back upon so long; or 0: for ever"
+        )
+    return days
+
+
+LOOKED_BACK_DAYS = 30
+"""As `edge.history` does, to know repeat callers."""
+Days = Annotated[int, whole(0, 36_500), AfterValidator(_kept_days)]
+TestDays = Annotated[int, whole(0, 36_500)]

@@ -35,6 +35,7 @@ from edge.config.sections import (
     PhoneSection,
     QueueSection,
     RepeatSection,
+    RetentionSection,
     Section,
     ShipSection,
     SiteSection,
@@ -91,6 +92,7 @@ class Configuration(Section):
     switch: SwitchSection
     ledger: LedgerSection = LedgerSection()
     ship: ShipSection | None = None
+    retention: RetentionSection = RetentionSection()
     log: LogSection = LogSection()
     mi: MiSection = MiSection()
     timing: TimingSection = TimingSection()

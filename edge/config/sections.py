@@ -20,6 +20,7 @@ from edge.config.fields import (
     Climb,
     Code,
     Day,
+    Days,
     DeadMan,
     Digit,
     HeadStart,
@@ -45,6 +46,7 @@ from edge.config.fields import (
     Reason,
     Ring,
     Short,
+    TestDays,
     TimeZone,
     User,
     Version,
@@ -220,6 +222,23 @@ class ShipSection(Section):
     """None: the password is where libpq looks for it, or there is none."""
     password: SecretStr = Field(default=SecretStr(""), exclude=True)
     """Read from `password_file`; never from the file itself."""
+
+
+class RetentionSection(Section):
+    """`[retention]`: for how many days after its end callers' data of a call is kept, by class of record; 0: for ever.
+
+    `readers`: who must have acknowledged the record before anything of it is erased; none: every reader that ever did.
+    """
+
+    emergency_days: Days = 0
+    routine_days: Days = 0
+    callback_days: Days = 0
+    task_days: Days = 0
+    test_days: TestDays = 0
+    readers: tuple[
+        Annotated[str, matching(r"[a-z0-9][a-z0-9_-]{0,39}", 'must be a reader\'s name, such as "central"')],
+        ...,
+    ] = ()
 
 
 class RepeatSection(Section):

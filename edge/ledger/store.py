@@ -72,6 +72,11 @@ ANCHORS = select(
     select(func.min(personal.c.sequence)).scalar_subquery(),
     select(func.max(personal.c.sequence)).scalar_subquery(),
 )
+PERSONAL_DATA = (
+    select(facts.c.sequence, facts.c.call_id, facts.c.utc_us, facts.c.kind, personal.c.body)
+    .join_from(facts, personal)
+    .order_by(facts.c.sequence)
+)
 REVISION: Select[str] = select(column("version_num", String)).select_from(table("alembic_version"))
 BEFORE_ALL = -(2**63)
 
@@ -101,6 +106,16 @@ class Erasure:
     checkpoints: int
     purged: bool
     lingers: str
+
+
+class PersonalData(NamedTuple):
+    """The personal fields of one fact, as they are stored."""
+
+    sequence: int
+    call_id: str | None
+    utc_us: int
+    kind: str
+    body: str
 
 
 class Shipment(NamedTuple):
@@ -193,6 +208,22 @@ class SqlReader:
                 erased=read_erased(connection, erased_after, limit),
                 audit=read_audit(connection, audit_after, limit),
             )
+
+    def personal_data(self, after: int, limit: int, like: str = "%") -> list[PersonalData]:
+        """What is kept of callers in facts after this sequence, in order, at most `limit`, whose body is `like` this."""
+        wanted = PERSONAL_DATA.where(personal.c.sequence > after, personal.c.body.like(like))
+        return [PersonalData(*row) for row in self._all(wanted.limit(limit))]
+
+    def personal_data_of(self, call_ids: Sequence[str]) -> list[PersonalData]:
+        """What is kept of the callers of these calls, in order."""
+        return [PersonalData(*row) for row in self._all(PERSONAL_DATA.where(facts.c.call_id.in_(call_ids)))]
+
+    def rows_of(self, kinds: Sequence[str], call_ids: Sequence[str] = ()) -> list[Row]:
+        """Facts of these kinds as they are stored, in order: of these calls, or with none named all that there are."""
+        wanted = select(*facts.c).where(facts.c.kind.in_(kinds)).order_by(facts.c.sequence)
+        if call_ids:
+            wanted = wanted.where(facts.c.call_id.in_(call_ids))
+        return [Row(*row[:-1]) for row in self._all(wanted)]
 
     def holds(self, *, released: bool = False) -> list[Hold]:
         """Legal holds that hold; with `released` also those that no longer do."""
