@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
-    from tests.postgres import Server
+    from hwtest.lab.postgres import Server
 
 # Here, before anything can have imported them: failures inside these helpers show what differed.
 pytest.register_assert_rewrite("tests.core.room", "tests.core.invariants", "tests.simulation.world")
@@ -48,7 +48,7 @@ def _check_place(item: pytest.Item) -> None:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Server]:
     """A real PostgreSQL server, one for all tests of this process."""
-    from tests.postgres import server
+    from hwtest.lab.postgres import server
 
-    with server() as running:
+    with server(durable=False) as running:
         yield running

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from edge.ports import LedgerError
-from hwtest.bench import callbacks, dispatch, idle, record, waiting
+from hwtest.bench import callbacks, dispatch, idle, record, ship, waiting
 from hwtest.bench.machine import LoadMeter, describe_machine
 from hwtest.bench.report import Report
 from hwtest.bench.results import Figure, Outcome
@@ -22,7 +22,17 @@ PLAIN_SHARE = 1 / 2
 """app_queue takes half a second a sample, so it gets fewer."""
 AGENTS = 4
 QUIET = "101_no_greeting"
-NAMES = ("dispatch-20", "dispatch-200", "announcement", "one-agent", "callback", "idle", "facts", "waiting")
+NAMES = (
+    "dispatch-20",
+    "dispatch-200",
+    "announcement",
+    "one-agent",
+    "callback",
+    "idle",
+    "facts",
+    "waiting",
+    "ship",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +96,13 @@ def measurements(samples: int) -> list[Measurement]:
         ),
         Measurement("facts", lambda rig: record.measure(rig, samples), record.not_measured),
         Measurement("waiting", waiting.measure, waiting.not_measured),
+        Measurement(
+            "ship",
+            lambda rig: ship.measure(
+                rig.progress, ship.Plan(ledgers=3, facts=100_000 if samples >= SAMPLES else 30_000)
+            ),
+            ship.not_measured,
+        ),
     ]
 
 

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from edge.mi.acknowledgements import Acknowledgements
 
 from edge.cli import output
 from edge.core.facts import KINDS, CallArrived, personal_fields
 from edge.core.model import Instant
 from edge.ledger.store import open_reader
+from edge.mi.acknowledgements import Acknowledgements
 from edge.mi.cursors import Cursor
 from edge.mi.store import open_store
 from tests.cli.conftest import Run, Site

@@ -19,7 +19,7 @@ from edge.ledger.measure import arrivals
 from edge.ledger.memory import MemoryLedger
 from edge.ledger.store import SqlLedger, open_ledger, open_sql_ledger, verify
 from edge.ports import LedgerError, read_all
-from tests.postgres import Server
+from hwtest.lab.postgres import Server
 
 AnyLedger = MemoryLedger | SqlLedger
 

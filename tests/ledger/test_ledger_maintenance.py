@@ -15,7 +15,7 @@ from edge.ledger.maintenance import Hold, Warrant, numbers_in
 from edge.ledger.measure import arrivals
 from edge.ledger.store import SqlLedger, open_sql_ledger, verify
 from edge.ports import LedgerError
-from tests.postgres import Server
+from hwtest.lab.postgres import Server
 
 ANN = Warrant("ann", "request 12/2026")
 NUMBER = "+447700900123"

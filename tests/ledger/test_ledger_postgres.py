@@ -15,7 +15,7 @@ from edge.ledger.schema import REVISIONS, metadata
 from edge.ledger.store import erase, open_ledger, open_reader, open_sql_ledger, statistics, verify
 from edge.ledger.text import with_nul, without_nul
 from edge.ports import LedgerError
-from tests.postgres import Server
+from hwtest.lab.postgres import Server
 
 SECRET = "hunter2hunter2"
 

@@ -14,7 +14,7 @@ from edge.ledger.measure import arrivals
 from edge.ledger.store import open_reader, open_sql_ledger, verify
 from edge.ship.shipping import Copy, Shipper, Source
 from edge.ship.target import Progress, Target
-from tests.postgres import Server
+from hwtest.lab.postgres import Server
 
 
 class Shared:

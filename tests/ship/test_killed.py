@@ -17,7 +17,7 @@ import pytest
 
 from edge.ledger.measure import arrivals
 from edge.ledger.store import erase, open_reader, open_sql_ledger
-from tests.postgres import server
+from hwtest.lab.postgres import server
 from tests.ship.conftest import Shared
 
 LOOK_SECONDS = 0.01
@@ -27,7 +27,7 @@ OUTAGE_SECONDS = 600.0
 @pytest.fixture
 def own_shared() -> Iterator[Shared]:
     """A server of its own: it is killed."""
-    with server() as running:
+    with server(durable=False) as running:
         yield Shared(running)
 
 

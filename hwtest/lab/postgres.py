@@ -16,36 +16,38 @@ from uuid import uuid4
 
 import psycopg
 
+from hwtest.lab.packages import LabError
+
 OTHER_USERS = ("postgres", "nobody")
 """The server refuses to run as root."""
 START_SECONDS = 60.0
 LOOK_SECONDS = 0.05
 
-# The tests kill processes and not the machine, and the kernel keeps what those have written: no fsync is needed for that.
 SETTINGS = {
     "listen_addresses": "",
-    "fsync": "off",
-    "full_page_writes": "off",
     "shared_buffers": "64MB",
     "max_connections": "40",
     "max_wal_size": "512MB",
-    "autovacuum": "off",
     "log_min_messages": "warning",
 }
+NOT_DURABLE = {"fsync": "off", "full_page_writes": "off", "autovacuum": "off"}
+"""For tests: they kill processes and not the machine, and the kernel keeps what those have written."""
 
 
 def programs() -> Path:
-    """The folder of the newest server that is installed. Where there is none, setup has not done its work: no test is skipped."""
+    """The folder of the newest server that is installed. Raises `LabError`."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[-3]))
-    assert found, "PostgreSQL is missing: run `make setup`, which installs Debian's package postgresql"
+    if not found:
+        raise LabError("PostgreSQL is missing: run `make setup`, which installs Debian's package postgresql")
     return found[-1].parent
 
 
 class Server:
     """One server. `folder` becomes its own; it is started by `start` and, whatever happened to it, started again by it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, durable: bool = True) -> None:
         self.folder = folder
+        self._settings = SETTINGS if durable else SETTINGS | NOT_DURABLE
         self._user = next(name for name in OTHER_USERS if _known(name)) if os.geteuid() == 0 else None
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
@@ -72,7 +74,7 @@ class Server:
 
     def start(self) -> None:
         """Start it and wait until it takes connections; after a kill its own recovery comes first."""
-        settings = [part for name, value in SETTINGS.items() for part in ("-c", f"{name}={value}")]
+        settings = [part for name, value in self._settings.items() for part in ("-c", f"{name}={value}")]
         command: Sequence[str | Path] = (
             programs() / "postgres",
             "-D",
@@ -94,7 +96,8 @@ class Server:
             try:
                 self.connect().close()
             except psycopg.OperationalError:
-                assert time.monotonic() < deadline, f"PostgreSQL does not start: {log.read_text()[-2000:]}"
+                if time.monotonic() > deadline:
+                    raise LabError(f"PostgreSQL does not start: {log.read_text()[-2000:]}") from None
                 time.sleep(LOOK_SECONDS)
             else:
                 return
@@ -126,7 +129,8 @@ class Server:
         made = subprocess.run(
             command, user=self._user, group=self._group, cwd="/", capture_output=True, text=True, check=False
         )
-        assert made.returncode == 0, made.stderr
+        if made.returncode:
+            raise LabError(f"{program} failed: {made.stderr}")
 
 
 def _known(name: str) -> bool:
@@ -138,11 +142,11 @@ def _known(name: str) -> bool:
 
 
 @contextmanager
-def server() -> Iterator[Server]:
-    """A server that runs, and is gone afterwards with all that it held."""
+def server(*, durable: bool = True) -> Iterator[Server]:
+    """A server that runs, and is gone afterwards with all that it held. Not `durable`: no fsync."""
     with tempfile.TemporaryDirectory(prefix="edge101-pg-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)
-        made = Server(Path(folder, "pg"))
+        made = Server(Path(folder, "pg"), durable=durable)
         made.start()
         try:
             yield made
