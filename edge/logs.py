@@ -1,21 +1,83 @@
 """The log: structured, on standard error, for systemd's journal. Numbers of callers and secrets never reach it.
 
+Nobody waits for it: a reader that does not read, a full disk or a closed pipe costs lines, which are counted, and no call.
+
 Reasons and errors are written in ids of calls and numbers of agents; `redact` is the net under that rule: digits that
 could be a telephone number are masked wherever they stand in an event.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import re
+import select
 import sys
-from typing import Literal
+from typing import Literal, TextIO, cast
 
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
 _NUMBER = re.compile(r"(?<![\w.-])\+?\d{7,15}(?![\w:-]|\.\d)")
 """Seven to fifteen digits standing alone (E.164): not part of a call id or a decimal number."""
+
+
+CHUNK_BYTES = select.PIPE_BUF
+"""A pipe that says it can be written takes as much without making us wait (poll(2), pipe(7))."""
+
+
+class Unblocked:
+    """A stream to a file descriptor that never makes anybody wait and never fails. What it cannot write is lost, and counted: the
+    first line that goes through again says how many were."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._poll = select.poll()
+        self._poll.register(descriptor, select.POLLOUT)
+        self._torn = False
+        self.lost = 0
+        """Lines, since the last that went through."""
+
+    def write(self, text: str) -> int:
+        """Write a line whole, or count it as lost."""
+        data = text.encode("utf-8", "backslashreplace")
+        if self._torn:
+            data = b"\n" + data  # half a line stands there: it must not spoil this one
+        if self.lost:
+            data = (
+                f'{{"event": "log.lines_lost", "lines": {self.lost}, "level": "warning"}}\n'.encode() + data
+            )
+        if self._put(data):
+            self._torn, self.lost = False, 0
+        else:
+            self.lost += 1
+        return len(text)
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def isatty(self) -> bool:
+        """Whether a person looks on."""
+        return os.isatty(self._descriptor)
+
+    def _put(self, data: bytes) -> bool:
+        with contextlib.suppress(OSError):  # ENOSPC, EFBIG, EPIPE, EIO: none of them is worth a call
+            while data:
+                if not self._poll.poll(0):
+                    break
+                written = os.write(self._descriptor, data[:CHUNK_BYTES])
+                data = data[written:]
+                self._torn = bool(data)
+        return not data
+
+
+def standard_error() -> TextIO:
+    """Where the log goes; what a test has put in its place, if that is no file."""
+    try:
+        return cast("TextIO", Unblocked(sys.stderr.fileno()))
+    except (OSError, ValueError):
+        return sys.stderr
 
 
 def redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
@@ -40,12 +102,13 @@ def configure(level: str, form: Literal["json", "console"]) -> None:
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
     threshold = logging.getLevelNamesMapping()[level.upper()]
+    stream = standard_error()
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(stream),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=renderer, foreign_pre_chain=shared))
     logging.basicConfig(level=max(threshold, logging.WARNING), handlers=[handler], force=True)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from hwtest.bench.numbers import comparable
 from hwtest.capture import Record
 
 _NANOSECONDS_PER_MILLISECOND = 1e6
+_NANOSECONDS_PER_SECOND = 1e9
 
 
 def firsts(records: Iterable[Record]) -> Iterator[Record]:
@@ -129,6 +131,50 @@ def offer_latencies(
             samples.append(_milliseconds(arrived, record.stamp_ns))
             arrived = None
     return samples
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """One caller's way to an agent: when their INVITE left, and when the first that shows their number came to an agent's phone.
+    Nanoseconds; None: never."""
+
+    arrived_ns: int
+    offered_ns: int | None
+
+    @property
+    def milliseconds(self) -> float | None:
+        """How long it took."""
+        return None if self.offered_ns is None else _milliseconds(self.arrived_ns, self.offered_ns)
+
+
+def reaches(
+    records: Iterable[Record], caller_ports: Collection[int], agent_ports: Collection[int]
+) -> list[Reach]:
+    """Every caller in order of arrival; they may come while others wait, and whoever rings the agent (we or app_queue) counts."""
+    arrived, offered = dict[str, int](), dict[str, int]()
+    for record in firsts(records):
+        if _is_arrival(record, caller_ports):
+            arrived[comparable(record.from_user)] = record.stamp_ns
+        elif is_new_call(record, agent_ports):
+            offered.setdefault(comparable(record.from_user), record.stamp_ns)
+    return [Reach(at, offered.get(who)) for who, at in arrived.items()]
+
+
+def longest_without(found: Sequence[Reach], until_ns: int) -> float:
+    """Seconds of the longest stretch in which somebody waited and nobody was brought to an agent. Who was never brought waits
+    until the end of measuring."""
+    happenings = sorted(
+        [(reach.arrived_ns, 1) for reach in found]
+        + [(until_ns if reach.offered_ns is None else reach.offered_ns, -1) for reach in found]
+    )
+    longest, waiting, since = 0, 0, 0
+    for at, change in happenings:
+        if waiting and change < 0:
+            longest = max(longest, at - since)
+        if change < 0 or not waiting:
+            since = at
+        waiting += change
+    return longest / _NANOSECONDS_PER_SECOND
 
 
 def answer_latencies(records: Iterable[Record], caller_ports: Collection[int]) -> list[float]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from edge.ports import LedgerError
-from hwtest.bench import callbacks, dispatch, idle, record, ship, waiting
+from hwtest.bench import callbacks, dispatch, faults, idle, record, ship, waiting
 from hwtest.bench.machine import LoadMeter, describe_machine
 from hwtest.bench.report import Report
 from hwtest.bench.results import Figure, Outcome
@@ -32,6 +32,7 @@ NAMES = (
     "facts",
     "waiting",
     "ship",
+    "faults",
 )
 
 
@@ -102,6 +103,11 @@ def measurements(samples: int) -> list[Measurement]:
                 rig.progress, ship.Plan(ledgers=3, facts=100_000 if samples >= SAMPLES else 30_000)
             ),
             ship.not_measured,
+        ),
+        Measurement(
+            "faults",
+            lambda rig: faults.measure(rig, faults.Plan(samples=few if samples >= SAMPLES else 1)),
+            faults.not_measured,
         ),
     ]
 

@@ -1,6 +1,6 @@
 """The daemon of a lab: how it is started, when it serves, and a supervisor that starts it again (as systemd would).
 
-Run as a program (`python -m hwtest.lab.daemon D`) it is the supervisor.
+Run as a program (`python -m hwtest.lab.daemon D [COMMAND ...]`) it is the supervisor: of the lab's daemon, or of another command.
 """
 
 import sys
@@ -66,8 +66,9 @@ def rescue_command(directory: Path) -> tuple[str, ...]:
     return (*command(directory)[:-1], "rescue")
 
 
-def supervise(directory: Path) -> int:
-    """Keeps the daemon running by its unit's contract, until told to stop (SIGTERM) or until its configuration is refused."""
+def supervise(directory: Path, other: tuple[str, ...] = ()) -> int:
+    """Keeps the daemon (or the `other` command) running by its unit's contract, until told to stop (SIGTERM) or until its
+    configuration is refused."""
 
     def tell(pid: int) -> None:
         lab = Lab.read(directory)
@@ -76,9 +77,9 @@ def supervise(directory: Path) -> int:
 
     contract = Contract.of_unit(UNIT)
     return Supervisor(
-        contract, command(directory), directory / "log/edge.log", tell, rescue_command(directory)
+        contract, other or command(directory), directory / "log/edge.log", tell, rescue_command(directory)
     ).run()
 
 
 if __name__ == "__main__":
-    sys.exit(supervise(Path(sys.argv[1])))
+    sys.exit(supervise(Path(sys.argv[1]), tuple(sys.argv[2:])))

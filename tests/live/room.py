@@ -30,7 +30,7 @@ from edge.core import facts
 from edge.core.model import AgentState, CallState, PhoneState
 from edge.core.state import State, apply
 from edge.errors import RefusedError
-from edge.ledger.store import open_reader
+from edge.ledger.store import SqlReader, open_reader
 from edge.pbx.asterisk.control import AgentControl, connected
 from edge.ports import LedgerError
 from edge.views.calls import CallFold, CallRecord
@@ -99,6 +99,7 @@ class LiveLab:
         self.state = State()
         self.calls = CallFold()
         self.entries: list[facts.Entry] = []
+        self._reader: SqlReader | None = None
         self._kept = contextlib.ExitStack()
         self._kept.enter_context(kept(Ports.of_sip(started.sip.port), packages.cache_directory() / "ports"))
 
@@ -126,16 +127,21 @@ class LiveLab:
 
     def follow(self) -> None:
         """Fold what the daemon has written since the last time; an illegal fact raises."""
-        try:
-            reader = open_reader(self.lab.ledger)
-        except LedgerError:  # a lab whose daemon has never run
-            return
-        with contextlib.closing(reader):
-            while page := reader.read(self.state.sequence, 5000):
-                for entry in page:
-                    apply(self.state, entry)
-                    self.calls.add(entry)
-                    self.entries.append(entry)
+        if self._reader is None:
+            try:
+                self._reader = open_reader(self.lab.ledger)
+            except LedgerError:  # a lab whose daemon has never run
+                return
+            self._kept.callback(self._reader.close)
+        while page := self._reader.read(self.state.sequence, 5000):
+            for entry in page:
+                apply(self.state, entry)
+                self.calls.add(entry)
+                self.entries.append(entry)
+
+    def forget(self) -> None:
+        """The ledger was replaced by another: read it from its beginning."""
+        self.state, self.calls, self.entries = State(), CallFold(), []
 
     # --- processes ---
 

@@ -6,7 +6,6 @@ import contextlib
 import json
 import signal
 from collections.abc import AsyncIterator, Iterator
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -16,8 +15,17 @@ from edge.core.model import AgentState, CallOutcome, CallState
 from edge.core.promise import Asked, AttemptOutcome, TaskKind
 from hwtest.lab.configuration import merged
 from hwtest.useragent import CallState as Wire
-from hwtest.useragent import IncomingCall, Media, OutgoingCall, SipError, UserAgent
+from hwtest.useragent import IncomingCall, Media, SipError, UserAgent
 from tests.live.conftest import POLICY, finish
+from tests.live.people import (
+    People,
+    accept,
+    at_most_one_at_a_time,
+    dialled,
+    is_asked_for,
+    is_offered,
+    reaches_state,
+)
 from tests.live.room import Desk, LiveLab, Room, milliseconds, until
 
 LINE = "101_no_greeting"
@@ -73,29 +81,6 @@ async def no_promise_is_left(room: Room, daemon_runs: None) -> AsyncIterator[Non
         room.live.edge("tasks", "close", task_id, "--outcome", "no_need", "--by", "test")
 
 
-class People:
-    """The persons behind public numbers: every call that comes to the lab's callee, in order."""
-
-    def __init__(self, agent: UserAgent) -> None:
-        self.calls: list[IncomingCall] = []
-        self._taken = 0
-        self.refuse_with: int | None = None
-        agent.on_invite = self._take
-
-    def _take(self, call: IncomingCall) -> None:
-        self.calls.append(call)
-        if self.refuse_with is None:
-            call.ring()
-        else:
-            call.reject(self.refuse_with)
-
-    async def rung(self, within_seconds: float = 8.0) -> IncomingCall:
-        """The next call to any of them."""
-        await until(lambda: len(self.calls) > self._taken, within_seconds, "a person's phone rings")
-        self._taken += 1
-        return self.calls[self._taken - 1]
-
-
 @pytest.fixture
 async def people(live: LiveLab) -> AsyncIterator[People]:
     """The far end of the trunk; persons speak a tone of 700 Hz."""
@@ -114,51 +99,6 @@ async def _busy_agent(room: Room, index: int = 1, tone_hz: int | None = 440) -> 
     return desk, call
 
 
-async def _offered(room: Room, caller: OutgoingCall) -> None:
-    await caller.answered(5)
-    await room.reaches(caller, CallState.WAITING)
-    call_id = room.record(caller).call_id
-    await room.until(lambda: call_id in {fact.call_id for fact in room.facts(facts.CallbackOffered)}, 12)
-
-
-async def _asked(room: Room, caller: OutgoingCall, asked: Asked) -> None:
-    call_id = room.record(caller).call_id
-
-    def is_asked() -> bool:
-        call = room.live.state.calls.get(call_id)
-        return call is not None and call.asked is asked
-
-    await room.until(is_asked, 8, f"asked for {asked}")
-
-
-async def _accept(room: Room, caller: OutgoingCall) -> str:
-    """The caller accepts with the own number, by keys as RFC 4733 events; returns the call's id, off the line."""
-    await _offered(room, caller)
-    key = room.lab.callback.key if room.lab.callback is not None else ""
-    for digit, asked in ((key, Asked.NUMBER), ("1", Asked.SAFE)):
-        caller.leg.send_digits(digit)
-        await _asked(room, caller, asked)
-    caller.leg.send_digits("1")
-    return await _promised(room, caller)
-
-
-async def _promised(room: Room, caller: OutgoingCall) -> str:
-    await room.reaches(caller, CallState.PROMISED)
-    call_id = room.record(caller).call_id
-    await room.until(lambda: any(f.call_id == call_id for f in room.facts(facts.CallbackConfirmed)))
-    await caller.hang_up()
-    await room.until(lambda: room.live.state.calls[call_id].state is CallState.CALLBACK)
-    return call_id
-
-
-async def _state(room: Room, call_id: str, state: CallState, within_seconds: float = 8.0) -> None:
-    def holds() -> bool:
-        call = room.live.state.calls.get(call_id)
-        return call is not None and call.state is state
-
-    await room.until(holds, within_seconds, f"call {call_id} in state {state}")
-
-
 async def _ended(room: Room, call_id: str, within_seconds: float = 8.0) -> facts.CallEnded:
     await room.until(
         lambda: any(f.call_id == call_id for f in room.facts(facts.CallEnded)), within_seconds, "ended"
@@ -173,7 +113,7 @@ async def test_a_human_voice_answers_at_the_place(room: Room, people: People) ->
     """Accepted by three keys; who comes free is rung for it before a later live caller, and the person hears them."""
     ann, talk = await _busy_agent(room)
     jo = room.caller(LINE, hears=True)
-    call_id = await _accept(room, jo)
+    call_id = await accept(room, jo)
     kim = room.caller(LINE)
     await kim.answered(5)
     await room.reaches(kim, CallState.WAITING)
@@ -184,7 +124,7 @@ async def test_a_human_voice_answers_at_the_place(room: Room, people: People) ->
     offer.answer()
     person = await people.rung()
     assert person.caller_number == (room.lab.callback.show_number if room.lab.callback else "")
-    assert _dialled(person) == room.numbers[jo]
+    assert dialled(person) == room.numbers[jo]
     assert milliseconds(offer, "200", person, "INVITE") < 500
     await until(lambda: offer.leg.level_dbm0 > -50, what="the agent hears it ring")
     person.answer()
@@ -222,13 +162,13 @@ async def test_a_withheld_caller_keys_a_number(room: Room, people: People) -> No
     jo.leg.send_digits("1")
     await room.until(lambda: room.facts(facts.CallbackConfirmed))
     await jo.ended(30)  # let go once it was said
-    await _state(room, call_id, CallState.CALLBACK)
+    await reaches_state(room, call_id, CallState.CALLBACK)
     await talk.hang_up()
     await ann.answers()
     person = await people.rung()
-    assert _dialled(person) == "07700900999"
+    assert dialled(person) == "07700900999"
     person.answer()
-    await _state(room, call_id, CallState.TALKING)
+    await reaches_state(room, call_id, CallState.TALKING)
     await person.hang_up()
     await _ended(room, call_id)
 
@@ -268,9 +208,9 @@ async def test_who_hangs_up_before_the_promise_is_a_task(room: Room, people: Peo
     """Nothing was promised, nobody is dialled: a human looks, with the number at hand; only a named person closes it."""
     ann, talk = await _busy_agent(room)
     jo = room.caller(LINE, hears=True)
-    await _offered(room, jo)
+    await is_offered(room, jo)
     jo.leg.send_digits("1")
-    await _asked(room, jo, Asked.NUMBER)
+    await is_asked_for(room, jo, Asked.NUMBER)
     await jo.hang_up()
     record = await room.ended(jo)
     assert record.outcome is CallOutcome.ABANDONED
@@ -301,7 +241,7 @@ async def test_who_is_not_reached_is_told_apart_and_ends_as_a_task(
     """Busy and rejected are tried again at their place after the spacing, twice in all; no such number never."""
     ann, talk = await _busy_agent(room)
     jo = room.caller(LINE, hears=True)
-    call_id = await _accept(room, jo)
+    call_id = await accept(room, jo)
     people.refuse_with = status
     await talk.hang_up()
     attempts = 1 if outcome is AttemptOutcome.INVALID else 2
@@ -319,7 +259,7 @@ async def test_who_is_not_reached_is_told_apart_and_ends_as_a_task(
 async def test_no_answer_rings_for_fifteen_seconds(room: Room, people: People) -> None:
     """From the ringing on the wire to our CANCEL; the agent hears it and is free again afterwards."""
     ann, talk = await _busy_agent(room)
-    call_id = await _accept(room, room.caller(LINE, hears=True))
+    call_id = await accept(room, room.caller(LINE, hears=True))
     await talk.hang_up()
     await ann.answers()
     person = await people.rung()
@@ -338,7 +278,7 @@ async def test_a_trunk_that_refuses_rests_and_places_are_kept(
     """503: no attempt counts; the trunk rests ever longer, the third failure is an alarm; then the person is reached."""
     expected_warnings.append("trunk fails")
     ann, talk = await _busy_agent(room)
-    call_id = await _accept(room, room.caller(LINE, hears=True))
+    call_id = await accept(room, room.caller(LINE, hears=True))
     queued_at = room.live.state.calls[call_id].queued_at
     people.refuse_with = 503
     await talk.hang_up()
@@ -350,7 +290,7 @@ async def test_a_trunk_that_refuses_rests_and_places_are_kept(
     await ann.answers(15)
     person = await people.rung()
     person.answer()
-    await _state(room, call_id, CallState.TALKING)
+    await reaches_state(room, call_id, CallState.TALKING)
     assert room.live.state.calls[call_id].queued_at == queued_at
     assert not any(fact.counted for fact in room.facts(facts.CallbackAttemptEnded))
     await person.hang_up()
@@ -360,12 +300,12 @@ async def test_a_trunk_that_refuses_rests_and_places_are_kept(
 async def test_a_machine_in_the_handlers_judgement(room: Room, people: People) -> None:
     """`edge callbacks machine` while they talk: the attempt counts, the talk ends, the place is kept for the next."""
     ann, talk = await _busy_agent(room)
-    call_id = await _accept(room, room.caller(LINE, hears=True))
+    call_id = await accept(room, room.caller(LINE, hears=True))
     await talk.hang_up()
     offer = await ann.answers()
     person = await people.rung()
     person.answer()
-    await _state(room, call_id, CallState.TALKING)
+    await reaches_state(room, call_id, CallState.TALKING)
     judged = room.live.edge("callbacks", "machine", call_id, "--by", "4001")
     assert judged.returncode == 0, judged.stderr
     await person.ended(5)
@@ -376,7 +316,7 @@ async def test_a_machine_in_the_handlers_judgement(room: Room, people: People) -
     await ann.answers()
     again = await people.rung()
     again.answer()
-    await _state(room, call_id, CallState.TALKING)
+    await reaches_state(room, call_id, CallState.TALKING)
     await again.hang_up()
     await _ended(room, call_id)
 
@@ -384,7 +324,7 @@ async def test_a_machine_in_the_handlers_judgement(room: Room, people: People) -
 async def test_the_agent_who_hangs_up_ends_the_ringing(room: Room, people: People) -> None:
     """The person's phone stops, the place is kept; it rang in vain, so it counts."""
     ann, talk = await _busy_agent(room)
-    call_id = await _accept(room, room.caller(LINE, hears=True))
+    call_id = await accept(room, room.caller(LINE, hears=True))
     await talk.hang_up()
     offer = await ann.answers()
     person = await people.rung()
@@ -405,7 +345,7 @@ async def test_the_agent_who_hangs_up_ends_the_ringing(room: Room, people: Peopl
 async def test_a_999_takes_the_agent_while_the_person_is_rung(room: Room, people: People) -> None:
     """The person's phone gets CANCEL and the agent the 999; the place is kept; the second such ring makes a task."""
     ann, talk = await _busy_agent(room)
-    call_id = await _accept(room, room.caller(LINE, hears=True))
+    call_id = await accept(room, room.caller(LINE, hears=True))
     await talk.hang_up()
     for count in (1, 2):
         await ann.answers()
@@ -450,7 +390,7 @@ async def test_the_same_number_takes_the_better_place_and_nobody_is_told(room: R
     """Before a caller who came in between; the handler sees both; *35 closes the call-back, and nobody is dialled."""
     ann, talk = await _busy_agent(room)
     jo = room.caller(LINE, hears=True)
-    call_id = await _accept(room, jo)
+    call_id = await accept(room, jo)
     kim = room.caller(LINE)
     await kim.answered(5)
     await room.reaches(kim, CallState.WAITING)
@@ -473,7 +413,7 @@ async def test_the_same_number_takes_the_better_place_and_nobody_is_told(room: R
 async def test_paused_and_cancelled_by_a_supervisor(room: Room, people: People) -> None:
     """Pausing stops the offers, not the promises; cancelling is audited."""
     ann, talk = await _busy_agent(room)
-    call_id = await _accept(room, room.caller(LINE, hears=True))
+    call_id = await accept(room, room.caller(LINE, hears=True))
     assert room.live.edge("callbacks", "pause", "--by", "Sue").returncode == 0
     await room.until(lambda: room.live.state.offering_paused)
     offered = len(room.facts(facts.CallbackOffered))
@@ -500,16 +440,16 @@ async def test_caller_first_with_an_agent_kept(room: Room, people: People) -> No
     busy = room.caller(LINE)
     talk = await ann.answers()
     await room.reaches(busy, CallState.TALKING)
-    call_id = await _accept(room, room.caller("1031", hears=True))
+    call_id = await accept(room, room.caller("1031", hears=True))
     await talk.hang_up()
     person = await people.rung()
     assert len(ann.calls) == 1
     person.answer()
-    await _state(room, call_id, CallState.CHECKING)
+    await reaches_state(room, call_id, CallState.CHECKING)
     await until(lambda: person.leg.level_dbm0 > -50, what="the person is told what to press")
     person.leg.send_digits("1")
     offer = await ann.answers()
-    await _state(room, call_id, CallState.TALKING)
+    await reaches_state(room, call_id, CallState.TALKING)
     person.leg.forget_heard()
     await until(lambda: person.leg.hears(440), what="the person hears the agent")
     await offer.hang_up()
@@ -529,7 +469,7 @@ async def test_killed_at_every_step(
     live = room.live
     ann, talk = await _busy_agent(room)
     jo = room.caller(LINE, hears=True)
-    call_id = await _accept(room, jo)
+    call_id = await accept(room, jo)
     queued_at = live.state.calls[call_id].queued_at
     if step != "waiting":
         await talk.hang_up()
@@ -547,7 +487,7 @@ async def test_killed_at_every_step(
     if step == "waiting":
         await talk.hang_up()
     await _serve_in_the_end(room, people, ann, call_id)
-    assert _at_most_one_at_a_time(people.calls)
+    assert at_most_one_at_a_time(people.calls)
     if step == "waiting":
         assert len(people.calls) == 1
 
@@ -569,18 +509,3 @@ async def _serve_in_the_end(room: Room, people: People, ann: Desk, call_id: str)
         if call.state is Wire.ANSWERED:
             await call.hang_up()
     await room.until(lambda: call_id not in room.live.state.calls, 8)
-
-
-def _dialled(call: IncomingCall) -> str:
-    """The number that was dialled."""
-    return call.invite.uri.removeprefix("sip:").partition("@")[0]
-
-
-def _at_most_one_at_a_time(calls: list[IncomingCall]) -> bool:
-    spans = []
-    for call in calls:
-        began = call.stamp_of("INVITE")
-        ended = call.stamp_of("BYE") or call.stamp_of("CANCEL")
-        assert began is not None
-        spans.append((began.monotonic_ns, ended.monotonic_ns if ended else began.monotonic_ns + 1))
-    return all(earlier[1] <= later[0] for earlier, later in pairwise(spans))

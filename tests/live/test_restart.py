@@ -1,4 +1,4 @@
-"""Death and return: of the daemon with callers waiting, ringing, answered and talking, and of the switch itself."""
+"""Death and return of the daemon, with callers waiting, ringing, answered and talking; a full room is in test_crash.py."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import pytest
 
 from edge.core import facts
 from edge.core.model import AgentState, CallOutcome, CallState
-from edge.core.promise import TaskKind
 from hwtest.useragent import CallState as Wire
 from hwtest.useragent import IncomingCall, OutgoingCall
 from tests.live.conftest import POLICY, finish
@@ -28,45 +27,6 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveLab]:
     lab = LiveLab.up(tmp_path_factory.mktemp("restart"), POLICY)
     yield lab
     finish(lab)
-
-
-@pytest.mark.quiet
-async def test_a_killed_daemon_loses_nobody_and_no_place(room: Room) -> None:
-    """kill -9 with 20 waiting and one talking: music and the talk go on, and after the restart all 20 are adopted at
-    their places within 2 s and served in order."""
-    ann = await room.agent(1, tone_hz=600)
-    talking = room.caller(LINE, tone_hz=1000)
-    call = await ann.answers()
-    await room.reaches(talking, CallState.TALKING)
-    first = room.caller(LINE, hears=True)
-    await first.answered(5)
-    waiting = [first, *await room.queue_up(19, LINE)]
-    for caller in waiting:
-        await room.reaches(caller, CallState.WAITING)
-    room.live.signal_daemon(signal.SIGKILL)
-
-    for leg in (first.leg, talking.leg, call.leg):
-        leg.forget_heard()
-    await first.until(lambda: first.leg.level_dbm0 > -45, 3)
-    await talking.until(lambda: talking.leg.hears(600), 3)
-    await call.until(lambda: call.leg.hears(1000), 3)
-
-    await room.live.start_daemon()
-    room.live.follow()
-    [started, seen] = [
-        entry.at
-        for entry in room.live.entries
-        if isinstance(entry.fact, facts.DaemonStarted | facts.SwitchRestored)
-    ][-2:]
-    assert (
-        seen.since(started) < 1.0
-    )  # of the 2 s; the rest is Python's own start, which other programs slow down
-    restored = room.facts(facts.SwitchRestored)[-1]
-    assert (restored.calls_kept, restored.calls_adopted, restored.calls_missing) == (21, 0, 0)
-    await call.hang_up()
-    await room.ended(talking)
-    assert [await room.serve(ann) for _ in waiting] == waiting
-    assert room.facts(facts.FallbackEntered) == []
 
 
 async def test_a_caller_who_comes_while_the_daemon_is_dead_is_served(room: Room) -> None:
@@ -154,46 +114,6 @@ async def test_a_daemon_that_is_stopped_and_started_keeps_the_room(room: Room) -
     assert room.agent_state(ann) is AgentState.TALKING
     await call.hang_up()
     assert [await room.serve(ann) for _ in range(2)] == waiting[1:]
-
-
-async def test_the_switch_dies_and_comes_back(room: Room, expected_warnings: list[str]) -> None:
-    """kill -9 of Asterisk with one talking and two waiting: the daemon says that the link is lost and waits; when the
-    switch is back the three have ended as unknown, the agent is signed in still, and the next call is served."""
-    expected_warnings.append("link")
-    ann = await room.agent(1)
-    talking = room.caller(LINE)
-    await ann.answers()
-    await room.reaches(talking, CallState.TALKING)
-    waiting = await room.queue_up(2, LINE)
-    for caller in waiting:
-        await room.reaches(caller, CallState.WAITING)
-    await until(lambda: room.live.has_kept(ann.number))
-    room.live.asterisk.kill()
-    await room.until(lambda: room.facts(facts.SwitchLost))
-    assert "NOT SEEN" in (await asyncio.to_thread(room.live.edge, "status")).stdout
-    for phone in (room.callers, ann.phone.agent):
-        for lost in list(phone.calls.values()):
-            lost.abandon()
-    await room.live.start_asterisk()
-    await room.until(lambda: room.facts(facts.SwitchRestored), 15)
-    for caller in (talking, *waiting):
-        record = await room.ended(caller)
-        assert (record.outcome, record.unseen_since is None) == (CallOutcome.ENDED_UNKNOWN, False)
-    tasks = room.facts(facts.TaskOpened)
-    assert [task.call_id for task in tasks] == [room.record(c).call_id for c in (talking, *waiting)]
-    assert {task.kind for task in tasks} == {TaskKind.LOST}
-    await ann.phone.start()
-    await room.becomes(ann, AgentState.READY)
-    assert room.facts(facts.AgentSignedOut) == []
-    jo = room.caller(LINE)
-    assert await room.serve(ann) is jo
-    again = room.caller(LINE, from_user=room.numbers[waiting[0]])
-    await again.answered(5)
-    cut = room.record(waiting[0]).call_id
-    await room.until(lambda: cut in {fact.task_id for fact in room.facts(facts.TaskLinked)})
-    [back] = room.live.state.calls.values()
-    assert back.queued_at == room.live.state.tasks[cut].queued_at
-    await again.hang_up()
 
 
 async def test_a_busy_room_whose_daemon_keeps_dying(room: Room, expected_warnings: list[str]) -> None:

@@ -52,14 +52,6 @@ STATES: dict[str, Any] = {
         }
     },
 }
-HANGING = """
-import signal, time
-signal.signal(signal.SIGUSR1, lambda *_: time.sleep(60))
-from edge.cli import main
-main()
-"""
-"""The daemon, whose loop stands still for a minute when it is told to: a handler runs in the loop's own thread."""
-
 pytestmark = pytest.mark.usefixtures("daemon_runs")
 
 
@@ -189,7 +181,7 @@ async def test_a_loop_that_hangs_ends_itself_and_is_started_again(room: Room) ->
     live = room.live
     normal = live.lab
     await live.lose_daemon(signal.SIGTERM)
-    command = (sys.executable, "-c", HANGING, "--config", live.lab.config, "run")
+    command = (sys.executable, "-m", "hwtest.lab.hanging", "--config", live.lab.config, "run")
     live.lab = msgspec.structs.replace(live.lab, commands={**live.lab.commands, "edge": command})
     try:
         await live.start_daemon()
@@ -205,7 +197,7 @@ async def test_a_loop_that_hangs_ends_itself_and_is_started_again(room: Room) ->
         live.lab = normal
     log = (live.directory / "log/edge.log").read_text(errors="replace")
     assert "loop.hung" in log
-    assert re.search(r'File "<string>", line \d+ in <lambda>', log), "where it stood"
+    assert re.search(r'hwtest/lab/hanging\.py", line \d+ in hang', log), "where it stood"
     await live.start_daemon()
     assert room.facts(facts.FallbackEntered) == []
     ann = await room.agent(1)

@@ -1,0 +1,408 @@
+"""A full room, and what may happen to it at once: the daemon killed, the daemon stopped, the switch killed.
+
+The sizes are those of a bad night: 101 callers on the line, agents whose phones ring, pairs who talk, call-backs in every state.
+Verdicts are counts and orders; the one time that is judged (dispatch again within 2 s) is measured where nothing runs beside it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from edge.core import facts
+from edge.core.model import CallOutcome, CallState
+from edge.core.promise import TaskKind
+from hwtest.bench.numbers import comparable
+from hwtest.lab.configuration import merged
+from hwtest.useragent import CallState as Wire
+from hwtest.useragent import IncomingCall, OutgoingCall, UserAgent, answering
+from tests.live.conftest import POLICY, finish
+from tests.live.people import People, accept, at_most_one_at_a_time, dialled, press_through, reaches_state
+from tests.live.room import Desk, LiveLab, Room, until
+from tests.live.test_fallback import PLACE_SECONDS, served
+from tests.live.test_survival import prints
+
+LINE = "101_no_greeting"
+MASS, BRIEF, PROMISED = "1041", "1042", "1043"
+"""Lines whose queues have agents of their own: 4001 to 4004 (the second line with a brief dead-man), and 4005 to 4008."""
+DEAD_MAN_SECONDS = 5.0
+CALLERS = 101
+AGENTS = 12
+FLEETING = 0.05
+"""How long a talk lasts that is only there to be over."""
+
+
+def _policy() -> dict[str, Any]:
+    soon = {
+        "enabled": True,
+        "offer_above_seconds": 2.0,
+        "offer_below_seconds": 1.0,
+        "offer_every_seconds": 5.0,
+        "handling_seconds": 60.0,
+        "spacing_seconds": 1.0,
+        "ring_seconds": 30.0,
+        "attempts": 5,
+    }
+    skills = {str(4001 + index): "mass" if index < 4 else "promised" for index in range(8)}
+    own: dict[str, Any] = {
+        "callback": {"idle_agents": 0},
+        "emergency": {"supervisors_after_seconds": 0.0, "buddy_after_seconds": 0.0},
+        "queue": {
+            "mass": {"skills": ["mass"], "wrap_up_seconds": 0.0, "offer_seconds": 30.0},
+            "promised": {
+                "skills": ["promised"],
+                "wrap_up_seconds": 0.0,
+                "offer_seconds": 30.0,
+                "callback": soon,
+            },
+        },
+        "line": {
+            "mass": {"number": MASS, "tier": "101", "queue": "mass"},
+            "brief-dead-man": {
+                "number": BRIEF,
+                "tier": "101",
+                "queue": "mass",
+                "dead_man_seconds": DEAD_MAN_SECONDS,
+            },
+            "promised": {"number": PROMISED, "tier": "101", "queue": "promised"},
+        },
+        "agent": {number: {"skills": {skill: 1}} for number, skill in skills.items()},
+    }
+    return merged(POLICY, own)
+
+
+pytestmark = pytest.mark.usefixtures("daemon_runs")
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveLab]:
+    """A lab of its own with twelve agents."""
+    lab = LiveLab.up(tmp_path_factory.mktemp("crash"), _policy(), agents=AGENTS)
+    yield lab
+    finish(lab)
+
+
+@pytest.fixture
+def expected_warnings() -> list[str]:
+    """Of links that die and daemons that wake up."""
+    return [
+        "an unanswered 999 has nowhere",
+        "link",
+        "caller.not_taken",
+        "outcome_unknown",
+        "probe.failed",
+        "refused",
+        "no 999 agent",
+        "999 unanswered",
+    ]
+
+
+@pytest.fixture(autouse=True)
+async def no_promise_is_left(room: Room, daemon_runs: None) -> AsyncIterator[None]:
+    """What a test leaves on the lists is cancelled and closed, so that the next begins with none."""
+    yield
+    room.live.follow()
+    for call in [call for call in room.live.state.calls.values() if call.callback is not None]:
+        room.live.edge("callbacks", "cancel", call.call_id, "--by", "test", "--why", "over")
+
+
+@pytest.fixture
+async def people(live: LiveLab) -> AsyncIterator[People]:
+    """Who is called back."""
+    async with UserAgent(live.lab.callee.host, live.lab.callee.port, user="people") as far:
+        yield People(far)
+
+
+def first_offers(room: Room, after: int, callers: list[OutgoingCall]) -> list[str]:
+    """Call ids of these callers in the order in which an agent was first found for each, after this sequence."""
+    wanted = {room.record(caller).call_id for caller in callers}
+    order: dict[str, None] = {}
+    for entry in room.live.entries:
+        if (
+            entry.sequence > after
+            and isinstance(entry.fact, facts.OfferMade)
+            and entry.fact.call_id in wanted
+        ):
+            order.setdefault(entry.fact.call_id)
+    return list(order)
+
+
+@pytest.mark.quiet
+async def test_a_full_room_whose_daemon_is_killed(room: Room, people: People) -> None:
+    """kill -9 with 101 on the line, a ringing agent, four who talk, and call-backs confirmed, waiting, reserved, dialled and
+    talking: nobody is dropped, the order stays, no phone of a person rings twice, and dispatch goes on within 2 s."""
+    live = room.live
+    promised_desks = [await room.agent(index, tone_hz=440) for index in (5, 6, 7, 8)]
+    busy = []
+    for desk in promised_desks:
+        caller = room.caller(PROMISED)
+        busy.append(await desk.answers())
+        await room.reaches(caller, CallState.TALKING)
+    accepting = [await one_more(room) for _ in range(5)]
+    in_order = [await accept(room, caller) for caller in accepting]
+
+    await busy[0].hang_up()  # the first call-back: the person talks
+    await promised_desks[0].answers()
+    talking_person = await people.rung()
+    talking_person.answer()
+    await reaches_state(room, in_order[0], CallState.TALKING)
+    await busy[1].hang_up()  # the second: the person's phone rings
+    await promised_desks[1].answers()
+    ringing_person = await people.rung()
+    await room.until(lambda: room.facts(facts.CallbackRang)[1:])
+    await busy[2].hang_up()  # the third: the agent's phone rings
+    await promised_desks[2].offered()
+    await reaches_state(room, in_order[2], CallState.RESERVING)
+
+    desks = [await room.agent(index, tone_hz=600) for index in (1, 2, 3)]
+    talking = []
+    for desk in desks:
+        talking.append(caller := room.caller(MASS, tone_hz=1000))
+        await desk.answers()
+        await room.reaches(caller, CallState.TALKING)
+    desks.append(await room.agent(4))
+    waiting = [room.caller(MASS, hears=True)]
+    await desks[3].offered()
+    await waiting[0].answered(5)
+    waiting += await room.queue_up(CALLERS - 1, MASS)
+    await room.reaches(waiting[-1], CallState.WAITING)
+    confirmed = room.caller(PROMISED, hears=True)
+    await press_through(room, confirmed)
+    confirmed_id = (await room.reaches(confirmed, CallState.PROMISED)).call_id
+    states = {call_id: live.state.calls[call_id].state for call_id in (*in_order, confirmed_id)}
+    assert [states[call_id] for call_id in in_order] == [
+        CallState.TALKING,
+        CallState.DIALLING,
+        CallState.RESERVING,
+        CallState.CALLBACK,
+        CallState.CALLBACK,
+    ]
+    assert states[confirmed_id] is CallState.PROMISED
+    places = [live.state.calls[call_id].queued_at for call_id in (*in_order, confirmed_id)]
+    offers_before = sum(len(desk.calls) for desk in desks)
+    last, known = live.state.sequence, set(live.state.calls)
+
+    def after(kind: type[facts.Fact]) -> list[facts.Entry]:
+        return [entry for entry in live.entries if entry.sequence > last and isinstance(entry.fact, kind)]
+
+    live.signal_daemon(signal.SIGKILL)
+    killed = time.monotonic()
+    await live.start_daemon(wait=False)
+    await until(
+        lambda: sum(len(desk.calls) for desk in desks) > offers_before, 20, "an agent's phone rings again"
+    )
+    whole = time.monotonic() - killed
+    await room.until(lambda: after(facts.OfferMade), 5)
+    ours = after(facts.OfferMade)[0].at.since(after(facts.DaemonStarted)[0].at)
+    prints(room, f"kill -9 with {CALLERS} on the line: INVITE again after", seconds=whole, of_them_ours=ours)
+    assert ours < 1.5  # of the 2 s; the rest is Python's own start, which other programs slow down
+    restored = room.facts(facts.SwitchRestored)[-1]
+    assert restored.calls_missing == 0
+    assert restored.calls_adopted == 0
+    assert known <= set(live.state.calls)
+    assert [live.state.calls[call_id].queued_at for call_id in (*in_order, confirmed_id)] == places
+    on_the_line = (*waiting, *talking, confirmed)
+    assert [caller for caller in on_the_line if caller.state is not Wire.ANSWERED] == []
+    for caller in (talking[0], waiting[0]):
+        caller.leg.forget_heard()
+    await talking[0].until(lambda: talking[0].leg.hears(600), 3)
+    await waiting[0].until(lambda: waiting[0].leg.level_dbm0 > -45, 3)
+
+    for desk in desks:
+        desk.phone.behaviour = answering(talk_seconds=FLEETING)
+    for call in [
+        call for desk in desks for call in desk.calls if call.state in (Wire.RINGING, Wire.ANSWERED)
+    ]:
+        if call.state is Wire.RINGING:
+            call.answer()
+            await room.reaches(waiting[0], CallState.TALKING)
+        await call.hang_up()
+    await room.until(
+        lambda: all(room.record(caller).state is CallState.ENDED for caller in waiting), 60, "all served"
+    )
+    assert {room.record(caller).outcome for caller in (*waiting, *talking)} == {CallOutcome.ANSWERED}
+    assert first_offers(room, last, waiting) == [room.record(caller).call_id for caller in waiting]
+    answered = [room.who(call) for desk in desks for call in desk.calls if call.reached is Wire.ANSWERED]
+    assert len(answered) == len(talking) + len(waiting), "nobody was rung through to two agents"
+    assert set(answered) == {*talking, *waiting}
+
+    assert talking_person.state is Wire.ANSWERED
+    for desk in promised_desks[3:]:  # who talked to the callers before them
+        await desk.calls[0].hang_up()
+    await confirmed.hang_up()
+    await serve_promises(room, people, promised_desks, (*in_order, confirmed_id))
+    numbers = [room.numbers[caller] for caller in (*accepting, confirmed)]
+    assert sorted({dialled(call) for call in people.calls}) == sorted(numbers)
+    for number in numbers:
+        assert at_most_one_at_a_time([call for call in people.calls if dialled(call) == number])
+    assert len([call for call in people.calls if dialled(call) == dialled(talking_person)]) == 1
+    assert room.facts(facts.FallbackEntered) == []
+    assert live.state.promises.out_of_turn == 0
+    sequences = [entry.sequence for entry in live.entries]
+    assert all(later == earlier + 1 for earlier, later in pairwise(sequences)), "a fact is missing"
+    assert ringing_person.state is Wire.ENDED
+
+
+async def one_more(room: Room) -> OutgoingCall:
+    """A caller who waits behind those before, in another tenth of a second."""
+    caller = room.caller(PROMISED, hears=True)
+    await room.reaches(caller, CallState.WAITING)
+    assert await caller.lasts(PLACE_SECONDS)
+    return caller
+
+
+async def serve_promises(room: Room, people: People, desks: list[Desk], ids: tuple[str, ...]) -> None:
+    """Everybody who was promised a call-back talks to somebody: whoever rings is answered, and hangs up after a moment."""
+
+    def ringing() -> list[IncomingCall]:
+        legs = (*[leg for desk in desks for leg in desk.calls], *people.calls)
+        return [leg for leg in legs if leg.state in (Wire.TRYING, Wire.RINGING)]
+
+    def talking() -> list[IncomingCall]:
+        open_calls = [room.live.state.calls[call_id] for call_id in ids if call_id in room.live.state.calls]
+        numbers = {
+            comparable(call.callback.number)
+            for call in open_calls
+            if call.connected_at and call.callback is not None
+        }
+        return [
+            leg for leg in people.calls if leg.state is Wire.ANSWERED and comparable(dialled(leg)) in numbers
+        ]
+
+    while any(call_id in room.live.state.calls for call_id in ids):
+        await room.until(
+            lambda: ringing() or talking() or not any(call_id in room.live.state.calls for call_id in ids),
+            20,
+            "somebody rings or talks",
+        )
+        for leg in ringing():
+            leg.answer()
+        for leg in talking():
+            await leg.hang_up()
+
+
+async def test_a_daemon_that_is_stopped_with_fifty_waiting(room: Room) -> None:
+    """SIGSTOP: all are in the switch's own queue within the dead-man + 5 s and stand there in order; agents get them without the
+    daemon; woken up, it leaves them there, serves who comes new, and the rest are answered, too."""
+    live = room.live
+    waiting = await room.queue_up(50, BRIEF)
+    await room.reaches(waiting[-1], CallState.WAITING)
+    live.signal_daemon(signal.SIGSTOP)
+    stopped = time.monotonic()
+    try:
+        await until(
+            lambda: (
+                sum(row.split("!")[2] == "fallback" for row in live.channels().splitlines()) == len(waiting)
+            ),
+            DEAD_MAN_SECONDS + 5.0,
+            "all in the switch's own queue",
+        )
+        prints(
+            room,
+            "SIGSTOP with 50 waiting: all in the switch's own queue after",
+            seconds=time.monotonic() - stopped,
+        )
+        place = {number: position for position, number in enumerate(standing(room))}
+        joined = {room.numbers[c]: live.state.calls[room.record(c).call_id].queued_at for c in waiting}
+        assert place.keys() == joined.keys()
+        ahead = [(one, other) for one in place for other in place if place[one] < place[other]]
+        assert [pair for pair in ahead if joined[pair[0]].since(joined[pair[1]]) >= PLACE_SECONDS] == []
+        desks = [await room.agent(index, answering(talk_seconds=FLEETING)) for index in (1, 2, 3, 4)]
+        await served(room, desks, 10, 30)  # while nobody of ours is there
+    finally:
+        live.signal_daemon(signal.SIGCONT)
+    taken = {room.record(caller).call_id for caller in waiting}
+    await room.until(
+        lambda: {fact.call_id for fact in room.facts(facts.FallbackEntered)} == taken, 15, "it notices"
+    )
+    everybody = await served(room, desks, len(waiting), 60)
+    assert sorted(map(waiting.index, everybody)) == list(range(len(waiting)))
+    for caller in waiting:
+        await caller.ended(5)
+    for caller in waiting:
+        await room.ended(caller, 15)
+    jo = room.caller(BRIEF)
+    await room.until(
+        lambda: (found := room.find(jo)) is not None and found.outcome is CallOutcome.ANSWERED, 8
+    )
+    assert room.record(jo).call_id in {fact.call_id for fact in room.facts(facts.OfferMade)}
+
+
+def standing(room: Room) -> list[str]:
+    """The callers' numbers in the switch's own queue, as they stand there (`queue show`)."""
+    by_channel = {row.split("!")[0]: row.split("!")[7] for row in room.live.channels().splitlines()}
+    lines = room.live.asterisk.cli("queue show").splitlines()
+    found = [re.match(r"\s+\d+\. (\S+) \(wait", line) for line in lines]
+    return [by_channel[match[1]] for match in found if match is not None]
+
+
+async def test_the_switch_is_killed_under_a_full_room(room: Room, people: People) -> None:
+    """kill -9 of Asterisk with ten who talk (two of them 999), fifty who wait (one 999 among them) and two call-backs: at the
+    reconnect each is an agreed call-back at its place or a ring-back task, 999 first and then in order, and nobody is dialled
+    twice; who calls again has the old place, and the room goes on."""
+    live = room.live
+    desks = [await room.agent(index) for index in range(1, 11)]
+    lines = ["999", "999", *[LINE] * 2, *[PROMISED] * 4, *[LINE] * 2]
+    talking = []
+    for line in lines:
+        talking.append(caller := room.caller(line))
+        await room.until(lambda: any(leg.state is Wire.RINGING for desk in desks for leg in desk.calls))
+        for leg in [leg for desk in desks for leg in desk.calls if leg.state is Wire.RINGING]:
+            leg.answer()
+        await room.reaches(caller, CallState.TALKING)
+    agreed = [await accept(room, room.caller(PROMISED, hears=True)) for _ in range(2)]
+    places = [live.state.calls[call_id].queued_at for call_id in agreed]
+    waiting = await room.queue_up(49, MASS)
+    [emergency] = await room.queue_up(1, "999")
+    for caller in (waiting[-1], emergency):
+        await room.reaches(caller, CallState.WAITING)
+    everybody = [*talking[:2], emergency, *talking[2:], *waiting]
+    ids = [room.record(caller).call_id for caller in everybody]
+    await until(lambda: live.has_kept(desks[0].number))
+    live.asterisk.kill()
+    await room.until(lambda: room.facts(facts.SwitchLost))
+    assert "NOT SEEN" in (await asyncio.to_thread(live.edge, "status")).stdout
+    for phone in (room.callers, *[desk.phone.agent for desk in desks]):
+        for lost in list(phone.calls.values()):
+            lost.abandon()
+    await live.start_asterisk()
+    await room.until(lambda: room.facts(facts.SwitchRestored), 15)
+    await room.until(lambda: all(live.calls.calls[call_id].state is CallState.ENDED for call_id in ids))
+    for record in [live.calls.calls[call_id] for call_id in ids]:
+        assert (record.outcome, record.unseen_since is None) == (CallOutcome.ENDED_UNKNOWN, False)
+    opened = [
+        (entry.at, entry.fact)
+        for entry in live.entries
+        if isinstance(entry.fact, facts.TaskOpened) and entry.fact.call_id in ids
+    ]
+    [restored] = [entry.at for entry in live.entries if entry.fact is room.facts(facts.SwitchRestored)[-1]]
+    prints(room, "switch back: the last of the tasks stands after", seconds=opened[-1][0].since(restored))
+    assert opened[-1][0].since(restored) < 2.0
+    assert [task.call_id for _, task in opened] == ids
+    assert {task.kind for _, task in opened} == {TaskKind.LOST}
+    assert {live.state.calls[call_id].state for call_id in agreed} <= {
+        CallState.CALLBACK,
+        CallState.RESERVING,
+    }
+    assert [live.state.calls[call_id].queued_at for call_id in agreed] == places
+    assert people.calls == []
+
+    again = room.caller(MASS, from_user=room.numbers[waiting[7]])
+    await again.answered(5)
+    cut = room.record(waiting[7]).call_id
+    await room.until(lambda: cut in {fact.task_id for fact in room.facts(facts.TaskLinked)})
+    [back] = [call for call in live.state.calls.values() if call.callback is None]
+    assert back.queued_at == live.state.tasks[cut].queued_at
+    await again.hang_up()
+    for desk in desks[4:8]:
+        await desk.phone.start()
+    assert room.facts(facts.AgentSignedOut) == []
+    await serve_promises(room, people, desks[4:8], tuple(agreed))
+    assert sorted(map(dialled, people.calls)) == sorted(set(map(dialled, people.calls)))
