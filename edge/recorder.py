@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
+from time import monotonic
 from typing import Any
 
 import structlog
@@ -22,6 +23,7 @@ from edge.core.inputs import Durable, Input, LedgerTrouble
 from edge.ledger.codec import EntryRefusedError
 from edge.ledger.executor import CommitExecutor
 from edge.ports import LedgerError
+from edge.telemetry import Counters
 
 COMMIT_SECONDS = 0.25
 """A commit that takes longer holds nobody up."""
@@ -72,9 +74,12 @@ class Recorder:
         perform: Perform,
         post: Callable[[Input], None],
         learn: Learn = nobody_learns,
+        counters: Counters | None = None,
     ) -> None:
         """`perform` carries out an effect; `post` gives the engine an input (about the ledger itself); `learn` is told of
-        what was committed, when its effects are on their way."""
+        what was committed, when its effects are on their way. `counters`: where commits are counted."""
+        self._counters = counters or Counters()
+        self._committing = 0
         self._executor = executor
         self._perform = perform
         self._post = post
@@ -90,6 +95,11 @@ class Recorder:
         self._idle.set()
         self.trouble: str | None = None
         """What is wrong with the ledger, None while all is well."""
+
+    @property
+    def backlog(self) -> int:
+        """Facts that are not known to be on disk."""
+        return len(self._entries) + self._committing
 
     def take(self, step: Step, checkpoint: tuple[int, bytes] | None = None) -> None:
         """Accept one step. Raises `BacklogFullError` at the bound."""
@@ -169,12 +179,20 @@ class Recorder:
 
     async def _commit(self, entries: list[Entry], waiting: list[tuple[Effect, int]]) -> None:
         """Commit; effects that have waited long enough go before it is done. Raises `LedgerError`."""
-        commit = asyncio.wrap_future(self._executor.submit(entries))
-        done, _ = await asyncio.wait({commit}, timeout=COMMIT_SECONDS)
-        if not done:
-            self._release(waiting)
-            self._troubled(f"a commit takes longer than {COMMIT_SECONDS * 1000:.0f} ms")
-        await asyncio.shield(commit)
+        began, self._committing = monotonic(), len(entries)
+        try:
+            commit = asyncio.wrap_future(self._executor.submit(entries))
+            done, _ = await asyncio.wait({commit}, timeout=COMMIT_SECONDS)
+            if not done:
+                self._release(waiting)
+                self._troubled(f"a commit takes longer than {COMMIT_SECONDS * 1000:.0f} ms")
+            await asyncio.shield(commit)
+        except LedgerError:
+            self._counters.commits_failed += 1
+            raise
+        finally:
+            self._committing = 0
+        self._counters.commits.add(monotonic() - began)
 
     def _tell_durable(self) -> None:
         """After a commit: what waits for facts that are all on disk by now is told so."""

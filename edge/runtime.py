@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from time import monotonic
 
 import structlog
 
@@ -17,6 +18,7 @@ from edge.ledger.executor import CommitExecutor
 from edge.ports import Clock, Ledger, LedgerError, Pbx, read_all
 from edge.recorder import Recorder, nobody_learns
 from edge.selfwatch import SelfWatch
+from edge.telemetry import Counters, Readings
 from edge.version import VERSION
 
 CHECKPOINT_FACTS = 2_000
@@ -62,17 +64,19 @@ class Runtime:
         callers: Callers | None = None,
         watch: SelfWatch | None = None,
         checkpoint_facts: int = CHECKPOINT_FACTS,
+        counters: Counters | None = None,
     ) -> None:
         """`callers`: who knows of callers' numbers; None: nobody. `watch`: who looks whether the loop goes round.
-        `checkpoint_facts`: between two checkpoints."""
+        `checkpoint_facts`: between two checkpoints. `counters`: where what happens is counted."""
         self._watch = watch
+        self.counters = counters or Counters()
         self._clock = clock
         self._pbx = pbx
         self._policy = policy
         self.engine = Engine(policy, recall(ledger))
         self._callers = callers
         learn = callers.learn if callers is not None else nobody_learns
-        self._recorder = Recorder(executor, pbx.perform, self.post, learn)
+        self._recorder = Recorder(executor, pbx.perform, self.post, learn, self.counters)
         self._inbox: deque[Input] = deque()
         self._arrived = asyncio.Event()
         self._stopping: str | None = None
@@ -85,6 +89,20 @@ class Runtime:
             raise InboxFullError(f"{INBOX_MAXIMUM} inputs wait: ending, the switch's own queue takes over")
         self._inbox.append(given)
         self._arrived.set()
+
+    def readings(self) -> Readings:
+        """For the thread of `edge.telemetry`: lengths and flags, each read at once."""
+        state = self.engine.state
+        return Readings(
+            inbox=len(self._inbox),
+            backlog=self._recorder.backlog,
+            ledger_trouble=self._recorder.trouble is not None,
+            switch_seen=state.sight,
+            sequence=state.sequence,
+            calls=len(state.calls),
+            offers=len(state.offers),
+            tasks=len(state.tasks),
+        )
 
     def stop(self, why: str) -> None:
         """End after the inputs already here. Callers stay in the switch, with their places in the ledger."""
@@ -115,6 +133,7 @@ class Runtime:
     async def _serve(self) -> None:
         while True:
             self._pbx.pulse()
+            self.counters.turn()
             if self._watch is not None:
                 self._watch.beat()
             self._turn()
@@ -142,7 +161,9 @@ class Runtime:
         now = self._clock.now()
         if self._callers is not None and isinstance(given, CallPresented):
             given = self._callers.recognise(given, now)
+        began = monotonic()
         step = self.engine.step(given, now)
+        self.counters.stepped(given, (entry.fact for entry in step.entries), monotonic() - began)
         if self._watch is not None:
             self._watch.told(given)
         self._recorder.take(step, self._checkpoint_if_due())

@@ -84,11 +84,22 @@ def serve(configuration: config.Configuration) -> None:
         pbx = AsteriskPbx(configuration.asterisk_settings(), policy, lambda: live_calls(runtime.engine.state))
         callers = known_callers(configuration, policy)
         runtime = Runtime(policy, pbx, ledger, executor, SystemClock(), callers, watch)
-        asyncio.run(_until_stopped(runtime))
+        with telling(runtime, configuration.daemon.metrics_port):
+            asyncio.run(_until_stopped(runtime))
     finally:
         watch.close()
         executor.close()
         ledger.close()
+
+
+def telling(runtime: Runtime, port: int | None) -> contextlib.AbstractContextManager[object]:
+    """The listener for Prometheus while it serves, where the configuration has a port for it."""
+    if port is None:
+        return contextlib.nullcontext()
+    from edge.exposition import start
+
+    told = start(port, runtime.counters, runtime.readings)
+    return contextlib.nullcontext() if told is None else contextlib.closing(told)
 
 
 def live_calls(state: State) -> Mapping[str, bool]:

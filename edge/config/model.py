@@ -21,6 +21,7 @@ from edge.config.sections import (
     CapacitySection,
     ClassSection,
     CodesSection,
+    DaemonSection,
     EmergencySection,
     HoursSection,
     IncidentSection,
@@ -94,6 +95,7 @@ class Configuration(Section):
     ship: ShipSection | None = None
     retention: RetentionSection = RetentionSection()
     log: LogSection = LogSection()
+    daemon: DaemonSection = DaemonSection()
     mi: MiSection = MiSection()
     timing: TimingSection = TimingSection()
     emergency: EmergencySection = EmergencySection()

@@ -155,6 +155,12 @@ class LogSection(Section):
     format: Literal["json", "console"] = "json"
 
 
+class DaemonSection(Section):
+    """`[daemon]`: `edge run` itself. `metrics_port`: where it tells Prometheus how it does, on loopback alone; None: nowhere."""
+
+    metrics_port: Port | None = None
+
+
 class MiSection(Section):
     """`[mi]`: `edge mi`, which serves the record to others. Files beside the configuration, its folder beside the ledger."""
 

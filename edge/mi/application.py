@@ -16,9 +16,10 @@ from edge.mi import problems
 from edge.mi.guard import EntityTags, Guard
 from edge.mi.keeping import keep_level
 from edge.mi.services import Services
+from edge.mi.wallboard.board import board_of
 from edge.version import VERSION
 
-ROUTES = ("health", "facts", "gaps", "disclosures", "acknowledgements")
+ROUTES = ("health", "facts", "gaps", "disclosures", "acknowledgements", "prometheus", "wallboard")
 """Modules of `edge.mi.routes`, each with a `router`."""
 SMALLEST_GZIP_BYTES = 1024
 GZIP_LEVEL = 4
@@ -32,13 +33,16 @@ def create_app(services: Services, routes: tuple[str, ...] = ROUTES) -> FastAPI:
     """The application over these services; it closes them when it ends."""
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        level = asyncio.create_task(keep_level(services))
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.board = board = board_of(services)
+        looking = asyncio.create_task(board.feed.run(), name="wallboard")
+        level = asyncio.create_task(keep_level(services), name="projection")
         try:
             yield
         finally:
             level.cancel()
-            await asyncio.wait([level])
+            await board.feed.close()
+            await asyncio.wait([looking, level])
             services.close()
 
     app = FastAPI(

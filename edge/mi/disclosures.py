@@ -62,10 +62,10 @@ class Disclosures:
             rows = connection.execute(query.order_by(disclosures.c.disclosure).limit(limit)).all()
         return [_disclosure(row) for row in rows]
 
-    def newest_utc_us(self) -> int | None:
-        """When anybody last pulled anything."""
+    def newest_utc_us(self, besides: str = "") -> int | None:
+        """When anybody last pulled anything but the resource `besides`."""
         with self._store.transaction() as connection:
-            return connection.execute(NEWEST).scalar()
+            return connection.execute(NEWEST.where(disclosures.c.resource != besides)).scalar()
 
 
 def _disclosure(row: Any) -> Disclosure:

@@ -100,6 +100,7 @@ class Server(uvicorn.Server):
 
     def __init__(self, app: FastAPI, settings: MiSection) -> None:
         self.settings = settings
+        self._app = app
         self.listener = _listen(settings)
         super().__init__(_config(app, settings))
         self.config.load()
@@ -127,6 +128,11 @@ class Server(uvicorn.Server):
         finally:
             renewing.cancel()
             self.listener.close()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Streams to wallboards go on for ever, so they are ended first; other answers are waited for."""
+        await self._app.state.board.feed.close()
+        await super().shutdown(sockets)
 
     async def _renew_certificates(self) -> None:
         """A new certificate is used from the next connection on; nobody is cut off for it."""

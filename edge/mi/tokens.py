@@ -116,6 +116,11 @@ class Tokens:
         same = hmac.compare_digest(_hash(parts[2]), found.secret_hash if found else _hash(""))
         return found if found and same and found.valid_at(self._utc_us()) else None
 
+    def valid(self, token_id: str) -> Token | None:
+        """The token of this id, if it opens anything now."""
+        found = self._kept(token_id)
+        return found if found and found.valid_at(self._utc_us()) else None
+
     def remembered(self, text: str) -> bool:
         """Whether `find` will answer without the disk."""
         parts = TOKEN.fullmatch(text)

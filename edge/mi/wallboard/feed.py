@@ -139,7 +139,9 @@ class Feed:
         return await self._in_thread(answer)
 
     async def close(self) -> None:
-        """Let the viewers go, and end the thread."""
+        """Let the viewers go, and end the thread; a second time does nothing."""
+        if self._closed:
+            return
         self._closed = True
         self._wanted.set()
         async with self._changed:

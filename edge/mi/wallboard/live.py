@@ -27,6 +27,11 @@ FACTS_PER_LOOK = 5_000
 DAY_KINDS = frozenset(kind.__name__ for kind in DAY_FACTS)
 PATIENCE_SECONDS = 1.5
 """How long a ledger may be unreadable, or ahead of us, before what we have counts as old."""
+WHY_NOT = {
+    Daemon.DEAD: "the daemon is not running: the switch's own queue serves the callers",
+    Daemon.STOPPED: "the daemon is stopped: it lives and does nothing",
+    Daemon.ELSEWHERE: "this record is a copy: whether its daemon lives is not known here",
+}
 
 log = structlog.get_logger(__name__)
 
@@ -187,10 +192,7 @@ class Live:
             return Stale(level.utc_us, self._trouble or "more is written than can be read")
         if self.daemon is not Daemon.RUNNING:
             last = self._alive_at or state.latest_at
-            why = "the daemon is not running: the switch's own queue serves the callers"
-            if self.daemon is Daemon.STOPPED:
-                why = "the daemon is stopped: it lives and does nothing"
-            return Stale(None if last is None else last.utc_us, why)
+            return Stale(None if last is None else last.utc_us, WHY_NOT[self.daemon])
         if not state.sight:
             since = None if state.sight_since is None else state.sight_since.utc_us
             return Stale(since, "the daemon does not see the switch")

@@ -231,6 +231,7 @@ def _person(live: Live, view: AgentView) -> dict[str, Any]:
 def health(live: Live) -> list[dict[str, Any]]:
     """What the figures rest upon. `ok`: None where it is not known. Texts are for people."""
     state, running = live.state, live.daemon is Daemon.RUNNING
+    writes = state.ledger_trouble is None if running else None
     items = [
         _item("Daemon", running, live.daemon.value + (f", version {state.version}" if running else "")),
         _item(
@@ -244,11 +245,7 @@ def health(live: Live) -> list[dict[str, Any]]:
             None if not running else state.clock is ClockState.SYNCHRONISED,
             state.clock.value if running else "not known",
         ),
-        _item(
-            "Record",
-            state.ledger_trouble is None,
-            "takes facts" if state.ledger_trouble is None else "TROUBLE",
-        ),
+        _item("Record", writes, {True: "takes facts", False: "TROUBLE", None: "not known"}[writes]),
     ]
     disk = live.signs.disk()
     if disk is None:

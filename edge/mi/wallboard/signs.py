@@ -27,6 +27,8 @@ class Daemon(StrEnum):
     STOPPED = "stopped"
     """Alive and not running: stopped by a signal, or by a debugger."""
     DEAD = "not running"
+    ELSEWHERE = "not on this machine"
+    """The record is a copy, or one that several machines share: whether its daemon lives is not known here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,8 @@ class Disk:
 
 def daemon_state(ledger_url: str) -> Daemon:
     """Of the process that holds the ledger's lock (proc(5): T stopped, t traced, Z dead and not waited for)."""
+    if key_file(ledger_url) is None:
+        return Daemon.ELSEWHERE
     pid = daemon_pid(ledger_url)
     if pid is None:
         return Daemon.DEAD

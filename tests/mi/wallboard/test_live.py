@@ -346,7 +346,7 @@ def test_health_says_what_is_wrong(bench: Make) -> None:
     well = {"Daemon": True, "Switch link": True, "Clock": True, "Record": True}
     assert ok() == {**well, "Disk": False, "Last MI pull": True}
     at.disk, at.pulled_utc_us, at.daemon = None, None, Daemon.DEAD
-    dead = {"Daemon": False, "Switch link": False, "Clock": None, "Record": True}
+    dead = {"Daemon": False, "Switch link": False, "Clock": None, "Record": None}
     assert ok() == {**dead, "Disk": None, "Last MI pull": None}
 
 

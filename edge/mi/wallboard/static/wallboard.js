@@ -146,7 +146,7 @@
     table($("service-rows"), rows.map((row) => {
       const goal = row.target_share;
       return [
-        [`${row.tier} ${row.queue}`.trim()],
+        [row.queue === row.tier ? row.tier : `${row.tier} ${row.queue}`.trim()],
         [`${Math.round(100 * goal)} % in ${row.target_seconds} s`, "", "optional"],
         level(row.now.share, goal),
         level(row.today.share, goal),

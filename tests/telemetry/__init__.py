@@ -1,0 +1,1 @@
+"""Counts for Prometheus, and what is made of them."""
