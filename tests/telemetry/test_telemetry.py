@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from edge.clock import SystemClock
 from edge.exposition import HOST, Exposition, Telemetry
 from edge.ledger import open_ledger
 from edge.ledger.executor import ThreadCommitExecutor
+from edge.mi.wallboard.signs import OwnWord
 from edge.ports import read_all
 from edge.runtime import Runtime
 from edge.telemetry import Counters, Durations, Readings
@@ -123,6 +125,21 @@ async def test_it_tells_nothing_but_metrics(told: Callable[[], Telemetry]) -> No
                 assert "Python" not in answer.headers.get("Server", "")
     assert listener._server.server_address[0] == "127.0.0.1"
     listener.close()
+
+
+def test_the_wallboard_hears_that_nothing_can_be_written() -> None:
+    """From the daemon itself, asked once a second at most; nobody there, nothing said."""
+    now, trouble = [0.0], [False]
+    told = Telemetry(0, Exposition(Counters(), lambda: replace(_nothing(), ledger_trouble=trouble[0])))
+    word = OwnWord(told.port, lambda: now[0])
+    assert word() is None
+    trouble[0] = True
+    assert word() is None
+    now[0] = 1.0
+    assert word() == "the daemon cannot write the record"
+    told.close()
+    now[0] = 2.0
+    assert word() is None
 
 
 def test_a_port_that_is_taken_stops_no_call(told: Callable[[], Telemetry]) -> None:

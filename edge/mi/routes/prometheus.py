@@ -87,7 +87,7 @@ def _health(live: Live, shown: dict[str, Any]) -> Iterator[Metric]:
     yield _one(
         "edge_record_trouble",
         "1 while the daemon cannot write the record.",
-        live.state.ledger_trouble is not None,
+        not live.writes,
     )
     yield _one("edge_record_sequence", "Sequence of the newest fact that was read.", live.state.sequence)
     if disk is not None:

@@ -16,7 +16,7 @@ from edge.mi.wallboard.access import Sessions, Visitor
 from edge.mi.wallboard.feed import Feed
 from edge.mi.wallboard.live import Live, Site
 from edge.mi.wallboard.routes import Board, NotLetInError
-from edge.mi.wallboard.signs import Signs, daemon_state, disk_of
+from edge.mi.wallboard.signs import OwnWord, Signs, daemon_state, disk_of, nothing_said
 
 RESOURCE = "wallboard/calls"
 """Under which looking at a call stands in the log of disclosures."""
@@ -57,12 +57,14 @@ def site_of(configuration: Configuration | None) -> Site:
 def signs_of(services: Services) -> Signs:
     """Of this machine."""
     boot_id = services.clock.boot_id()
+    port = None if services.configuration is None else services.configuration.daemon.metrics_port
     return Signs(
         now=services.clock.now,
         boot_id=lambda: boot_id,
         daemon=partial(daemon_state, services.ledger_url),
         disk=partial(disk_of, services.ledger_url),
         last_pull_utc_us=partial(services.disclosures.newest_utc_us, besides=RESOURCE),
+        own_word=nothing_said if port is None else OwnWord(port),
     )
 
 

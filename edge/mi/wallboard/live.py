@@ -81,6 +81,10 @@ class Live:
         """When all that the ledger had was known."""
         self._alive_at: Instant | None = None
         """When the daemon was last seen alive."""
+        self._said: str | None = None
+        """What the daemon says is wrong with itself."""
+        self._well_at: Instant | None = None
+        """When it last said nothing of the kind."""
         self.daemon = Daemon.DEAD
 
     def close(self) -> None:
@@ -93,11 +97,14 @@ class Live:
 
     def look(self) -> bool:
         """Read what is new, a bounded number of facts; whether there was anything, or trouble came or went."""
-        before = (self.state.sequence, self.day.through, self._trouble, self.daemon)
+        before = self._seen
         now = self.signs.now()
         self.daemon = self.signs.daemon()
         if self.daemon is Daemon.RUNNING:
             self._alive_at = now
+            self._said = self.signs.own_word()
+            if self._said is None:
+                self._well_at = now
         try:
             self._follow(now)
         except LedgerError as error:
@@ -106,7 +113,11 @@ class Live:
             self._ledger_id = None  # from the beginning, at the next look
             self._fail("the record cannot be folded: somebody should run edge ledger verify", error)
         self.day.turn(now)
-        return before != (self.state.sequence, self.day.through, self._trouble, self.daemon)
+        return before != self._seen
+
+    @property
+    def _seen(self) -> tuple[object, ...]:
+        return self.state.sequence, self.day.through, self._trouble, self.daemon, self._said
 
     def _fail(self, why: str, error: Exception) -> None:
         """In words for anybody; what names files goes to the log, once."""
@@ -167,6 +178,11 @@ class Live:
         self.day.through = record.row.sequence
 
     @property
+    def writes(self) -> bool:
+        """Whether the daemon can write the record, as far as it or the record says."""
+        return self.state.ledger_trouble is None and self._said is None
+
+    @property
     def is_level(self) -> bool:
         """Whether there is nothing more to read for now."""
         return self.progress >= 1.0 or self._reader is None
@@ -193,6 +209,9 @@ class Live:
         if self.daemon is not Daemon.RUNNING:
             last = self._alive_at or state.latest_at
             return Stale(None if last is None else last.utc_us, WHY_NOT[self.daemon])
+        if self._said is not None:
+            well = self._well_at or state.latest_at
+            return Stale(None if well is None else well.utc_us, self._said)
         if not state.sight:
             since = None if state.sight_since is None else state.sight_since.utc_us
             return Stale(since, "the daemon does not see the switch")

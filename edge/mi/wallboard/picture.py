@@ -231,7 +231,7 @@ def _person(live: Live, view: AgentView) -> dict[str, Any]:
 def health(live: Live) -> list[dict[str, Any]]:
     """What the figures rest upon. `ok`: None where it is not known. Texts are for people."""
     state, running = live.state, live.daemon is Daemon.RUNNING
-    writes = state.ledger_trouble is None if running else None
+    writes = live.writes if running else None
     items = [
         _item("Daemon", running, live.daemon.value + (f", version {state.version}" if running else "")),
         _item(

@@ -6,7 +6,9 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from time import monotonic
 
 from edge.cli.daemon import daemon_pid
 from edge.core.model import NANOSECONDS, Instant, OfferState
@@ -18,6 +20,8 @@ OVERDUE_SECONDS = 10.0
 DISK_LOW_BYTES = 1 << 30
 DISK_LOW_SHARE = 0.05
 """Less than either is low: a busy day takes about 100 MB."""
+
+WORD_SECONDS, WORD_PATIENCE_SECONDS, WORD_BYTES = 1.0, 0.3, 1 << 20
 
 
 class Daemon(StrEnum):
@@ -90,6 +94,41 @@ def overdue(state: State, now: Instant) -> str | None:
     return None
 
 
+def nothing_said() -> None:
+    """Where the daemon has no listener."""
+
+
+class OwnWord:
+    """What the daemon itself says is wrong with it, where `[daemon] metrics_port` lets it speak: it cannot write that down."""
+
+    def __init__(self, port: int, seconds: Callable[[], float] = monotonic) -> None:
+        self._port = port
+        self._seconds = seconds
+        self._asked = float("-inf")
+        self._said: str | None = None
+
+    def __call__(self) -> str | None:
+        """None where nothing is wrong, or nobody answers; asked once a second at most."""
+        if self._seconds() - self._asked >= WORD_SECONDS:
+            self._said = self._ask()
+            self._asked = self._seconds()
+        return self._said
+
+    def _ask(self) -> str | None:
+        connection = HTTPConnection("127.0.0.1", self._port, timeout=WORD_PATIENCE_SECONDS)
+        try:
+            connection.request("GET", "/metrics")
+            text = connection.getresponse().read(WORD_BYTES).decode("ascii", "replace")
+        except (OSError, HTTPException):
+            return None
+        finally:
+            connection.close()
+        said = {name: value for name, _, value in (line.partition(" ") for line in text.splitlines())}
+        if said.get("edge_daemon_ledger_trouble") == "1.0":
+            return "the daemon cannot write the record"
+        return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signs:
     """Where `live` looks beside the ledger; tests put others in their place."""
@@ -100,3 +139,5 @@ class Signs:
     disk: Callable[[], Disk | None]
     last_pull_utc_us: Callable[[], int | None]
     """When facts or calls were last pulled, None for never."""
+    own_word: Callable[[], str | None] = nothing_said
+    """What the daemon says is wrong with itself, None for nothing."""

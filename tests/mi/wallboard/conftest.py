@@ -37,6 +37,7 @@ class Bench:
     daemon: Daemon = Daemon.RUNNING
     disk: Disk | None = field(default_factory=lambda: Disk(50 << 30, 100 << 30))
     pulled_utc_us: int | None = None
+    said: str | None = None
     site: Site = SITE
     kept: int = 0
 
@@ -58,6 +59,7 @@ class Bench:
             daemon=lambda: self.daemon,
             disk=lambda: self.disk,
             last_pull_utc_us=lambda: self.pulled_utc_us,
+            own_word=lambda: self.said,
         )
         return Live(lambda: open_reader(self.url), site or self.site, signs)
 

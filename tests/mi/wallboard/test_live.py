@@ -264,6 +264,20 @@ def test_trouble_with_the_ledger_is_stale(bench: Make) -> None:
     assert stale(at.live())[0] == "the daemon cannot write the record"
 
 
+def test_a_daemon_that_says_it_cannot_write_is_believed(bench: Make) -> None:
+    """By its own listener, as the ledger cannot have it: stale since it last said otherwise."""
+    room, _ = busy_shift()
+    at = bench(room)
+    shown = at.live()
+    level(shown)
+    well = picture(shown)["at"]
+    at.said = "the daemon cannot write the record"
+    room.wait(2)
+    assert stale(shown) == (at.said, well)
+    at.said = None
+    assert level(shown)["stale"] is None
+
+
 def test_a_record_that_cannot_be_read_is_stale_and_names_no_file(
     bench: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
