@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
+import signal
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -10,11 +13,11 @@ import pytest
 
 from edge.core import facts
 from edge.core.model import AgentState, CallState, TaskOfferState
-from edge.core.promise import TaskAttemptOutcome, TaskOutcome
+from edge.core.promise import TaskAttemptOutcome, TaskKind, TaskOutcome
 from hwtest.lab.configuration import merged
 from hwtest.useragent import IncomingCall, Media, OutgoingCall, SipError, UserAgent
 from tests.live.conftest import POLICY, finish
-from tests.live.room import Desk, LiveLab, Room, until
+from tests.live.room import Desk, LiveLab, Room, milliseconds, until
 
 LINE = "101_no_greeting"
 AGAIN_SECONDS = 2.0
