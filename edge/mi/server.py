@@ -21,6 +21,8 @@ HEAD_SECONDS = 10.0
 """A request whose head and body have not come by then will not come."""
 BACKLOG = 128
 LARGEST_HEAD_BYTES = 16 * 1024
+SEND_BUFFER_BYTES = 256 * 1024
+"""In the kernel, for each connection: what a slow reader has not taken is seen here, and not hidden there."""
 SHUTDOWN_SECONDS = 5
 CERTIFICATES_LOOKED_AT_SECONDS = 30.0
 
@@ -185,12 +187,14 @@ def _config(app: FastAPI, settings: MiSection) -> uvicorn.Config:
 def _listen(settings: MiSection) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.address else socket.AF_INET
     try:
-        return socket.create_server((settings.address, settings.port), family=family, backlog=BACKLOG)
+        made = socket.create_server((settings.address, settings.port), family=family, backlog=BACKLOG)
     except OSError as error:
         raise PermanentError(
             f"cannot listen at {settings.address} port {settings.port}: {error.strerror}."
             " Choose another: [mi] address and port."
         ) from error
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)  # its connections have it, too
+    return made
 
 
 def _text(path: object) -> str | None:

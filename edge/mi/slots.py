@@ -35,6 +35,11 @@ class Slots:
         self._free = asyncio.Semaphore(PAGES_AT_ONCE)
         self._of_token: Counter[str] = Counter()
 
+    @property
+    def under_way(self) -> int:
+        """How many pages are in memory."""
+        return self._of_token.total()
+
     @asynccontextmanager
     async def slot(self, client: Holder) -> AsyncIterator[None]:
         """One page's place. Raises `ProblemError` 429 or 503."""

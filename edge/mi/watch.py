@@ -21,12 +21,13 @@ class HeadWatch:
         self._look_seconds = look_seconds
         self._seen = 0
         self._changed = asyncio.Condition()
-        self._waiting = 0
+        self.waiting = 0
+        """How many readers wait."""
         self._looking: asyncio.Task[None] | None = None
 
     async def beyond(self, sequence: int, seconds: float) -> bool:
         """Wait until the ledger has a fact after `sequence`, so long at most; whether it has. Raises `LedgerError`."""
-        self._waiting += 1
+        self.waiting += 1
         try:
             if self._looking is None or self._looking.done():
                 self._looking = asyncio.create_task(self._look())
@@ -34,7 +35,7 @@ class HeadWatch:
                 async with asyncio.timeout(seconds):
                     await self._until(sequence)
         finally:
-            self._waiting -= 1
+            self.waiting -= 1
         return self._seen > sequence
 
     async def _until(self, sequence: int) -> None:
@@ -43,7 +44,7 @@ class HeadWatch:
                 await self._changed.wait()
 
     async def _look(self) -> None:
-        while self._waiting:
+        while self.waiting:
             try:
                 seen = await run_in_threadpool(self._head)
             except LedgerError:
