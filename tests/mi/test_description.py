@@ -13,6 +13,7 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from schemathesis import GenerationMode
+from schemathesis.core.result import Ok
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi import checks
 
@@ -66,6 +67,7 @@ def ask_everything(running: Running, examples: int) -> int:
     headers = {"Authorization": f"Bearer {running.token}"}
     asked = 0
     for found in schema.get_all_operations():
+        assert isinstance(found, Ok)
         operation = found.ok()
         good, bad = (operation.as_strategy(generation_mode=mode) for mode in GenerationMode)
 
