@@ -29,6 +29,7 @@ COMMANDS = {
     "incident": "Declare a major incident, end it, or see whether one is declared.",
     "note": "Attach an incident's reference or a recording to a call, or mark its caller as assisted.",
     "numbers": "The list of known numbers: show, add, remove, check.",
+    "metrics": "Figures by definition: list, show, compute for any period.",
     "mi": "Serve the record to central systems, and the wallboard.",
     "tokens": "Who may pull the record: add, list, rotate, revoke.",
     "ledger": "Verify, count, export, erase and retain the record; what is held about a number.",

@@ -27,6 +27,8 @@ CONFIGURATION_VARIABLE = "EDGE101_CONFIG"
 CONFIGURATION_FILES = ("/etc/edge101/edge101.toml", "edge101.toml")
 DEFAULT_LEDGER_URL = "sqlite:////var/lib/edge101/ledger.sqlite"
 """As in `edge.config.model.LedgerSection`, which takes too long to import for a look; a test holds them together."""
+DEFAULT_TIMEZONE = "Europe/London"
+DEFINITIONS_FILE = "metrics.toml"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 LEDGER_META = "edge101.ledger"
 
@@ -55,6 +57,9 @@ class Site:
     incident_queues: tuple[str, ...] = ()
     """Queues that are closed while a major incident is declared."""
     mi_directory: Path | None = None
+    timezone: str = DEFAULT_TIMEZONE
+    definitions: Path | None = None
+    """The force's own definitions of metrics, beside the configuration."""
 
 
 def site() -> Site:
@@ -80,6 +85,8 @@ def site() -> Site:
         Path(path).parent / mi_directory
         if (mi_directory := _text(_table(document, "mi").get("directory")))
         else None,
+        timezone=_text(_table(document, "site").get("timezone")) or DEFAULT_TIMEZONE,
+        definitions=own if (own := Path(path).parent / DEFINITIONS_FILE).exists() else None,
     )
 
 
@@ -219,6 +226,14 @@ def _target_seconds(queue: dict[str, Any]) -> float:
     return float(value) if isinstance(value, int | float) else DEFAULT_TARGET_SECONDS
 
 
+def say_if_synthetic(reader: SqlReader) -> None:
+    """On the standard error stream, whatever the command prints: nobody is to take made-up calls for real ones."""
+    if reader.synthetic:
+        click.secho(
+            "edge: SYNTHETIC: everything in this ledger was made up", fg="yellow", bold=True, err=True
+        )
+
+
 @contextmanager
 def reading(ledger_url: str) -> Iterator[SqlReader]:
     """The ledger, to be read only. Raises `LedgerError`, also for facts that cannot follow each other."""
@@ -226,6 +241,7 @@ def reading(ledger_url: str) -> Iterator[SqlReader]:
     from edge.ledger.store import open_reader
 
     reader = open_reader(ledger_url)
+    say_if_synthetic(reader)
     try:
         yield reader
     except IllegalFactError as error:

@@ -32,6 +32,15 @@ def personal() -> Any:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerSynthesised:
+    """Everything that follows was made up (`edge ledger synthesise`): the first fact of such a ledger, and of no other."""
+
+    calls: int
+    seed: int
+    until_utc_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DaemonStarted:
     """The daemon began to act on this ledger."""
 
@@ -907,7 +916,8 @@ class PhoneChanged:
 
 
 Fact = (
-    DaemonStarted
+    LedgerSynthesised
+    | DaemonStarted
     | DaemonStopped
     | SwitchLost
     | SwitchRestored

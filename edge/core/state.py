@@ -1227,6 +1227,7 @@ def _phone_changed(state: State, fact: facts.PhoneChanged, at: Instant) -> None:
 
 
 _FOLDS: dict[type[facts.Fact], Callable[[State, Any, Instant], None]] = {
+    facts.LedgerSynthesised: _nothing_held,
     facts.DaemonStarted: _daemon_started,
     facts.DaemonStopped: _daemon_stopped,
     facts.SwitchLost: _switch_lost,

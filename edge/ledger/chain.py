@@ -18,6 +18,8 @@ from edge.ledger.codec import Personal, Record, Row, encode_entry, personal_dige
 from edge.ports import LedgerError
 
 PAGE = 1000
+SYNTHETIC = "synthetic"
+"""With what the id of a ledger begins that was made up (`edge.ledger.synthesise`)."""
 
 
 class Head(NamedTuple):
@@ -83,6 +85,11 @@ class BrokenError(Exception):
     def __init__(self, damage: Damage, sequence: int, explanation: str) -> None:
         super().__init__(explanation)
         self.damage, self.sequence, self.explanation = damage, sequence, explanation
+
+
+def is_synthetic(ledger_id: str) -> bool:
+    """Whether a ledger of this id was made up."""
+    return ledger_id.startswith(SYNTHETIC)
 
 
 def genesis(ledger_id: str) -> Head:

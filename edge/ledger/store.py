@@ -177,6 +177,11 @@ class SqlReader:
         """Sequence of the newest entry, 0 when empty."""
         return self.head().sequence
 
+    @property
+    def synthetic(self) -> bool:
+        """Whether everything in it was made up."""
+        return chain.is_synthetic(self.page(None, 0)[1].ledger_id)
+
     def head(self) -> Head:
         """Sequence and hash of the newest entry, to be written down elsewhere."""
         return self.page(None, 0)[1].head
@@ -487,9 +492,17 @@ def open_ledger(url: str, *, create: bool = True) -> Ledger:
     """The ledger at `url` (sqlite:///path, postgresql+psycopg://user@host/database, memory:) for its one writer.
 
     Its schema is brought up to date.
-    Raises `LedgerError`: not there and not to be created, not a ledger, of a newer schema, or open in another daemon.
+    Raises `LedgerError`: not there and not to be created, not a ledger, of a newer schema, open in another daemon, or made up.
     """
-    return MemoryLedger() if url == "memory:" else open_sql_ledger(url, create=create)
+    if url == "memory:":
+        return MemoryLedger()
+    ledger = open_sql_ledger(url, create=create)
+    if ledger.synthetic:
+        ledger.close()
+        raise LedgerError(
+            f"{_without_password(url)}: this ledger was made up (`edge ledger synthesise`): no daemon serves on it; name another"
+        )
+    return ledger
 
 
 def open_sql_ledger(url: str, *, create: bool = True) -> SqlLedger:

@@ -129,10 +129,12 @@ class HoleFold:
         return changed
 
     def _add(self, entry: facts.Entry) -> list[HoleRecord]:
+        if self.last_us is None:
+            return self._begin(entry, Hole.SWITCH, "before the record began", 0)
         match entry.fact:
             case facts.DaemonStopped(why=why):
                 return self._begin(entry, Hole.SWITCH, f"the daemon stopped: {why}")
-            case facts.DaemonStarted() if self.last_us is not None:
+            case facts.DaemonStarted():
                 return self._begin(entry, Hole.SWITCH, "the daemon was killed", self.last_us)
             case facts.SwitchLost(link=link):
                 return self._begin(entry, Hole.SWITCH, f"{link} was lost")

@@ -202,6 +202,12 @@ class Projection:
         with self._reading() as connection:
             return int(connection.execute("SELECT through FROM state").fetchone()[0])
 
+    @property
+    def ledger_id(self) -> str:
+        """Of the ledger that it is folded from."""
+        with self._reading() as connection:
+            return str(connection.execute("SELECT ledger_id FROM state").fetchone()[0])
+
     def advance(self, budget_facts: int = PAGE) -> int:
         """Fold what is new, at most so many facts; how many that was. 0: level with the ledger."""
         done = 0

@@ -351,6 +351,9 @@ def _task_rung(fact: facts.TaskAttemptEnded) -> str:
 
 
 _WORDS: dict[type[facts.Fact], Callable[[Any], str]] = {
+    facts.LedgerSynthesised: lambda fact: (
+        f"SYNTHETIC: this ledger of {fact.calls} calls was made up (seed {fact.seed})"
+    ),
     facts.DaemonStarted: lambda fact: f"the daemon started, version {fact.version}",
     facts.DaemonStopped: lambda fact: f"the daemon stopped: {fact.why}",
     facts.SwitchLost: lambda fact: f"the switch was lost from sight ({fact.link}: {fact.error})",
