@@ -22,6 +22,8 @@ from edge.config.position import KeyPath, Positions
 from edge.config.reading import WORDS_FOR_SECRETS, Reading
 from edge.config.rules_of_mi import mi_files
 
+OF_OTHER_PROCESSES = frozenset({("ship",)})
+"""Tables whose secret only another process reads: it must not keep the daemon from its callers."""
 MI_FILES = ("directory", "certificate_file", "client_ca_file")
 
 
@@ -88,7 +90,7 @@ class _ConfigurationReading(Reading[Configuration]):
                 self.add((*key, "pin_file"), "there is a pin too", "Keep one of the two.")
             elif "pin" in table:
                 self.complain_if_public(self.path, (*key, "pin"))
-            for name in ("password", "pin"):
+            for name in ("password", "pin") if key not in OF_OTHER_PROCESSES else ():
                 if isinstance(file := table.get(f"{name}_file"), str):
                     secret = self._read_secret((*key, f"{name}_file"), file)
                     if secret is not None:

@@ -225,9 +225,7 @@ class ShipSection(Section):
     ]
     name: Annotated[str, Field(min_length=1, max_length=80)] | None = None
     password_file: Path | None = None
-    """None: the password is where libpq looks for it, or there is none."""
-    password: SecretStr = Field(default=SecretStr(""), exclude=True)
-    """Read from `password_file`; never from the file itself."""
+    """None: the password is where libpq looks for it, or there is none. Only `edge ship` reads it, by itself."""
 
 
 class RetentionSection(Section):

@@ -85,6 +85,18 @@ def test_trouble_ends_it_only_with_once(configuration: Path) -> None:
     assert (failed.exit_code, "cannot be reached" in failed.stderr) == (1, True)
 
 
+def test_the_daemon_does_not_need_the_password(tmp_path: Path) -> None:
+    """It is another process's: a file that only that one can read keeps nobody from their callers."""
+    from edge.config.load import examine
+
+    file = tmp_path / "edge101.toml"
+    file.write_text(
+        '[ship]\nto = "postgresql://u@/x"\npassword_file = "not-there"\nnmae = 1\n', encoding="utf-8"
+    )
+    _, findings = examine(file)
+    assert [finding.where for finding in findings if "ship" in finding.where] == [f"{file}:4: ship.nmae"]
+
+
 def test_the_configuration_takes_no_password_in_the_url() -> None:
     """It would be read by whoever reads the file."""
     with pytest.raises(ValueError, match="without a password"):
