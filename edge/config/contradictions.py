@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from edge.config import rules_of_101, rules_of_999, rules_of_callback, rules_of_mi
+from edge.config import rules_of_101, rules_of_999, rules_of_callback, rules_of_mi, rules_of_ship
 from edge.config.findings import Level
 from edge.config.model import Configuration
 from edge.config.position import KeyPath
@@ -22,6 +22,7 @@ def contradictions(configuration: Configuration) -> Iterator[Contradiction]:
         *rules_of_101.RULES,
         *rules_of_callback.RULES,
         *rules_of_mi.RULES,
+        *rules_of_ship.RULES,
         *_RULES,
     ):
         yield from rule(configuration)

@@ -6,7 +6,6 @@ back: the database itself says where to go on, and every fact is in it once.
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,16 +16,16 @@ from uuid import UUID
 
 import psycopg
 from sqlalchemy import Connection, inspect
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from edge.errors import PermanentError
 from edge.ledger.chain import Head, genesis
 from edge.ledger.codec import Record, Row
 from edge.ledger.maintenance import AuditEntry
-from edge.ledger.postgres import LEDGER_ID, PostgresSchema
+from edge.ledger.postgres import LEDGER_ID
 from edge.ledger.text import without_nul
 from edge.ports import LedgerError
+from edge.ship.place import place_of
 from edge.ship.schema import REVISIONS, SCHEMA, views
 
 STATEMENT_MS = 60_000
@@ -254,18 +253,6 @@ class Target:
         with cursor.copy(statement) as copy:
             for row in rows:
                 copy.write_row((self._id, *row))
-
-
-def place_of(url: str, password: str | None = None) -> PostgresSchema:
-    """The shared database by its URL; `password` where that has none. Raises `LedgerError`."""
-    try:
-        parsed = make_url(url)
-    except ArgumentError:
-        parsed = None
-    if parsed is None or parsed.get_backend_name() != "postgresql" or "ledger" in parsed.query:
-        shown = re.sub(r"(?<=//).*@", "…@", url)
-        raise LedgerError(f"{shown!r} is no place to ship to: write postgresql+psycopg://user@host/database")
-    return PostgresSchema(parsed if parsed.password or password is None else parsed.set(password=password))
 
 
 def _fact(record: Record) -> tuple[Any, ...]:

@@ -18,6 +18,7 @@ from edge.ledger.store import open_reader
 from edge.mi.acknowledgements import Acknowledgements
 from edge.mi.cursors import Cursor
 from edge.mi.store import open_store
+from edge.ship.state import state_file
 from tests.cli.conftest import Run, Site
 
 WHY = ("--why", "request 12/2026")
@@ -84,6 +85,27 @@ def test_nothing_goes_before_it_was_acknowledged(later: Site, edge_json: Callabl
     acknowledge(later, last(later))
     acknowledge(later, 1, "slow")
     assert (edge_json("ledger", "retain", "--apply")["acknowledged_through"], numbers(later)) == (1, before)
+
+
+def test_nothing_goes_before_it_was_shipped(later: Site, edge: Run, edge_json: Callable[..., Any]) -> None:
+    """Where the ledger is shipped, the shared database must have it too; a note about another ledger does not count."""
+    acknowledge(later, last(later))
+    later.configuration.write_text(later.configuration.read_text() + '[ship]\nto = "postgresql://u@/x"\n')
+    with closing(open_reader(later.ledger_url)) as reader:
+        ledger_id = reader.ledger_id
+    state = state_file(later.ledger_url)
+    assert state is not None
+    for shipped, wanted in (
+        (None, 0),
+        ((ledger_id, 3), 3),
+        (("0" * 32, 10**6), 0),
+        ((ledger_id, 10**6), last(later)),
+    ):
+        if shipped is not None:
+            note = {"ledger_id": shipped[0], "sequence": shipped[1], "utc_us": 1}
+            state.write_text(json.dumps(note), encoding="ascii")
+        assert edge_json("ledger", "retain")["acknowledged_through"] == wanted
+    assert "the shared database has the facts up to 1000000" in edge("ledger", "retain").stdout
 
 
 def test_a_dry_run_says_what_would_be_done_and_then_it_is(

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import structlog
 from structlog.testing import capture_logs
 
 from edge.core.facts import AgentBecameNotReady
@@ -17,6 +18,7 @@ from edge.ledger.maintenance import Warrant
 from edge.ledger.measure import arrivals
 from edge.ledger.store import erase, open_reader, open_sql_ledger, verify
 from edge.ports import LedgerError
+from edge.ship import shipping
 from edge.ship.schema import REVISIONS, metadata
 from edge.ship.shipping import ALARM_AGAIN_SECONDS, LONGEST_DELAY_SECONDS, Shipper, Source
 from edge.ship.target import Batch, Target
@@ -234,9 +236,12 @@ def test_one_at_a_time(shipper: Ship, url: str) -> None:
     assert second.step()
 
 
-def test_ten_minutes_without_the_database(shared: Shared, url: str) -> None:
+def test_ten_minutes_without_the_database(shared: Shared, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """It tries again ever more slowly, cries out after a minute and after each ten more, holds nothing in memory, and goes on."""
     now, waits = 0.0, list[float]()
+    monkeypatch.setattr(
+        shipping, "log", structlog.get_logger()
+    )  # whoever configured logging before has kept the other
 
     def opened() -> Target:
         return Target(shared.url if now > 1300 else "postgresql+psycopg://edge101@/x?host=/nonexistent")
