@@ -196,16 +196,17 @@ def subject(number: str, file: Path, why: str) -> None:
             maintenance.note(warrant(why), "subject access", calls=[call["call_id"] for call in found.calls])
     finally:
         ledger.close()
-    listed = _listed(wanted)
+    listed, given = _listed(wanted), _given_to(url, found)
     document = {
         "number": wanted,
         "ledger_id": ledger_id,
         "calls": found.calls,
         "tasks": found.tasks,
         "number_list": listed,
+        "disclosures": given,
     }
     _write(beside, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
-    _write(file, "\n".join(_lines(found, listed)) + "\n")
+    _write(file, "\n".join(_lines(found, listed, given)) + "\n")
     click.echo(f"{len(found.calls)} calls, {len(found.tasks)} ring-back tasks: {file} and {beside.name}")
 
 
@@ -248,7 +249,19 @@ def _write(file: Path, text: str) -> None:
         written.write(text)
 
 
-def _lines(found: Subject, listed: dict[str, Any] | None) -> list[str]:
+def _given_to(url: str, found: Subject) -> list[dict[str, Any]]:
+    """Whom `edge mi` gave any of it to."""
+    from edge.mi.places import directory_of
+    from edge.protection.disclosed import disclosed
+
+    facts = [fact for call in found.calls for fact in call["facts"]]
+    if not facts:
+        return []
+    sequences = [fact["sequence"] for fact in facts]
+    return list(disclosed(directory_of(url, site().mi_directory), sequences, min(f["utc_us"] for f in facts)))
+
+
+def _lines(found: Subject, listed: dict[str, Any] | None, given: list[dict[str, Any]]) -> list[str]:
     lines = [f"Everything that is held about the number {found.number}", ""]
     lines.append(f"{len(found.calls)} calls, {len(found.tasks)} ring-back tasks.")
     if listed is not None:
@@ -269,6 +282,14 @@ def _lines(found: Subject, listed: dict[str, Any] | None) -> list[str]:
             + output.clean(", ".join(f"{name} {value}" for name, value in fact["fields"].items() if value))
             for fact in task["facts"]
         ]
+    if given:
+        lines += ["", "Given to:"]
+    for each in given:
+        sure = "" if each["certain"] else ", possibly"
+        purpose = f" for: {output.clean(each['purpose'])}" if each["purpose"] else ""
+        lines.append(
+            f"  {output.rfc3339(each['utc_us'])}  {output.clean(each['reader'])} ({each['resource']}){sure}{purpose}"
+        )
     return lines
 
 

@@ -6,6 +6,7 @@ import json
 import stat
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from edge.core.model import Instant
 from edge.ledger.store import open_reader
 from edge.mi.acknowledgements import Acknowledgements
 from edge.mi.cursors import Cursor
+from edge.mi.disclosures import Disclosure, Disclosures
 from edge.mi.store import open_store
 from edge.ship.state import state_file
 from tests.cli.conftest import Run, Site
@@ -47,6 +49,30 @@ def acknowledge(site: Site, sequence: int, reader: str = "central") -> None:
     with closing(open_reader(site.ledger_url)) as ledger:
         cursor = Cursor(stream="facts", position=sequence, ledger_id=ledger.ledger_id, filters="")
     Acknowledgements(store, lambda: 0).note(reader, "token", cursor)
+    store.close()
+
+
+def disclose(site: Site) -> None:
+    """Some pulls with numbers and without, of some facts and of others."""
+    store = open_store(site.directory / "mi")
+    log, end = Disclosures(store, lambda: 0), site.room.now.utc_us
+    one = Disclosure(
+        at_utc_us=end,
+        reader="central",
+        token_id="t",
+        address="127.0.0.1",
+        resource="facts",
+        first_position=1,
+        last_position=last(site),
+        count=last(site),
+        numbers=True,
+        purpose="audit",
+    )
+    log.record(one)
+    log.record(replace(one, reader="without", numbers=False))
+    log.record(replace(one, reader="later", first_position=last(site) + 1, last_position=last(site) + 9))
+    log.record(replace(one, reader="wallboard", resource="calls", purpose=None))
+    log.record(replace(one, reader="before", resource="calls", at_utc_us=1))
     store.close()
 
 
@@ -215,6 +241,7 @@ def test_subject_access(site: Site, edge: Run, edge_json: Callable[..., Any], tm
     call_id = site.ids["answered"]
     number = kept[call_id]
     file = tmp_path / "subject.txt"
+    disclose(site)
     done = edge("ledger", "subject", number, "--out", str(file), *WHY)
     assert done.exit_code == 0, done.stderr
     document = json.loads((tmp_path / "subject.txt.json").read_text())
@@ -224,6 +251,11 @@ def test_subject_access(site: Site, edge: Run, edge_json: Callable[..., Any], tm
     assert (arrived["kind"], arrived["fields"]["caller_number"]) == ("CallArrived", number)
     text = file.read_text()
     assert (number in text, call_id in text) == (True, True)
+    assert [(each["reader"], each["certain"]) for each in document["disclosures"]] == [
+        ("central", True),
+        ("wallboard", False),
+    ]
+    assert ("central (facts) for: audit" in text, "wallboard (calls), possibly" in text) == (True, True)
     others = {each for each in kept.values() if each != number}
     assert not [each for each in others if each in text or each in json.dumps(document)]
     assert {stat.S_IMODE(path.stat().st_mode) for path in (file, tmp_path / "subject.txt.json")} == {0o600}
