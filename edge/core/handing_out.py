@@ -429,6 +429,8 @@ class HandingOut(RingingBack):
         if offer.state is TaskOfferState.TALKING:
             outcome = TaskAttemptOutcome.SPOKEN
         self._task_attempt_over(offer, outcome, given.cause)
+        if outcome is not TaskAttemptOutcome.SPOKEN:
+            self._ask(effects.HangUpOffer(offer_id=offer.offer_id))
 
     def _task_attempt_over(self, offer: TaskOffer, outcome: TaskAttemptOutcome, cause: str) -> None:
         """The task is open and at its place. Who spoke with the person has it; else it is offered again after a while."""
@@ -488,7 +490,9 @@ class HandingOut(RingingBack):
         self._end_task_offer(
             offer, offer.outcome or OfferOutcome.WITHDRAWN, "end not reported", declined=offer.declined
         )
-        self._ask(effects.HangUpOffer(offer_id=offer.offer_id))
+        was_dialled = offer.dialled_at is not None  # nobody cuts a talk of whose beginning the word was lost
+        end = effects.GiveUpDial if was_dialled else effects.HangUpOffer
+        self._ask(end(offer_id=offer.offer_id))
 
     # ------------------------------------------------------------------ who comes first, and who leaves
 
@@ -583,7 +587,9 @@ class HandingOut(RingingBack):
             leg = legs.get(offer.offer_id)
             if leg is None:
                 self._task_leg_gone(offer)
-            elif leg.away and offer.state in (TaskOfferState.DIALLING, TaskOfferState.TALKING):
+            elif offer.state is TaskOfferState.TALKING or (
+                leg.away and offer.state is TaskOfferState.DIALLING
+            ):
                 self._task_goes_on(offer, leg)
             elif offer.state is TaskOfferState.WITHDRAWN:
                 if not leg.talking:
@@ -593,9 +599,6 @@ class HandingOut(RingingBack):
                 )
             elif offer.state is TaskOfferState.DIALLING:
                 self._not_dialled(offer, "found in our hands after losing sight")
-            elif offer.state is TaskOfferState.TALKING:
-                self._task_attempt_over(offer, TaskAttemptOutcome.SPOKEN, "not seen")
-                self._ask(effects.HangUpOffer(offer_id=offer.offer_id))
             else:
                 self._because(f"offer {offer.offer_id} was interrupted: withdrawn, the task keeps its place")
                 self._hang_up_for_task(offer, OfferOutcome.WITHDRAWN)

@@ -416,6 +416,8 @@ def check_nobody_idles(engine: Engine) -> None:
         return
     if not state.sight or any(engine.position(call.call_id) is not None for call in emergencies):
         return
+    if engine.policy.callbacks.idle_agents and (state.task_offers or _is_a_task_to_be_offered(engine)):
+        return  # one may be kept free for it, as for a call-back
     for record in state.agents.values():
         if _is_free(engine, record):
             for call in state.calls.values():
@@ -433,4 +435,12 @@ def _is_free(engine: Engine, record: AgentRecord) -> bool:
         and record.rest_since is None
         and engine.state.phones.get(record.phone or "") is PhoneState.IDLE
         and record.phone not in {offer.phone for offer in engine.state.offers.values()}
+        and record.phone not in {offer.phone for offer in engine.state.task_offers.values()}
+    )
+
+
+def _is_a_task_to_be_offered(engine: Engine) -> bool:
+    return any(
+        task.kind in engine.policy.tasks.offered and task.assigned_to is None
+        for task in engine.state.tasks.values()
     )

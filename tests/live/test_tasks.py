@@ -15,7 +15,8 @@ from edge.core import facts
 from edge.core.model import AgentState, CallState, TaskOfferState
 from edge.core.promise import TaskAttemptOutcome, TaskKind, TaskOutcome
 from hwtest.lab.configuration import merged
-from hwtest.useragent import IncomingCall, Media, OutgoingCall, SipError, UserAgent
+from hwtest.useragent import CallEnded, IncomingCall, Media, OutgoingCall, SipError, UserAgent
+from hwtest.useragent import CallState as Wire
 from tests.live.conftest import POLICY, finish
 from tests.live.room import Desk, LiveLab, Room, milliseconds, until
 
@@ -105,14 +106,18 @@ async def gives_up(room: Room, line: str = LINE) -> tuple[str, OutgoingCall]:
 
 
 async def asked(room: Room, desk: Desk) -> IncomingCall:
-    """The desk answers for a task, and is asked what to do."""
+    """The desk answers for a task, and is asked what to do. Raises CallEnded where it is withdrawn as it is answered."""
     call = await desk.answers()
-    await room.until(
-        lambda: any(
+
+    def is_asked() -> bool:
+        return any(
             offer.agent == desk.number and offer.state is TaskOfferState.CHOOSING
             for offer in room.live.state.task_offers.values()
         )
-    )
+
+    await room.until(lambda: is_asked() or call.state is Wire.ENDED)
+    if not is_asked():
+        raise CallEnded(call.status)
     return call
 
 

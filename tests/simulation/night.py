@@ -416,13 +416,20 @@ class Night:
         if process is None or process.is_dead or self.switch.callers or self.switch.persons:
             return False
         state = process.runtime.engine.state
-        return state.sight and not state.calls and not state.offers
+        handed_out = not any(
+            task.kind in self.policy.tasks.offered and task.assigned_to is None
+            for task in state.tasks.values()
+        )
+        return state.sight and not state.calls and not state.offers and not state.task_offers and handed_out
 
     def _open(self) -> str:
         assert self.process is not None
         state = self.process.runtime.engine.state
         calls = [(call.call_id, str(call.state)) for call in state.calls.values()]
-        return f"calls {calls}, offers {list(state.offers)}, callers {list(self.switch.callers)}, sight {state.sight}"
+        return (
+            f"calls {calls}, offers {list(state.offers)}, callers {list(self.switch.callers)}, "
+            f"tasks {[(task.task_id, task.assigned_to) for task in state.tasks.values()]}, sight {state.sight}"
+        )
 
     def _result(self) -> Result:
         digest, count = hashlib.sha256(), 0

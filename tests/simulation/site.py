@@ -6,7 +6,7 @@ from dataclasses import replace
 from random import Random
 
 from edge.core.model import Announcements, Choice, Emergency, Menu, Policy, Queue, Relaxation
-from edge.core.promise import Callbacks, First, Plan, Tasks
+from edge.core.promise import Callbacks, First, Plan, TaskKind, Tasks
 from tests.core.callbacks import SmallPlan
 from tests.core.room import line, policy_of
 
@@ -58,7 +58,12 @@ def policy_of_a_night(dice: Random) -> Policy:
             per_number=20,
         ),
         destinations=SmallPlan(),
-        tasks=Tasks(abandoned_101_after_seconds=60.0),
+        tasks=Tasks(
+            abandoned_101_after_seconds=60.0,
+            offered=tuple(TaskKind) if dice.random() < 0.7 else (TaskKind.LOST,),
+            again_seconds=30.0,
+            dial_seconds=15.0,
+        ),
         missed_offers_maximum=3,
     )
     queues = (

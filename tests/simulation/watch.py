@@ -45,6 +45,8 @@ class Watch:
         self._sequence_on_disk = 0
         self._promised_on_disk: set[str] = set()
         self._attempts_on_disk: set[tuple[str, int]] = set()
+        self._rung_on_disk: set[str] = set()
+        """Offers of tasks whose agent has asked for the person to be rung."""
         self._lost_with_switch: set[str] = set()
         self._arrived_on_disk: set[str] = set()
         self._heard_of: set[str] = set()
@@ -79,6 +81,8 @@ class Watch:
             case effects.DialPerson():
                 key = (effect.call_id, effect.attempt)
                 assert key in self._attempts_on_disk, f"dialled before it was durable: {effect}"
+            case effects.DialForTask():
+                assert effect.offer_id in self._rung_on_disk, f"rung before it was durable: {effect}"
 
     def stored(self, entries: Sequence[facts.Entry]) -> None:
         """These are on disk."""
@@ -92,6 +96,8 @@ class Watch:
                     self._promised_on_disk.add(entry.fact.call_id)
                 case facts.CallbackRevoked():
                     self._promised_on_disk.discard(entry.fact.call_id)
+                case facts.TaskAttempted():
+                    self._rung_on_disk.add(entry.fact.task_offer_id)
                 case facts.CallbackAttempted():
                     self._attempts_on_disk.add((entry.fact.call_id, entry.fact.attempt))
 

@@ -8,6 +8,7 @@ from random import Random
 from edge.core import effects, inputs
 from edge.core.effects import Effect
 from edge.core.inputs import Input
+from edge.core.task_state import is_task_offer
 from edge.pbx.simulated.legs import Counts
 
 LOSABLE = (
@@ -23,12 +24,17 @@ LOSABLE = (
     inputs.AnnouncementFinished,
     inputs.PersonRang,
     inputs.PersonGone,
+    inputs.AgentKeyed,
+    inputs.TaskPersonAnswered,
+    inputs.TaskPersonGone,
 )
 """Words that may be lost for good. Others are told again, or found by asking: see `SimulatedPbx`."""
 OVERTAKEN = (*LOSABLE, inputs.CallerGone, inputs.PersonAnswered)
 """Words that another word about another leg, or by another link, may overtake. What people set keeps its order."""
 REFUSABLE = (
     effects.MakeOffer,
+    effects.RingForTask,
+    effects.DialForTask,
     effects.ConnectPair,
     effects.Divert,
     effects.Announce,
@@ -51,6 +57,12 @@ class Faults:
     """Asked, and no answer: half of these commands were carried out."""
 
 
+def _ends_task(given: Input) -> bool:
+    """The end of an agent's only leg: a task has no other by which it would be found, but for the cross-check of both links,
+    which tells of it."""
+    return isinstance(given, inputs.PhoneGone) and is_task_offer(given.offer_id)
+
+
 class Injector:
     """Draws the faults, and counts them. `faults` may be changed at any time."""
 
@@ -68,7 +80,11 @@ class Injector:
 
     def fate_of_message(self, given: Input) -> list[float]:
         """How many seconds after its turn each copy of a message comes; none: it is lost."""
-        if isinstance(given, LOSABLE) and self.strikes("message lost", self.faults.lost):
+        if (
+            isinstance(given, LOSABLE)
+            and not _ends_task(given)
+            and self.strikes("message lost", self.faults.lost)
+        ):
             return []
         copies = [self._lateness(given)]
         if self.strikes("message doubled", self.faults.doubled):

@@ -60,6 +60,12 @@ class AgentLeg:
     answered: bool = False
     held: bool = False
     is_alive: bool = True
+    keyed: str = ""
+    """The keys that an agent who is asked about a task has pressed."""
+    rings: str | None = None
+    """The number that the switch rings for them by itself."""
+    talks: bool = False
+    """With whom it has rung."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

@@ -16,7 +16,7 @@ from edge.core import effects, inputs
 from edge.core.effects import Effect
 from edge.core.inputs import Input
 from edge.core.model import Refusal, Side
-from edge.core.promise import AttemptOutcome
+from edge.core.promise import AttemptOutcome, TaskAttemptOutcome
 from edge.errors import LinkError
 from edge.pbx.simulated.faults import Injector
 from edge.pbx.simulated.switch import Switch
@@ -267,8 +267,25 @@ class SimulatedPbx:
                 self._switch.dial(effect)
             case effects.EndAttempt():
                 self._end_attempt(effect)
+            case effects.RingForTask() | effects.AskAgent() | effects.DialForTask() | effects.GiveUpDial():
+                self._do_for_task(effect)
             case _:
                 self._do_for_caller(effect)
+
+    def _do_for_task(
+        self, effect: effects.RingForTask | effects.AskAgent | effects.DialForTask | effects.GiveUpDial
+    ) -> None:
+        match effect:
+            case effects.RingForTask():
+                self._switch.call_phone(effect)
+            case effects.AskAgent():
+                self._switch.ask_agent(effect.offer_id)
+            case effects.DialForTask():
+                self._switch.ring_for_task(effect)
+            case effects.GiveUpDial():
+                leg = self._switch.offers.get(effect.offer_id)
+                if leg is not None and not leg.talks:
+                    self._end_leg(effect.offer_id)
 
     def _do_for_caller(self, effect: Effect) -> None:
         switch = self._switch
@@ -331,8 +348,10 @@ class SimulatedPbx:
     def _not_done(self, effect: Effect) -> None:
         """The switch has refused."""
         match effect:
-            case effects.MakeOffer():
+            case effects.MakeOffer() | effects.RingForTask():
                 self._never_rang(effect.offer_id, "refused")
+            case effects.DialForTask():
+                self._not_rung_for_task(effect)
             case effects.DialPerson():
                 self._tell(
                     inputs.PersonGone(
@@ -349,12 +368,20 @@ class SimulatedPbx:
             case effects.ConnectPair() | effects.Divert():
                 pass  # the daemon looks where they are
 
+    def _not_rung_for_task(self, effect: effects.DialForTask) -> None:
+        """The switch has refused to ring the person: told, and the agent is let go by the engine's asking or their own."""
+        self._tell(
+            inputs.TaskPersonGone(
+                offer_id=effect.offer_id, outcome=TaskAttemptOutcome.FAILED, cause="refused"
+            )
+        )
+
     def _look_after(self, connection: int, effect: Effect) -> None:
         """No answer came: look whether the leg that was asked for is there."""
         if connection != self._connections or self._post is None:
             return
         match effect:
-            case effects.MakeOffer() if effect.offer_id not in self._switch.offers:
+            case effects.MakeOffer() | effects.RingForTask() if effect.offer_id not in self._switch.offers:
                 self._never_rang(effect.offer_id, "no such leg")
             case effects.DialPerson():
                 key = (effect.call_id, effect.attempt)

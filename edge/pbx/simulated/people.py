@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from random import Random
 
 from edge.core.model import Refusal, Side
-from edge.core.promise import AttemptOutcome
+from edge.core.promise import AttemptOutcome, TaskAttemptOutcome
 from edge.core.promising import CONFIRMATION, OFFER
 from edge.pbx.simulated.legs import AgentLeg, CallerLeg, PersonLeg
 from edge.pbx.simulated.switch import Switch
@@ -161,7 +161,7 @@ class Crowd:
 
     def _tire_of_silence(self, leg: AgentLeg) -> None:
         caller = self.switch.callers.get(leg.call_id)
-        if leg.is_alive and (caller is None or caller.offer_id != leg.offer_id):
+        if leg.is_alive and leg.rings is None and (caller is None or caller.offer_id != leg.offer_id):
             self.switch.end_offer(leg, Refusal.CLEARED)
 
     def joined(self, caller: CallerLeg, leg: AgentLeg) -> None:
@@ -205,6 +205,46 @@ class Crowd:
             self.switch.hang_up(caller)
         else:
             self.switch.end_offer(leg, Refusal.CLEARED)
+
+    # ------------------------------------------------------------------ agents who are offered a task
+
+    def asked(self, leg: AgentLeg) -> None:
+        """They ring the person, take the task, think too long, or hang up."""
+        what, seconds = self._dice.random(), self._about(3.0)
+        if what < 0.55:
+            self._later(seconds, self.switch.press_at, leg, "1")
+        elif what < 0.8:
+            self._later(seconds, self.switch.press_at, leg, "2")
+        elif what < 0.9:
+            self._later(seconds, self._hang_up_if_asked, leg)
+
+    def _hang_up_if_asked(self, leg: AgentLeg) -> None:
+        if leg.is_alive and leg.rings is None:
+            self.switch.end_offer(leg, Refusal.CLEARED)
+
+    def rung_for_task(self, leg: AgentLeg) -> None:
+        """The person answers, mostly."""
+        what = self._dice.random()
+        if what < 0.1:
+            self._later(0.5, self.switch.end_for_task, leg, TaskAttemptOutcome.BUSY)
+        elif what < 0.2:
+            self._later(0.3, self.switch.end_for_task, leg, TaskAttemptOutcome.FAILED)
+        elif what < 0.3:
+            self._later(self._about(4.0), self._tire_of_ringing, leg)
+        elif what < 0.85:
+            self._later(self._about(6.0), self.switch.answer_for_task, leg)
+
+    def _tire_of_ringing(self, leg: AgentLeg) -> None:
+        if not leg.talks:
+            self.switch.end_offer(leg, Refusal.CLEARED)
+
+    def talks_for_task(self, leg: AgentLeg) -> None:
+        """They talk, and somebody hangs up."""
+        seconds = self._about(self.temper.talk_seconds)
+        if self._chance(0.5):
+            self._later(seconds, self.switch.end_for_task, leg, TaskAttemptOutcome.SPOKEN)
+        else:
+            self._later(seconds, self.switch.end_offer, leg, Refusal.CLEARED)
 
     # ------------------------------------------------------------------ persons who are called back
 

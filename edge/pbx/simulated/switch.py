@@ -16,7 +16,7 @@ from typing import Protocol
 from edge.core import effects, inputs
 from edge.core.inputs import Input, Standing
 from edge.core.model import PhoneKind, PhoneState, Policy, Refusal, Side, Tier, TransferKind
-from edge.core.promise import AttemptOutcome
+from edge.core.promise import AttemptOutcome, TaskAttemptOutcome
 from edge.pbx.asterisk.identity import caller as identified
 from edge.pbx.simulated.legs import AgentLeg, CallerLeg, PersonLeg
 
@@ -50,6 +50,15 @@ class People(Protocol):
     def dialled(self, leg: PersonLeg) -> None:
         """A person is being called back."""
 
+    def asked(self, leg: AgentLeg) -> None:
+        """An agent who has answered for a task is asked for a key."""
+
+    def rung_for_task(self, leg: AgentLeg) -> None:
+        """The person of a task is rung for this agent."""
+
+    def talks_for_task(self, leg: AgentLeg) -> None:
+        """And has answered."""
+
     def rung_in_fallback(self, agent: str) -> float | None:
         """After how many seconds an agent answers the switch's own queue; None: not."""
 
@@ -79,6 +88,8 @@ class Switch:
         self.unplugged: set[str] = set()
         self.dialled: set[tuple[str, int]] = set()
         """Every attempt ever made: an attempt is made once."""
+        self.rung_for: set[str] = set()
+        """Offers of tasks for which somebody was ever rung: once."""
         self.judged: set[str] = set()
         """Calls of which a handler has said that a machine answered."""
         self.arrivals = 0
@@ -324,6 +335,28 @@ class Switch:
         if leg is not None:
             self._later(0.05, self.end_offer, leg, Refusal.CLEARED)
 
+    # ------------------------------------------------------------------ agents who are offered a task
+
+    def press_at(self, leg: AgentLeg, key: str) -> None:
+        """The agent presses a key."""
+        if leg.is_alive and leg.answered and leg.rings is None:
+            leg.keyed += key
+            self._say(inputs.AgentKeyed(offer_id=leg.offer_id, key=key))
+
+    def answer_for_task(self, leg: AgentLeg) -> None:
+        """Whoever is rung for the agent answers."""
+        if leg.is_alive and leg.rings is not None and not leg.talks:
+            leg.talks = True
+            self._say(inputs.TaskPersonAnswered(offer_id=leg.offer_id))
+            self.people.talks_for_task(leg)
+
+    def end_for_task(self, leg: AgentLeg, outcome: TaskAttemptOutcome) -> None:
+        """Whoever is rung does not answer, or hangs up: told, and the agent is let go."""
+        if leg.is_alive and leg.rings is not None:
+            outcome = TaskAttemptOutcome.SPOKEN if leg.talks else outcome
+            self._say(inputs.TaskPersonGone(offer_id=leg.offer_id, outcome=outcome, cause="test"))
+            self.end_offer(leg, Refusal.CLEARED)
+
     # ------------------------------------------------------------------ persons who are called back
 
     def ring_person(self, leg: PersonLeg) -> None:
@@ -474,11 +507,12 @@ class Switch:
         if caller is not None and caller.prompt is not None:
             self.said(caller, caller.prompt, False)
 
-    def call_phone(self, asked: effects.MakeOffer) -> bool:
+    def call_phone(self, asked: effects.MakeOffer | effects.RingForTask) -> bool:
         """Call an agent's phone. False: this very leg exists already."""
         if asked.offer_id in self.offers:
             return False
-        leg = AgentLeg(offer_id=asked.offer_id, call_id=asked.call_id, phone=asked.phone)
+        call_id = asked.call_id if isinstance(asked, effects.MakeOffer) else ""
+        leg = AgentLeg(offer_id=asked.offer_id, call_id=call_id, phone=asked.phone)
         state = self.phone_state(asked.phone)
         self.offers[leg.offer_id] = leg
         if asked.phone in self.unplugged:
@@ -502,6 +536,31 @@ class Switch:
             if caller is not None and caller.offer_id == offer_id and leg.call_id not in self.judged:
                 raise BrokenPromiseError(f"the conversation of offer {offer_id} was to be cut")
             self.end_offer(leg, Refusal.CLEARED, Side.SYSTEM)
+
+    def ask_agent(self, offer_id: str) -> None:
+        """Say to an agent what the task is."""
+        leg = self.offers.get(offer_id)
+        if leg is not None and leg.answered and leg.rings is None:
+            self.people.asked(leg)
+
+    def ring_for_task(self, asked: effects.DialForTask) -> bool:
+        """Ring the person of a task for the agent of this leg. False: the leg is not there, or is sent already."""
+        leg = self.offers.get(asked.offer_id)
+        if leg is None or not leg.answered or leg.rings is not None:
+            return False
+        if "1" not in leg.keyed or asked.offer_id in self.rung_for:
+            raise BrokenPromiseError(f"somebody was rung for {asked.offer_id} without a key, or twice")
+        if not self.policy.destinations.judge(asked.number).is_allowed:
+            raise BrokenPromiseError("a number that nobody dials was rung")
+        self.rung_for.add(asked.offer_id)
+        leg.rings = asked.number
+        self._later(asked.ring_seconds, self._stop_ringing_for_task, leg)
+        self.people.rung_for_task(leg)
+        return True
+
+    def _stop_ringing_for_task(self, leg: AgentLeg) -> None:
+        if not leg.talks:
+            self.end_for_task(leg, TaskAttemptOutcome.NO_ANSWER)
 
     def join(self, call_id: str, offer_id: str) -> None:
         """Join caller and agent, or give the caller back."""
@@ -601,7 +660,13 @@ class Switch:
         return inputs.Reconciled(
             calls=tuple(_seen(caller) for caller in self.callers.values()),
             offers=tuple(
-                inputs.SeenOffer(offer_id=leg.offer_id, answered=leg.answered) for leg in self.offers.values()
+                inputs.SeenOffer(
+                    offer_id=leg.offer_id,
+                    answered=leg.answered,
+                    away=leg.rings is not None,
+                    talking=leg.talks,
+                )
+                for leg in self.offers.values()
             ),
             attempts=tuple(
                 inputs.SeenAttempt(call_id=leg.call_id, attempt=leg.attempt) for leg in self.persons.values()
