@@ -77,6 +77,12 @@ def lab_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 help="Offer call-backs to callers of 101 who would wait long.",
             ),
             click.option(
+                "--mi/--no-mi",
+                default=True,
+                show_default=True,
+                help="Start edge mi, too: the pull API and the wallboard.",
+            ),
+            click.option(
                 "--supervise",
                 is_flag=True,
                 help="Keep the contract of systemd/edge101.service: notify, watchdog, restart.",
@@ -166,6 +172,7 @@ def _processes(found: stack.Status) -> list[tuple[str, int | None, bool]]:
         ("asterisk", pids.asterisk if pids else None, found.asterisk),
         ("edge", pids.edge if pids else None, found.edge),
         ("supervisor", pids.supervisor if pids else None, found.supervisor),
+        ("mi", pids.mi if pids else None, found.mi),
     ]
 
 
@@ -213,10 +220,21 @@ def guide(lab: Lab, *, with_softphone: bool = True) -> str:
         f"  hwtest lab status --dir {lab.directory}",
         f"  logs: {lab.directory}/log/edge.log, {lab.asterisk_directory}/log/messages",
         f"  for tools: {lab.directory}/lab.json",
+        *management_guide(lab),
     ]
     return "\n".join(
         [*lines, *(softphone(lab, lab.agents[-1].user) if lab.agents and with_softphone else [])]
     )
+
+
+def management_guide(lab: Lab) -> list[str]:
+    """Where the wallboard is, and how the record is pulled."""
+    if lab.mi.url is None:
+        return []
+    return [
+        f"  wallboard: {lab.mi.url}/wallboard   token {lab.mi.token}",
+        f'  the record: curl -H "Authorization: Bearer {lab.mi.token}" "{lab.mi.url}/v1/facts?format=ndjson"',
+    ]
 
 
 def softphone(lab: Lab, user: str, called_back: str | None = None) -> list[str]:

@@ -65,6 +65,7 @@ def document(
             "rescue": {"password_file": "secrets/rescue"},
         },
         "ledger": {"url": f"sqlite:///{directory}/ledger.sqlite"},
+        "mi": {"port": ports.mi},
         "emergency": {"queue": "999", "key": "9", "buddy_phone": BUDDY_PHONE},
         "callback": {
             "trunk": CALLEE,

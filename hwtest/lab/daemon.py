@@ -21,6 +21,11 @@ def command(directory: Path) -> tuple[str, ...]:
     return (sys.executable, "-m", "edge", "--config", str(directory / "edge101.toml"), "run")
 
 
+def mi_command(directory: Path) -> tuple[str, ...]:
+    """How `edge mi` of this lab is started."""
+    return (*command(directory)[:-1], "mi")
+
+
 def supervisor_command(directory: Path) -> tuple[str, ...]:
     """How the supervisor of this lab is started."""
     return (sys.executable, "-m", "hwtest.lab.daemon", str(directory))

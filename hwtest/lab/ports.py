@@ -55,6 +55,11 @@ class Ports:
         return self.base + 88
 
     @property
+    def mi(self) -> int:
+        """`edge mi`: the pull API and the wallboard."""
+        return self.base + 90
+
+    @property
     def rtp(self) -> range:
         """Asterisk's RTP and RTCP: two ports for each leg, so 950 legs."""
         return range(self.base + 100, self.base + SPAN)

@@ -21,7 +21,7 @@ from dialplans import prompts
 from edge.config import Configuration, ConfigurationError, load
 from edge.errors import EXIT_CONFIGURATION
 from hwtest.lab import configuration as lab_configuration
-from hwtest.lab import daemon, packages, processes, sip
+from hwtest.lab import daemon, management, packages, processes, sip
 from hwtest.lab.asterisk import AsteriskProcess, modules_conf
 from hwtest.lab.contract import Address, Lab, LabAgent, LabCallback, LabPhone, Login, Pids
 from hwtest.lab.packages import AsteriskInstallation, LabError, Progress
@@ -33,7 +33,7 @@ START_SECONDS = 20.0
 STOP_SECONDS = 5.0
 _POLL_SECONDS = 0.05
 _LOCK = "lab.lock"
-_MADE_AT_EACH_START = ("asterisk", "secrets", "log", "edge101.toml", "ledger.sqlite*")
+_MADE_AT_EACH_START = ("asterisk", "secrets", "log", "mi", "edge101.toml", "ledger.sqlite*")
 _DIRECTORY = re.compile(r"[A-Za-z0-9_.+/@~-]+")
 
 
@@ -54,6 +54,8 @@ class Wishes:
     """Whether callers who would wait long are offered a call-back."""
     plan: Mapping[str, float] = field(default_factory=lambda: lab_configuration.SOON)
     """When, and when it is tried again: keys of `callback` of the queue 101."""
+    mi: bool = False
+    """Whether `edge mi` runs, too: the pull API and the wallboard."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +66,7 @@ class Status:
     asterisk: bool = False
     edge: bool = False
     supervisor: bool = False
+    mi: bool = False
     contacts: Mapping[str, str]
     channels: int | None = None
 
@@ -117,6 +120,7 @@ def status(directory: Path) -> Status:
         asterisk=alive,
         edge=bool(processes.running(daemon.command(directory))),
         supervisor=bool(processes.running(daemon.supervisor_command(directory))),
+        mi=bool(processes.running(daemon.mi_command(directory))),
         contacts=_contacts(asterisk) if asterisk and alive else {},
         channels=_channels(asterisk) if asterisk and alive else None,
     )
@@ -180,7 +184,11 @@ def _start(directory: Path, wishes: Wishes, ports: Ports, progress: Progress) ->
         lab.write()
         return lab
     progress("starting edge")
-    return _start_daemon(directory, lab, wishes.supervise)
+    lab = _start_daemon(directory, lab, wishes.supervise)
+    if wishes.mi:
+        progress("starting edge mi")
+        lab = management.start(directory, lab, configuration)
+    return lab
 
 
 def _obtain(wishes: Wishes, progress: Progress) -> AsteriskInstallation:
@@ -376,7 +384,8 @@ def _end_of(log: Path, lines: int = 8) -> str:
 def _stop(directory: Path) -> bool:
     """The supervisor first, so that it starts nothing; then every daemon of this configuration, whoever started it."""
     found = False
-    for command in (daemon.supervisor_command(directory), *_daemon_commands(directory)):
+    others = daemon.supervisor_command(directory), daemon.mi_command(directory)
+    for command in (*others, *_daemon_commands(directory)):
         for process in processes.running(command):
             process.stop(STOP_SECONDS)
             found = True
