@@ -36,11 +36,12 @@ def create_app(services: Services, routes: tuple[str, ...] = ROUTES) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.board = board = board_of(services)
         looking = asyncio.create_task(board.feed.run(), name="wallboard")
-        level = asyncio.create_task(keep_level(services), name="projection")
+        stopping = asyncio.Event()
+        level = asyncio.create_task(keep_level(services, stopping), name="projection")
         try:
             yield
         finally:
-            level.cancel()
+            stopping.set()
             await board.feed.close()
             await asyncio.wait([looking, level])
             services.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 
 import structlog
 from starlette.concurrency import run_in_threadpool
@@ -20,14 +21,23 @@ TROUBLE_SECONDS = 5.0
 log = structlog.get_logger(__name__)
 
 
-async def keep_level(services: Services) -> None:
-    """Until cancelled. While there is much to fold, it takes a quarter of the time."""
-    while True:
+async def keep_level(services: Services, stopping: asyncio.Event) -> None:
+    """Until told to stop; never cancelled, as the thread that folds would go on with files that are being closed.
+
+    While there is much to fold, it takes a quarter of the time.
+    """
+    while not stopping.is_set():
         began = time.monotonic()
         try:
             folded = await run_in_threadpool(lambda: services.projection().advance(PORTION_FACTS))
         except (LedgerError, PermanentError) as error:
             log.warning("projection waits", error=str(error))
-            await asyncio.sleep(TROUBLE_SECONDS)
+            await _rest(stopping, TROUBLE_SECONDS)
             continue
-        await asyncio.sleep(RESTS * (time.monotonic() - began) if folded else PAUSE_SECONDS)
+        await _rest(stopping, RESTS * (time.monotonic() - began) if folded else PAUSE_SECONDS)
+
+
+async def _rest(stopping: asyncio.Event, seconds: float) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await stopping.wait()
