@@ -251,6 +251,8 @@ class Calculator:
             for each in self.figures.holes
             if each.hole is hole and each.started_us < until
         ]
+        if hole is Hole.SWITCH:
+            spans.append((0, min(self.figures.first_us, until)))
         starts, ends = (
             numpy.array(part, dtype=numpy.int64) for part in (zip(*spans, strict=True) if spans else ((), ()))
         )

@@ -117,24 +117,29 @@ class HoleRecord:
 class HoleFold:
     """When something could not be relied on."""
 
-    def __init__(self, lasting: Iterable[HoleRecord] = (), last_us: int | None = None) -> None:
+    def __init__(
+        self, lasting: Iterable[HoleRecord] = (), first_us: int | None = None, last_us: int | None = None
+    ) -> None:
         self.lasting = {hole.hole: hole for hole in lasting}
-        self.last_us = last_us
-        """When the newest fact was made."""
+        self.first_us, self.last_us = first_us, last_us
+        """When the first and the newest fact were made."""
 
     def add(self, entry: facts.Entry) -> list[HoleRecord]:
         """Fold one fact; the holes that it began, ended or described."""
         changed = self._add(entry)
-        self.last_us = entry.at.utc_us
+        self.note_time(entry.at.utc_us)
         return changed
 
+    def note_time(self, at_us: int) -> None:
+        """A fact was made then, whatever it says."""
+        self.first_us = at_us if self.first_us is None else self.first_us
+        self.last_us = at_us
+
     def _add(self, entry: facts.Entry) -> list[HoleRecord]:
-        if self.last_us is None:
-            return self._begin(entry, Hole.SWITCH, "before the record began", 0)
         match entry.fact:
             case facts.DaemonStopped(why=why):
                 return self._begin(entry, Hole.SWITCH, f"the daemon stopped: {why}")
-            case facts.DaemonStarted():
+            case facts.DaemonStarted() if self.last_us is not None:
                 return self._begin(entry, Hole.SWITCH, "the daemon was killed", self.last_us)
             case facts.SwitchLost(link=link):
                 return self._begin(entry, Hole.SWITCH, f"{link} was lost")

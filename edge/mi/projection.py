@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     Columns = numpy.ndarray[Any, Any]
 
-LAYOUT = 1
+LAYOUT = 2
 """Of the file. One of another layout is deleted and folded again: raise it with every change of the fold or the tables."""
 PAGE = 20_000
 """Facts in one transaction at most, while there is much to fold."""
@@ -55,7 +55,8 @@ UNUSED_FACTS = frozenset(
 
 TABLES = """
 CREATE TABLE state (
-    ledger_id TEXT NOT NULL, through INTEGER NOT NULL, through_hash TEXT NOT NULL, last_us INTEGER, calls INTEGER NOT NULL
+    ledger_id TEXT NOT NULL, through INTEGER NOT NULL, through_hash TEXT NOT NULL, first_us INTEGER, last_us INTEGER,
+    calls INTEGER NOT NULL
 );
 CREATE TABLE calls (
     number INTEGER PRIMARY KEY, call_id TEXT NOT NULL UNIQUE, position INTEGER NOT NULL, version INTEGER NOT NULL,
@@ -150,8 +151,10 @@ class Figures:
     """All that touch the time asked for."""
     through: int
     """Sequence of the last fact in these figures."""
+    first_us: int
+    """When the record began: nothing is known of earlier."""
     last_us: int
-    """When it was made: nothing is known of later."""
+    """When its last fact was made: nothing is known of later."""
     ledger_id: str
 
 
@@ -228,10 +231,10 @@ class Projection:
     def _fold_page(self, limit: int) -> int:
         """One transaction."""
         with _transaction(self._writer):
-            ledger_id, through, _, last_us, count = self._writer.execute("SELECT * FROM state").fetchone()
+            ledger_id, through, _, *times, count = self._writer.execute("SELECT * FROM state").fetchone()
             memory = self._memory
             if memory.through != through:  # another process folded, or this one begins
-                memory = self._memory = _Memory.load(self._writer, through, count, last_us)
+                memory = self._memory = _Memory.load(self._writer, through, count, times)
             records, anchors = self._reader.page(through, limit)
             if anchors.ledger_id != ledger_id:
                 raise ProjectionError(
@@ -242,7 +245,7 @@ class Projection:
             try:
                 for record in records:
                     if record.row.kind in UNUSED_FACTS:
-                        memory.holes.last_us = record.row.utc_us
+                        memory.holes.note_time(record.row.utc_us)
                     else:
                         self._add(memory, record)
                 memory.flush(self._writer)
@@ -252,8 +255,8 @@ class Projection:
             last = records[-1]
             memory.through = last.row.sequence
             self._writer.execute(
-                "UPDATE state SET through = ?, through_hash = ?, last_us = ?, calls = ?",
-                (last.row.sequence, last.hash, memory.holes.last_us, memory.count),
+                "UPDATE state SET through = ?, through_hash = ?, first_us = ?, last_us = ?, calls = ?",
+                (last.row.sequence, last.hash, memory.holes.first_us, memory.holes.last_us, memory.count),
             )
         return len(records)
 
@@ -386,7 +389,9 @@ class Projection:
         with self._reading() as connection:
             connection.execute("BEGIN")
             try:
-                ledger_id, through, _, last_us, _ = connection.execute("SELECT * FROM state").fetchone()
+                ledger_id, through, _, first_us, last_us, _ = connection.execute(
+                    "SELECT * FROM state"
+                ).fetchone()
                 touching = connection.execute(
                     "SELECT flat, work FROM columns WHERE arrived_us >= ? AND arrived_us < ?"
                     " UNION ALL SELECT flat, work FROM columns WHERE ended_us >= ? AND arrived_us < ?",
@@ -416,6 +421,7 @@ class Projection:
             words=words,
             holes=holes,
             through=through,
+            first_us=first_us or 0,
             last_us=last_us or 0,
             ledger_id=ledger_id,
         )
@@ -479,7 +485,7 @@ class Projection:
             for statement in TABLES.split(";\n"):
                 connection.execute(statement)
             connection.execute(
-                "INSERT INTO state VALUES (?, 0, '', NULL, 0)",
+                "INSERT INTO state VALUES (?, 0, '', NULL, NULL, 0)",
                 (anchors.ledger_id,),
             )
             connection.execute(f"PRAGMA user_version = {LAYOUT}")
@@ -540,14 +546,16 @@ class _Memory:
         self._stored_task: Callable[[str], tuple[Any, ...] | None] = lambda _: None
 
     @classmethod
-    def load(cls, connection: sqlite3.Connection, through: int, count: int, last_us: int | None) -> _Memory:
+    def load(
+        cls, connection: sqlite3.Connection, through: int, count: int, times: Sequence[int | None]
+    ) -> _Memory:
         """As of the file."""
         memory = cls()
         memory.through, memory.count = through, count
         memory._words |= {word: number for number, word in connection.execute("SELECT id, word FROM words")}
         memory.wrap_ups = dict(connection.execute("SELECT agent, call_id FROM wrap_ups").fetchall())
         memory.agents = AgentFold(_desks(connection))
-        memory.holes = HoleFold(_holes(connection, "WHERE ended_us IS NULL"), last_us)
+        memory.holes = HoleFold(_holes(connection, "WHERE ended_us IS NULL"), *times)
 
         def known(caller: int) -> tuple[int, int] | None:
             found: tuple[int, int] | None = connection.execute(

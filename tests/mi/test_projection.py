@@ -225,8 +225,8 @@ def test_hours_and_holes_are_kept() -> None:
         ("ready", 90.0, 100.0),
         ("signed in", 0.0, 100.0),
     ]
-    before, hole = figures.holes
-    assert (before.started_us, before.ended_us, before.detail) == (0, started, "before the record began")
+    (hole,) = figures.holes
+    assert figures.first_us == started
     assert (hole.hole, hole.detail) == ("switch", "ari was lost")
     assert hole.ended_us is not None
     assert hole.ended_us - hole.started_us == 30_000_000
