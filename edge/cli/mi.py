@@ -7,7 +7,7 @@ import asyncio
 import click
 import structlog
 
-from edge.cli.places import configuration
+from edge.cli import places
 
 log = structlog.get_logger(__name__)
 
@@ -24,9 +24,9 @@ def command() -> None:
     from edge.mi.services import open_services
     from edge.version import VERSION
 
-    site = configuration()
+    site = places.configuration()
     logs.configure(site.log.level, site.log.format)
     log.info("starting", version=VERSION, site=site.site.name)
-    services = open_services(site.ledger.url, site.mi, site)
+    services = open_services(site.ledger.url, site.mi, site, definitions=places.site().definitions)
     asyncio.run(Server(create_app(services), site.mi).run_until_stopped())
     log.info("stopped")

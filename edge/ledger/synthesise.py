@@ -588,7 +588,7 @@ class _Room:
         self.fact(
             "TaskOpened",
             f'{{"attempts":{call.attempts},"call_id":"{call.call_id}","calls_in_day":0,"detail":"{detail}",'
-            f'"emergency":{emergency},"kind":"{kind}","number_withheld":{withheld},"priority_class":"standard",'
+            f'"emergency":{emergency},"head_start_seconds":0.0,"kind":"{kind}","number_withheld":{withheld},'
             f'"queue":"{call.queue}","queued_at":{self.instant(call.joined)},"rang_seconds":0.0,"task_id":"{task_id}",'
             f'"waited_seconds":{waited}}}',
             "a person has to look",

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from edge.ledger.chain import is_synthetic
 from edge.metrics.book import Book, UnknownDefinitionError
-from edge.metrics.periods import Every, Period, divide, local, midnight, utc_us
+from edge.metrics.periods import Every, Period, TooManyPeriodsError, divide, local, midnight, utc_us
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +35,7 @@ def period_of(words: str, zone: ZoneInfo, now_us: int) -> tuple[int, int]:
     today = local(now_us, zone).date()
     try:
         first, last = _days(words.strip(), today)
+        _in_reach(first.year, last.year)
     except (ValueError, OverflowError) as error:
         raise PeriodError(
             f"{words!r} is no period: write today, yesterday, 2026-10-25, 2026-W43, 2026-10, 2026-Q4 or 2026"
@@ -61,6 +62,12 @@ def _days(words: str, today: date) -> tuple[date, date]:
     return day, day + one
 
 
+def _in_reach(*years: int) -> None:
+    """Raises `ValueError` for times at which no call can have been."""
+    if not all(1971 <= year <= 2500 for year in years):
+        raise ValueError("out of reach")
+
+
 def _months(year: int, month: int, count: int) -> tuple[date, date]:
     after = year * 12 + month - 1 + count
     return date(year, month, 1), date(after // 12, after % 12 + 1, 1)
@@ -70,6 +77,7 @@ def moment_of(words: str, zone: ZoneInfo) -> int:
     """RFC 3339, or local time without an offset, as microseconds of UTC. Raises `PeriodError`."""
     try:
         moment = datetime.fromisoformat(words)
+        _in_reach(moment.year)
         return utc_us(moment if moment.tzinfo is not None else moment.replace(tzinfo=zone))
     except (ValueError, OverflowError) as error:
         raise PeriodError(f"{words!r} is no time such as 2026-10-25T14:00 or 2026-10-25T14:00:00Z") from error
@@ -100,8 +108,9 @@ def ask(
     every: Every = Every.WHOLE,
     zone: ZoneInfo,
     by: Sequence[str] = (),
+    most: int | None = None,
 ) -> list[Figure]:
-    """Figures of each definition, period and group. The projection is read once, as it is at this moment.
+    """Figures of each definition, period and group; not more than `most`. The projection is read once, as it is at this moment.
 
     Raises `UnknownDefinitionError`, `RefusedFigureError`, `TooManyPeriodsError`.
     """
@@ -109,7 +118,14 @@ def ask(
 
     periods = divide(start_us, end_us, every, zone)
     calculator = Calculator(projection.figures(start_us, end_us, "completion"), book, periods)
-    return [figure for name in names for figure in calculator.compute(name, by)]
+    found: list[Figure] = []
+    for name in names:
+        found += calculator.compute(name, by)
+        if most is not None and len(found) > most:
+            raise TooManyPeriodsError(
+                f"that is more than {most} figures: ask for fewer definitions, longer periods, or fewer divisions"
+            )
+    return found
 
 
 @contextmanager

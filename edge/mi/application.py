@@ -19,7 +19,10 @@ from edge.mi.services import Services
 from edge.mi.wallboard.board import board_of
 from edge.version import VERSION
 
-ROUTES = ("health", "facts", "gaps", "disclosures", "acknowledgements", "prometheus", "wallboard")
+ROUTES = (
+    *("health", "facts", "calls", "contacts", "callbacks", "tasks", "metrics", "gaps"),
+    *("disclosures", "acknowledgements", "prometheus", "wallboard"),
+)
 """Modules of `edge.mi.routes`, each with a `router`."""
 SMALLEST_GZIP_BYTES = 1024
 GZIP_LEVEL = 4

@@ -89,7 +89,7 @@ CREATE TABLE holes (
     sequence INTEGER PRIMARY KEY, hole TEXT NOT NULL, detail TEXT NOT NULL, started_us INTEGER NOT NULL, ended_us INTEGER
 );
 """
-_TYPICAL = CallRecord(
+TYPICAL = CallRecord(
     call_id="",
     line="",
     arrived_at=Instant(0, 0),
@@ -99,7 +99,7 @@ _TYPICAL = CallRecord(
     caller_number=None,
     caller_name=None,
 )
-_DICTIONARY = msgspec.json.encode(_TYPICAL)
+_DICTIONARY = msgspec.json.encode(TYPICAL)
 _decode_call = msgspec.json.Decoder(CallRecord).decode
 _decode_task = msgspec.json.Decoder(TaskRecord).decode
 

@@ -8,12 +8,14 @@ from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 from fastapi import Request
 
 from edge.clock import SystemClock
 from edge.config.sections import MiSection
 from edge.ledger.store import SqlReader, open_reader
+from edge.metrics.book import Book, read_book
 from edge.mi.acknowledgements import Acknowledgements
 from edge.mi.cursors import Cursors
 from edge.mi.disclosures import Disclosures
@@ -53,6 +55,8 @@ class Services:
     cursors: Cursors
     rates: Rates
     guesses: Guesses
+    book: Book = field(default_factory=read_book)
+    """Definitions of metrics: ours, and the force's own as they were when the process began."""
     slots: Slots = field(default_factory=Slots)
     watch: HeadWatch = field(init=False)
     _projection: Projection | None = None
@@ -92,6 +96,10 @@ class Services:
             self._caller_key = read_key(self.ledger_url)
         return self._caller_key
 
+    def zone(self) -> ZoneInfo:
+        """Local time of the site."""
+        return ZoneInfo("Europe/London" if self.configuration is None else self.configuration.site.timezone)
+
     def now_utc_us(self) -> int:
         """This moment."""
         return self.clock.now().utc_us
@@ -117,8 +125,10 @@ def open_services(
     settings: MiSection | None = None,
     configuration: Configuration | None = None,
     clock: Clock | None = None,
+    definitions: Path | None = None,
 ) -> Services:
-    """Everything opened. Raises `LedgerError` and `PermanentError`."""
+    """Everything opened. `definitions`: the force's own of metrics. Raises `LedgerError` and `PermanentError`."""
+    book = read_book(definitions)
     settings = settings or MiSection()
     clock = clock or SystemClock()
     directory = directory_of(ledger_url, settings.directory)
@@ -130,6 +140,7 @@ def open_services(
         settings=settings,
         configuration=configuration,
         clock=clock,
+        book=book,
         store=store,
         tokens=Tokens(store, utc_us, monotonic_ns),
         disclosures=Disclosures(store, utc_us),
