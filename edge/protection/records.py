@@ -11,7 +11,7 @@ import msgspec
 
 from edge.core.model import Tier
 from edge.ledger.codec import Row
-from edge.ledger.maintenance import numbers_in
+from edge.ledger.maintenance import Hold, numbers_in
 from edge.ledger.store import PersonalData, SqlReader
 
 PAGE = 2000
@@ -42,9 +42,16 @@ class CallData:
     last_utc_us: int
     last_sequence: int
     """Of its facts that matter here: what a reader must have got."""
-    facts: int
-    """Whose personal data is kept."""
-    numbers: frozenset[str] = field(default=frozenset(), repr=False)
+    kept: tuple[str, ...] = field(repr=False)
+    """The personal fields of each fact that has any."""
+
+    def is_held(self, holds: Iterable[Hold]) -> bool:
+        """Whether one of these holds is on it. Numbers are read out of what is kept only for a hold on a number: that is slow."""
+        for hold in holds:
+            numbers = {number for body in self.kept for number in numbers_in(body)} if hold.number else ()
+            if hold.covers(self.call_id, numbers, self.first_utc_us, self.last_utc_us):
+                return True
+        return False
 
 
 def calls_with_data(
@@ -111,8 +118,7 @@ def _call(
         first_utc_us=min(times),
         last_utc_us=max(times),
         last_sequence=max([row.sequence for row in everything] + [data.sequence for data in kept]),
-        facts=len(kept),
-        numbers=frozenset(number for data in kept for number in numbers_in(data.body)),
+        kept=tuple(data.body for data in kept),
     )
 
 

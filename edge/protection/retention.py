@@ -61,7 +61,7 @@ def due(reader: SqlReader, retention: Retention, now_utc_us: int, plan: Plan) ->
         verdict = judge(call, retention, holds, now_utc_us)
         plan.counts[call.record_class][verdict] += 1
         if verdict is Verdict.ERASE:
-            plan.facts += call.facts
+            plan.facts += len(call.kept)
             yield call
 
 
@@ -72,7 +72,7 @@ def judge(call: CallData, retention: Retention, holds: Iterable[Hold], now_utc_u
         return Verdict.OPEN
     if not days or call.ended_utc_us + days * DAY_US > now_utc_us:
         return Verdict.NOT_DUE
-    if any(hold.covers(call.call_id, call.numbers, call.first_utc_us, call.last_utc_us) for hold in holds):
+    if call.is_held(holds):
         return Verdict.HELD
     return Verdict.ERASE if call.last_sequence <= retention.through else Verdict.NOT_ACKNOWLEDGED
 
