@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import TypeVar
 
 from edge.core import facts
-from edge.core.model import AgentState, CallState, OfferState
+from edge.core.model import AgentState, CallState, OfferState, TaskOfferState
 from edge.core.transitions import (
     CALL_DEADLINES,
     CALL_REACTIONS,
@@ -17,6 +17,9 @@ from edge.core.transitions import (
     OFFER_DEADLINES,
     OFFER_REACTIONS,
     OFFER_TRANSITIONS,
+    TASK_OFFER_DEADLINES,
+    TASK_OFFER_REACTIONS,
+    TASK_OFFER_TRANSITIONS,
     Deadline,
 )
 
@@ -106,6 +109,11 @@ def page() -> str:
             diagram(arrows_of(OFFER_TRANSITIONS), OfferState.CALLING, OfferState.ENDED),
             reactions(OFFER_REACTIONS),
             deadlines(OFFER_DEADLINES),
+            "## Offer of a ring-back task",
+            diagram(arrows_of(TASK_OFFER_TRANSITIONS), TaskOfferState.CALLING, TaskOfferState.ENDED),
+            "The task itself is open until a named person closes it, whatever becomes of its offers.",
+            reactions(TASK_OFFER_REACTIONS),
+            deadlines(TASK_OFFER_DEADLINES),
             "## Agent",
             diagram(AGENT_ARROWS, AgentState.SIGNED_OUT, None),
             "Not ready and signed out may also come while an agent is offered a call or talks; they show when that is over.",

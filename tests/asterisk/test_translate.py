@@ -19,10 +19,12 @@ from edge.core.inputs import (
     PersonJudged,
     SupervisionSeen,
     SupervisorInvited,
+    TaskAsked,
+    TaskSpokenWith,
     WrapUpCoded,
 )
 from edge.core.model import Supervision, Tier
-from edge.core.promise import AttemptOutcome
+from edge.core.promise import AttemptOutcome, TaskAttemptOutcome
 from edge.pbx.asterisk import identity, snapshot
 from edge.pbx.asterisk.ami import translate as ami
 from edge.pbx.asterisk.ari import translate as ari
@@ -39,6 +41,7 @@ from edge.pbx.asterisk.sightings import (
     KeyHeard,
     KeyTaken,
     PersonRinging,
+    TaskRung,
     Told,
 )
 from tests.asterisk.site import POLICY
@@ -432,6 +435,25 @@ def test_keys_that_are_pressed(headers: dict[str, str], key: str | None) -> None
         ({"UserEvent": "EdgeTask", "Task": "c-1", "Order": "close", "Outcome": "reached"}, None),
         ({"UserEvent": "EdgeTask", "Task": "c-1", "Order": "assign", "By": "x"}, None),
         ({"UserEvent": "EdgeTask", "Order": "assign", "To": "y", "By": "x"}, None),
+        (
+            {"UserEvent": "EdgeTask", "Order": "next", "Agent": "1001"},
+            Told(said=TaskAsked(agent="1001")),
+        ),
+        (
+            {"UserEvent": "EdgeTask", "Order": "spoken", "Agent": "1001"},
+            Told(said=TaskSpokenWith(agent="1001")),
+        ),
+        ({"UserEvent": "EdgeTask", "Order": "next"}, None),
+        (
+            {"UserEvent": "EdgeTaskRung", "Uniqueid": "l", "Status": "BUSY", "Cause": "17"},
+            TaskRung(leg_id="l", outcome=TaskAttemptOutcome.BUSY, words="BUSY 17", switch_utc_us=None),
+        ),
+        (
+            {"UserEvent": "EdgeTaskRung", "Uniqueid": "l", "Status": "CHANUNAVAIL\x1b", "Cause": "1"},
+            TaskRung(
+                leg_id="l", outcome=TaskAttemptOutcome.FAILED, words="CHANUNAVAIL 1", switch_utc_us=None
+            ),
+        ),
         ({"UserEvent": "SomebodyElses", "Call": "c-1"}, None),
     ],
 )

@@ -554,12 +554,14 @@ def test_codes_and_reasons(dialplan: dict[str, Context]) -> None:
     codes = dialplan["edge-codes"].extensions
     assert list(codes) == [
         *("*22", "_*22X!", "*23", "*24", "*25", "*251", "*252"),
-        *("*261", "*262", "*27", "*28", "*35", "*36", "_*31X!", "_*32X!", "_*33X!", "_*34X!"),
+        *("*261", "*262", "*27", "*28", "*35", "*36", "*37", "*38", "_*31X!", "_*32X!", "_*33X!", "_*34X!"),
     ]
     done = "EdgeCallback,Order: cancel,Agent: ${EDGE_AGENT},By: ${EDGE_AGENT},Why: not needed any more"
     assert ("UserEvent", done) in called(codes["*35"])
     machine = "EdgeJudged,Outcome: machine,Agent: ${EDGE_AGENT},By: ${EDGE_AGENT}"
     assert ("UserEvent", machine) in called(codes["*36"])
+    assert ("UserEvent", "EdgeTask,Order: next,Agent: ${EDGE_AGENT}") in called(codes["*37"])
+    assert ("UserEvent", "EdgeTask,Order: spoken,Agent: ${EDGE_AGENT}") in called(codes["*38"])
     assert ("UserEvent", "EdgeWrapUp,Agent: ${EDGE_AGENT},Code: antisocial behaviour") in called(
         codes["*262"]
     )
@@ -636,6 +638,21 @@ def test_a_person_who_answers_is_a_caller_from_then_on(
             ("Set", "EDGE_WHY=entry"),
             ("Goto", "fallback,1"),
         ]
+
+
+def test_the_person_of_a_task_is_rung_by_the_dialplan_for_the_agents_leg(
+    dialplan: dict[str, Context],
+) -> None:
+    """Without our clock, with our number shown, cleaned once more; counted on the trunk; told when nobody answered."""
+    steps = called(extension(dialplan, "edge-task", "ring"))
+    assert steps[0] == ("Set", "TIMEOUT(absolute)=0")
+    assert ("Set", "CALLERID(num)=${FILTER(+0-9,${EDGE_SHOWN})}") in steps
+    assert steps[-3:] == [
+        ("Dial", "PJSIP/${FILTER(+0-9,${EDGE_PERSON})}@${EDGE_TRUNK},${EDGE_RING},ib(edge-task-person^s^1)"),
+        ("UserEvent", "EdgeTaskRung,Status: ${DIALSTATUS},Cause: ${HANGUPCAUSE}"),
+        ("Hangup", ""),
+    ]
+    assert called(extension(dialplan, "edge-task-person", "s"))[0] == ("Set", "GROUP(edge101)=routine")
 
 
 def test_a_person_who_answers_is_served_although_their_line_is_gone(dialplan: dict[str, Context]) -> None:

@@ -14,7 +14,7 @@ from dialplans.asterisk import generate
 from dialplans.prompts import PromptError, languages, make, make_all, texts
 from dialplans.prompts.make import SAMPLES_PER_SECOND, resample
 from edge.config import Configuration
-from edge.core.promise import CALLBACK_PROMPTS
+from edge.core.promise import CALLBACK_PROMPTS, TASK_PROMPTS
 
 SPEAKER = """#!/usr/bin/env python3
 import sys, wave, io
@@ -116,6 +116,16 @@ def test_call_back_says_what_it_names_and_never_who_calls() -> None:
         digits = [said[f"digit-{digit}"] for digit in range(10)]
         assert len(set(digits)) == 10
         assert digits[1:] == [texts(language)[f"number-{number}"] for number in range(1, 10)]
+
+
+def test_a_handler_is_told_what_to_press() -> None:
+    """What is named for the checks is what is written, and each offer says its keys, in every language."""
+    for language in languages():
+        said = {name: text for name, text in texts(language).items() if name.startswith("task-")}
+        assert said.keys() == TASK_PROMPTS
+        one, two = {"en": ("one", "two"), "cy": ("un", "dau")}[language]
+        assert one in said["task-choose"] and two in said["task-choose"]
+        assert two in said["task-look-up"] and two in said["task-not-now"]
 
 
 def test_without_espeak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

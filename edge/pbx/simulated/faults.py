@@ -63,6 +63,12 @@ def _ends_task(given: Input) -> bool:
     return isinstance(given, inputs.PhoneGone) and is_task_offer(given.offer_id)
 
 
+def _is_unnamed(given: Input) -> bool:
+    """A caller came back from somebody outside: it names no hand-over, so that nothing tells a late copy of it from another
+    return. No switch says it twice."""
+    return isinstance(given, inputs.PairReturned) and given.offer_id is None
+
+
 class Injector:
     """Draws the faults, and counts them. `faults` may be changed at any time."""
 
@@ -87,7 +93,7 @@ class Injector:
         ):
             return []
         copies = [self._lateness(given)]
-        if self.strikes("message doubled", self.faults.doubled):
+        if not _is_unnamed(given) and self.strikes("message doubled", self.faults.doubled):
             copies.append(self.dice.uniform(0.0, self.faults.late_seconds))
         return copies
 
