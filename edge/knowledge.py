@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -34,6 +35,8 @@ RETRY_SECONDS = 60.0
 PAGE = 200
 """Records read at once while calls are being served, and then a rest: the thread that decides never waits long for its turn."""
 REST_SECONDS = 0.002
+MOST_LEARNT = 20_000
+"""Entries kept for a history that is still being built, or cannot be: beyond it the oldest are forgotten, a hint the less."""
 LONGEST_NUMBER = 32
 """What is longer is no number, whatever a stranger calls it."""
 
@@ -75,7 +78,7 @@ class Callers:
         self._history = History()
         self._built_to = 0
         """The history has every entry up to this sequence, and all that were learnt after it."""
-        self._waiting: list[Entry] = []
+        self._waiting: deque[Entry] = deque(maxlen=MOST_LEARNT)
         """Learnt while the history is being built."""
         self.complete = asyncio.Event()
         """Set once the history is there; until then only the list is known."""
@@ -124,7 +127,8 @@ class Callers:
                 await asyncio.sleep(RETRY_SECONDS)
         self._history, self._built_to = history, built_to
         self.complete.set()
-        learnt, self._waiting = self._waiting, []
+        learnt = list(self._waiting)
+        self._waiting.clear()
         self.learn(learnt)
         log.info("history of callers is known", numbers=len(history))
 

@@ -1,4 +1,7 @@
-"""The daemon, `edge` word for word, whose loop can be made to stand still: `python -m hwtest.lab.hanging --config FILE run`, SIGUSR1."""
+"""The daemon word for word, whose loop can be made to stand still by SIGUSR1.
+
+python -m hwtest.lab.hanging --config FILE run
+"""
 
 import signal
 import time

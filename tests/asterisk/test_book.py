@@ -383,6 +383,14 @@ def test_the_end_of_a_leg_is_remembered(book: Book) -> None:
     assert not book.is_over("c-1.2")
 
 
+def test_ended_legs_are_remembered_up_to_a_bound(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest end is forgotten first, and memory does not grow with the calls of a year."""
+    monkeypatch.setattr("edge.pbx.asterisk.book.ENDED_REMEMBERED", 3)
+    for number in range(1, 5):
+        book.see(ended(identity.leg_of_offer(f"c-9.{number}")))
+    assert [book.is_over(f"c-9.{number}") for number in range(1, 5)] == [False, True, True, True]
+
+
 # --- announcements ---
 
 

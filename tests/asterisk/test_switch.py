@@ -11,7 +11,7 @@ from edge.errors import LinkError, PermanentError
 from edge.pbx.asterisk import identity, switch
 from edge.pbx.asterisk.calls import LookRound
 from edge.pbx.asterisk.settings import AsteriskSettings
-from edge.pbx.asterisk.sightings import Caller, CallerEntered, CanaryHeard, HangUpAsked
+from edge.pbx.asterisk.sightings import Caller, CallerEntered, CanaryHeard, HangUpAsked, Sighting
 from edge.pbx.asterisk.switch import AsteriskPbx, CanaryMissed
 from tests.asterisk.site import POLICY
 
@@ -160,3 +160,54 @@ async def _cancelled(*tasks: asyncio.Task[None]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+# ---------------------------------------------------------------------- bounds
+
+
+def heard(number: int) -> HangUpAsked:
+    """Something the switch told."""
+    return HangUpAsked(leg_id=f"1.{number}")
+
+
+async def test_too_many_unheard_events_end_the_link(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The queue between reader and book is full: the link ends by name, and nothing of it is lost silently."""
+    events: asyncio.Queue[Sighting] = asyncio.Queue(3)
+    for number in range(3):
+        switch._put(events, heard(number))
+    with pytest.raises(LinkError, match="events wait to be heard"):
+        switch._put(events, heard(4))
+
+
+async def test_too_many_events_before_the_first_look_end_the_link(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A switch that floods while it is being looked at: the link ends, and the next look replaces what was kept back."""
+    monkeypatch.setattr(switch, "MOST_WAITING_EVENTS", 3)
+    pbx = AsteriskPbx(SETTINGS, POLICY)
+    pbx._backlog = []
+    for number in range(3):
+        pbx._see(heard(number))
+    with pytest.raises(LinkError, match="wait for the switch to be looked at"):
+        pbx._see(heard(4))
+
+
+class ClaimingLink:
+    """An ARI link that notes whom it claims."""
+
+    def __init__(self) -> None:
+        self.claimed: list[str] = []
+
+    def claim(self, leg_id: str) -> None:
+        """Take a caller."""
+        self.claimed.append(leg_id)
+
+
+async def test_callers_beyond_the_bound_are_left_to_the_switch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the first look callers are kept to be claimed after it, up to the bound; nobody beyond it is."""
+    monkeypatch.setattr(switch, "MOST_UNCLAIMED", 2)
+    pbx, link = AsteriskPbx(SETTINGS, POLICY), ClaimingLink()
+    pbx.pulse()
+    pbx._backlog = []
+    for leg_id in ("1.1", "1.2", "1.3"):
+        pbx._consider(leg_id, link)  # type: ignore[arg-type]
+    assert pbx._unclaimed == ["1.1", "1.2"]
+    assert link.claimed == []

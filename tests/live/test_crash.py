@@ -11,6 +11,7 @@ import re
 import signal
 import time
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -134,33 +135,57 @@ def first_offers(room: Room, after: int, callers: list[OutgoingCall]) -> list[st
     return list(order)
 
 
-@pytest.mark.quiet
-async def test_a_full_room_whose_daemon_is_killed(room: Room, people: People) -> None:
-    """kill -9 with 101 on the line, a ringing agent, four who talk, and call-backs confirmed, waiting, reserved, dialled and
-    talking: nobody is dropped, the order stays, no phone of a person rings twice, and dispatch goes on within 2 s."""
-    live = room.live
-    promised_desks = [await room.agent(index, tone_hz=440) for index in (5, 6, 7, 8)]
+@dataclass(kw_only=True)
+class Promises:
+    """Call-backs in every state, in order: talking, dialled, reserved, waiting, waiting; and one that is being confirmed."""
+
+    desks: list[Desk]
+    callers: list[OutgoingCall]
+    ids: list[str]
+    talking: IncomingCall
+
+
+async def promises_in_every_state(room: Room, people: People) -> Promises:
+    """Four agents and five persons, brought there one by one."""
+    desks = [await room.agent(index, tone_hz=440) for index in (5, 6, 7, 8)]
     busy = []
-    for desk in promised_desks:
+    for desk in desks:
         caller = room.caller(PROMISED)
         busy.append(await desk.answers())
         await room.reaches(caller, CallState.TALKING)
-    accepting = [await one_more(room) for _ in range(5)]
-    in_order = [await accept(room, caller) for caller in accepting]
-
-    await busy[0].hang_up()  # the first call-back: the person talks
-    await promised_desks[0].answers()
-    talking_person = await people.rung()
-    talking_person.answer()
-    await reaches_state(room, in_order[0], CallState.TALKING)
-    await busy[1].hang_up()  # the second: the person's phone rings
-    await promised_desks[1].answers()
-    ringing_person = await people.rung()
+    callers = [await one_more(room) for _ in range(5)]
+    ids = [await accept(room, caller) for caller in callers]
+    await busy[0].hang_up()
+    await desks[0].answers()
+    talking = await people.rung()
+    talking.answer()
+    await reaches_state(room, ids[0], CallState.TALKING)
+    await busy[1].hang_up()
+    await desks[1].answers()
+    await people.rung()
     await room.until(lambda: room.facts(facts.CallbackRang)[1:])
-    await busy[2].hang_up()  # the third: the agent's phone rings
-    await promised_desks[2].offered()
-    await reaches_state(room, in_order[2], CallState.RESERVING)
+    await busy[2].hang_up()
+    await desks[2].offered()
+    await reaches_state(room, ids[2], CallState.RESERVING)
+    return Promises(desks=desks, callers=callers, ids=ids, talking=talking)
 
+
+@dataclass(kw_only=True)
+class Crowd:
+    """Three who talk, one whose agent's phone rings, and a hundred behind."""
+
+    desks: list[Desk]
+    talking: list[OutgoingCall]
+    waiting: list[OutgoingCall]
+
+    @property
+    def legs(self) -> list[IncomingCall]:
+        """Every INVITE that came to an agent."""
+        return [call for desk in self.desks for call in desk.calls]
+
+
+async def crowd(room: Room) -> Crowd:
+    """The line `mass`, full."""
     desks = [await room.agent(index, tone_hz=600) for index in (1, 2, 3)]
     talking = []
     for desk in desks:
@@ -173,21 +198,63 @@ async def test_a_full_room_whose_daemon_is_killed(room: Room, people: People) ->
     await waiting[0].answered(5)
     waiting += await room.queue_up(CALLERS - 1, MASS)
     await room.reaches(waiting[-1], CallState.WAITING)
+    return Crowd(desks=desks, talking=talking, waiting=waiting)
+
+
+@pytest.mark.quiet
+async def test_a_full_room_whose_daemon_is_killed(room: Room, people: People) -> None:
+    """kill -9 with 101 on the line, a ringing agent, four who talk, and call-backs confirmed, waiting, reserved, dialled and
+    talking: nobody is dropped, the order stays, no phone of a person rings twice, and dispatch goes on within 2 s."""
+    live = room.live
+    promises = await promises_in_every_state(room, people)
+    mass = await crowd(room)
     confirmed = room.caller(PROMISED, hears=True)
     await press_through(room, confirmed)
-    confirmed_id = (await room.reaches(confirmed, CallState.PROMISED)).call_id
-    states = {call_id: live.state.calls[call_id].state for call_id in (*in_order, confirmed_id)}
-    assert [states[call_id] for call_id in in_order] == [
+    promises.callers.append(confirmed)
+    promises.ids.append((await room.reaches(confirmed, CallState.PROMISED)).call_id)
+    assert [live.state.calls[call_id].state for call_id in promises.ids] == [
         CallState.TALKING,
         CallState.DIALLING,
         CallState.RESERVING,
         CallState.CALLBACK,
         CallState.CALLBACK,
+        CallState.PROMISED,
     ]
-    assert states[confirmed_id] is CallState.PROMISED
-    places = [live.state.calls[call_id].queued_at for call_id in (*in_order, confirmed_id)]
-    offers_before = sum(len(desk.calls) for desk in desks)
+    places = [live.state.calls[call_id].queued_at for call_id in promises.ids]
     last, known = live.state.sequence, set(live.state.calls)
+    await dispatch_after_death(room, mass)
+    restored = room.facts(facts.SwitchRestored)[-1]
+    assert (restored.calls_missing, restored.calls_adopted) == (0, 0)
+    assert known <= set(live.state.calls)
+    assert [live.state.calls[call_id].queued_at for call_id in promises.ids] == places
+    on_the_line = (*mass.waiting, *mass.talking, confirmed)
+    assert [caller for caller in on_the_line if caller.state is not Wire.ANSWERED] == []
+    for caller in (mass.talking[0], mass.waiting[0]):
+        caller.leg.forget_heard()
+    await until(lambda: mass.talking[0].leg.hears(600), 3, "the agent is heard")
+    await until(lambda: mass.waiting[0].leg.level_dbm0 > -45, 3, "music is heard")
+    await serve_crowd(room, mass)
+    assert first_offers(room, last, mass.waiting) == [room.record(caller).call_id for caller in mass.waiting]
+
+    assert promises.talking.state is Wire.ANSWERED
+    await promises.desks[3].calls[0].hang_up()  # who talked to a caller before them
+    await confirmed.hang_up()
+    await serve_promises(room, people, promises.desks, tuple(promises.ids))
+    numbers = [room.numbers[caller] for caller in promises.callers]
+    rung = {number: [call for call in people.calls if dialled(call) == number] for number in numbers}
+    assert sum(map(len, rung.values())) == len(people.calls), "nobody else was dialled"
+    assert all(rung.values())
+    assert all(map(at_most_one_at_a_time, rung.values()))
+    assert rung[numbers[0]] == [promises.talking], "who talked is not dialled again"
+    assert room.facts(facts.FallbackEntered) == []
+    assert live.state.promises.out_of_turn == 0
+    sequences = [entry.sequence for entry in live.entries]
+    assert all(later == earlier + 1 for earlier, later in pairwise(sequences)), "a fact is missing"
+
+
+async def dispatch_after_death(room: Room, mass: Crowd) -> None:
+    """kill -9, a new daemon, and the next INVITE to an agent; the time of our own part is judged."""
+    live, offers, last = room.live, len(mass.legs), room.live.state.sequence
 
     def after(kind: type[facts.Fact]) -> list[facts.Entry]:
         return [entry for entry in live.entries if entry.sequence > last and isinstance(entry.fact, kind)]
@@ -195,59 +262,31 @@ async def test_a_full_room_whose_daemon_is_killed(room: Room, people: People) ->
     live.signal_daemon(signal.SIGKILL)
     killed = time.monotonic()
     await live.start_daemon(wait=False)
-    await until(
-        lambda: sum(len(desk.calls) for desk in desks) > offers_before, 20, "an agent's phone rings again"
-    )
+    await until(lambda: len(mass.legs) > offers, 20, "an agent's phone rings again")
     whole = time.monotonic() - killed
     await room.until(lambda: after(facts.OfferMade), 5)
     ours = after(facts.OfferMade)[0].at.since(after(facts.DaemonStarted)[0].at)
     prints(room, f"kill -9 with {CALLERS} on the line: INVITE again after", seconds=whole, of_them_ours=ours)
     assert ours < 1.5  # of the 2 s; the rest is Python's own start, which other programs slow down
-    restored = room.facts(facts.SwitchRestored)[-1]
-    assert restored.calls_missing == 0
-    assert restored.calls_adopted == 0
-    assert known <= set(live.state.calls)
-    assert [live.state.calls[call_id].queued_at for call_id in (*in_order, confirmed_id)] == places
-    on_the_line = (*waiting, *talking, confirmed)
-    assert [caller for caller in on_the_line if caller.state is not Wire.ANSWERED] == []
-    for caller in (talking[0], waiting[0]):
-        caller.leg.forget_heard()
-    await talking[0].until(lambda: talking[0].leg.hears(600), 3)
-    await waiting[0].until(lambda: waiting[0].leg.level_dbm0 > -45, 3)
 
-    for desk in desks:
+
+async def serve_crowd(room: Room, mass: Crowd) -> None:
+    """Everybody is served, each by one agent."""
+    for desk in mass.desks:
         desk.phone.behaviour = answering(talk_seconds=FLEETING)
-    for call in [
-        call for desk in desks for call in desk.calls if call.state in (Wire.RINGING, Wire.ANSWERED)
-    ]:
+    for call in [call for call in mass.legs if call.state in (Wire.RINGING, Wire.ANSWERED)]:
         if call.state is Wire.RINGING:
             call.answer()
-            await room.reaches(waiting[0], CallState.TALKING)
+            await room.reaches(mass.waiting[0], CallState.TALKING)
         await call.hang_up()
     await room.until(
-        lambda: all(room.record(caller).state is CallState.ENDED for caller in waiting), 60, "all served"
+        lambda: all(room.record(caller).state is CallState.ENDED for caller in mass.waiting), 60, "all served"
     )
-    assert {room.record(caller).outcome for caller in (*waiting, *talking)} == {CallOutcome.ANSWERED}
-    assert first_offers(room, last, waiting) == [room.record(caller).call_id for caller in waiting]
-    answered = [room.who(call) for desk in desks for call in desk.calls if call.reached is Wire.ANSWERED]
-    assert len(answered) == len(talking) + len(waiting), "nobody was rung through to two agents"
-    assert set(answered) == {*talking, *waiting}
-
-    assert talking_person.state is Wire.ANSWERED
-    for desk in promised_desks[3:]:  # who talked to the callers before them
-        await desk.calls[0].hang_up()
-    await confirmed.hang_up()
-    await serve_promises(room, people, promised_desks, (*in_order, confirmed_id))
-    numbers = [room.numbers[caller] for caller in (*accepting, confirmed)]
-    assert sorted({dialled(call) for call in people.calls}) == sorted(numbers)
-    for number in numbers:
-        assert at_most_one_at_a_time([call for call in people.calls if dialled(call) == number])
-    assert len([call for call in people.calls if dialled(call) == dialled(talking_person)]) == 1
-    assert room.facts(facts.FallbackEntered) == []
-    assert live.state.promises.out_of_turn == 0
-    sequences = [entry.sequence for entry in live.entries]
-    assert all(later == earlier + 1 for earlier, later in pairwise(sequences)), "a fact is missing"
-    assert ringing_person.state is Wire.ENDED
+    everybody = [*mass.waiting, *mass.talking]
+    assert {room.record(caller).outcome for caller in everybody} == {CallOutcome.ANSWERED}
+    answered = [room.who(call) for call in mass.legs if call.reached is Wire.ANSWERED]
+    assert len(answered) == len(everybody), "nobody was put through to two agents"
+    assert set(answered) == set(everybody)
 
 
 async def one_more(room: Room) -> OutgoingCall:

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from edge import knowledge
 from edge.clock import SystemClock
 from edge.config.findings import Finding
 from edge.core import facts, inputs
@@ -30,6 +31,7 @@ from edge.core.model import (
     Stage,
 )
 from edge.directory import Listing, NumberList, add, normalise, remove
+from edge.history import KINDS
 from edge.knowledge import Callers
 from edge.ledger import open_ledger
 from edge.ledger.executor import ThreadCommitExecutor
@@ -197,6 +199,15 @@ async def test_nothing_is_counted_twice_or_lost_while_the_history_is_built() -> 
     assert known is not None
     assert (known.calls_in_day, known.recent_abandons) == (3, 3)
     await ended(running)
+
+
+async def test_what_is_learnt_before_the_history_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A history that cannot be built for days keeps the newest entries only."""
+    monkeypatch.setattr(knowledge, "MOST_LEARNT", 4)
+    callers = Callers(HISTORIC, GatedReader(MemoryLedger()).open)
+    entries = [entry for start in range(1, 21, 2) for entry in given_up(1, first=start)]
+    callers.learn(entries)
+    assert list(callers._waiting) == [entry for entry in entries if isinstance(entry.fact, KINDS)][-4:]
 
 
 async def test_a_history_that_cannot_be_built_costs_no_call(

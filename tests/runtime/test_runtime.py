@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from edge import runtime
 from edge.clock import SystemClock, boot_id, clock_quality
 from edge.core import effects, inputs
 from edge.core.model import (
@@ -29,7 +30,7 @@ from edge.errors import PermanentError
 from edge.ledger import open_ledger
 from edge.ledger.executor import ThreadCommitExecutor
 from edge.ports import Ledger, read_all
-from edge.runtime import CHECKPOINT_FACTS, Runtime, recall
+from edge.runtime import CHECKPOINT_FACTS, InboxFullError, Runtime, recall
 
 POLICY = Policy(
     lines={
@@ -193,6 +194,19 @@ async def test_what_cannot_be_mended_ends_the_daemon(tmp_path: Path) -> None:
     switch.failure = PermanentError("wrong password")
     with pytest.raises(PermanentError, match="wrong password"):
         await compose(ledger, switch).run()
+
+
+async def test_an_engine_that_is_hopelessly_behind_ends_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the bound of its inbox the daemon says so and ends, instead of serving ever later."""
+    monkeypatch.setattr(runtime, "INBOX_MAXIMUM", 2)
+    ledger = open_ledger(f"sqlite:///{tmp_path}/ledger.sqlite")
+    made = compose(ledger, ScriptedSwitch(ledger))
+    made.post(presented("c1"))
+    made.post(presented("c2"))
+    with pytest.raises(InboxFullError, match="switch's own queue takes over"):
+        made.post(presented("c3"))
 
 
 async def test_the_pulse_goes_on_while_nothing_happens(tmp_path: Path) -> None:

@@ -63,6 +63,10 @@ CLAIM_PULSE_SECONDS = 1.0
 RELEASE_SECONDS = 0.5
 """A leg ends some milliseconds after its phone has hung up; what lasts twice this at most has lost the hang-up."""
 MOST_WAITING_EVENTS = 50_000
+"""Heard and not yet seen, or seen and kept back until the engine knows the switch. Beyond it the link ends, and a snapshot says
+what they would have said."""
+MOST_UNCLAIMED = 1_000
+"""Callers who came before the engine knew the switch. Beyond it the switch's own queue has them."""
 
 
 class RivalError(PermanentError):
@@ -212,7 +216,8 @@ class AsteriskPbx:
         """
         now = asyncio.get_running_loop().time()
         if self._backlog is not None:
-            self._unclaimed.append(leg_id)
+            if len(self._unclaimed) < MOST_UNCLAIMED:
+                self._unclaimed.append(leg_id)
         elif now - self._pulse_at <= CLAIM_PULSE_SECONDS:
             ari_link.claim(leg_id)
         else:
@@ -291,6 +296,8 @@ class AsteriskPbx:
         if isinstance(sighting, CanaryHeard):
             self._hear_canary(sighting.nonce)
         elif self._backlog is not None:
+            if len(self._backlog) >= MOST_WAITING_EVENTS:
+                raise LinkError(f"{MOST_WAITING_EVENTS} events wait for the switch to be looked at")
             self._backlog.append(sighting)
         else:
             for made in self._book.see(sighting):

@@ -35,6 +35,8 @@ CONNECTIONS = 16
 """Asterisk counts idle connections against its sessionlimit; aiohttp's own default of 100 locks everybody out."""
 KEEP_ALIVE_SECONDS = 10.0
 HEARTBEAT_SECONDS = 5.0
+MOST_CLAIMS = 256
+"""Claims on their way at once. Who is not claimed within 0.7 s is in the switch's own queue, so more would be in vain."""
 CANARY = "EdgeCanary"
 
 Take = Callable[[dict[str, Any]], None]
@@ -179,6 +181,9 @@ class AriClient:
 
         Nothing waits for the answer: the entering is an event of its own.
         """
+        if len(self._claims) >= MOST_CLAIMS:
+            log.warning("claim.not_sent", leg=leg_id, why="too many are on their way")
+            return
         task = asyncio.create_task(self._claim(leg_id), name=f"claim {leg_id}")
         self._claims.add(task)
         task.add_done_callback(self._claims.discard)
