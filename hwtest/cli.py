@@ -9,6 +9,7 @@ COMMANDS = {
     "lab": "A real Asterisk with the daemon beside it, on loopback, without root.",
     "shift": "A shift with real SIP callers and agents in a lab of its own.",
     "bench": "How fast a caller gets an agent, beside app_queue on the same switch.",
+    "soak": "Calls all the time and a fault every few seconds: is every one accounted for?",
 }
 
 

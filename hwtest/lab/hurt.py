@@ -14,11 +14,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import aiohttp
-
 from edge.config import load
 from edge.core.facts import DaemonStarted, SwitchLost, SwitchRestored
 from edge.ledger.store import open_reader
+from edge.pbx.asterisk.ari.client import open_session
 from hwtest.lab import daemon, processes
 from hwtest.lab.contract import Lab
 from hwtest.lab.packages import LabError
@@ -201,7 +200,7 @@ class Hurt:
         """The websocket stays open, answers pings, and its application is dead: a rival took it and has gone, unheard of."""
         self.ari.lose(b"ApplicationReplaced")
         login = self._lab.ari
-        async with aiohttp.ClientSession(auth=aiohttp.BasicAuth(login.user, login.password)) as session:
+        async with open_session(login.user, login.password, 1) as session:
             address = f"ws://{login.host}:{login.port}/ari/events"
             async with session.ws_connect(address, params={"app": self._app}):
                 pass

@@ -1,0 +1,1 @@
+"""Calls for a long time with a fault every few seconds, and the books balanced afterwards."""

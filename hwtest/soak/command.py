@@ -1,0 +1,87 @@
+"""`hwtest soak`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+import msgspec
+
+from hwtest.bench.rig import RigError, rig
+from hwtest.lab import stack
+from hwtest.lab.packages import LabError
+from hwtest.soak.run import Result, soak
+
+SECONDS, RATE, AGENTS = 600.0, 5.0, 12
+NOT_PASSED, NOT_MEASURED = 1, 3
+
+
+@click.command()
+@click.option(
+    "--for", "seconds", type=click.FloatRange(min=10.0), default=SECONDS, show_default=True, help="Seconds."
+)
+@click.option(
+    "--rate",
+    type=click.FloatRange(min=0.1, max=50.0),
+    default=RATE,
+    show_default=True,
+    help="Calls per second.",
+)
+@click.option("--seed", type=int, default=1, show_default=True, help="Of callers, agents and faults.")
+@click.option(
+    "--json", "file", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures there."
+)
+def command(seconds: float, rate: float, seed: int, file: Path | None) -> None:
+    """Calls all the time and a fault of the daemon every few seconds, in a lab of its own.
+
+    Exit status 0: every call is accounted for and nothing grew; 1: something does not
+    balance, each named; 3: it could not be measured.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix="edge101-soak-") as folder:
+            result = asyncio.run(in_lab(Path(folder, "lab"), seconds, rate, seed))
+    except (LabError, RigError) as error:
+        click.echo(f"hwtest: {error}", err=True)
+        sys.exit(NOT_MEASURED)
+    show(result)
+    if file is not None:
+        file.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
+    sys.exit(NOT_PASSED if result.wrong else 0)
+
+
+async def in_lab(place: Path, seconds: float, rate: float, seed: int) -> Result:
+    """A soak in a lab that ends with it."""
+    wishes = stack.Wishes(directory=place, agents=AGENTS, wrap_up_seconds=0.0, callbacks=False)
+    lab = await asyncio.to_thread(stack.up, wishes, _say)
+    try:
+        async with rig(lab, _say) as stand:
+            return await soak(stand, seconds, seed=seed, rate=rate, progress=_say)
+    finally:
+        await asyncio.to_thread(stack.down, place)
+
+
+def show(result: Result) -> None:
+    """What it came to, in a few lines."""
+    lines = [
+        f"{result.calls} calls in {result.seconds:.0f} s, {result.daemon_lives} lives of the daemon",
+        "faults: " + ", ".join(f"{count} {name}" for name, count in sorted(result.faults.items())),
+        "calls: " + ", ".join(f"{count} {what}" for what, count in sorted(result.became.items())),
+        f"no daemon saw the switch for {result.blind_seconds:.1f} s in all",
+        f"Asterisk at first: {_in_words(result.switch_first)}; in the end: {_in_words(result.switch_last)}",
+        *(f"WRONG: {each}" for each in result.wrong),
+        "everything balances" if not result.wrong else f"{len(result.wrong)} things do not balance",
+    ]
+    for line in lines:
+        click.echo(line)
+
+
+def _in_words(sample: tuple[float, int, int, int, float]) -> str:
+    _, _, descriptors, threads, rss_mb = sample
+    return f"{descriptors} file descriptors, {threads} threads, {rss_mb:.0f} MB"
+
+
+def _say(line: str) -> None:
+    click.echo(f"· {line}", err=True)
