@@ -1,6 +1,6 @@
 # `make` or `make help` lists what can be done here.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test endure simulate simulate-long lint bench clean
+.PHONY: help setup run test endure simulate simulate-long lint bench soak clean
 
 FOR ?=
 AGENTS ?=
@@ -38,6 +38,9 @@ lint: setup ## style and types
 
 bench: setup ## the figures: how fast a caller gets an agent, against app_queue on the same switch
 	@.venv/bin/hwtest bench $(ARGS)
+
+soak: setup ## ten minutes of calls with a fault of the daemon every few seconds: is every call accounted for? FOR=60
+	@.venv/bin/hwtest soak $(if $(FOR),--for $(FOR)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 clean: ## remove what was made here; caches outside the checkout stay
 	@rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

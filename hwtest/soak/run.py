@@ -227,6 +227,9 @@ class Soak:
             if not account.faults or time.monotonic() > until:
                 break
             await asyncio.sleep(1.0)
+        self._switch += filter(
+            None, [sample(self._rig.lab.pids.asterisk, self._began)]
+        )  # when all are at home
         wrong = [
             *account.faults,
             *self._left_behind(),

@@ -5,11 +5,13 @@ from dataclasses import replace
 import pytest
 
 from hwtest.bench.readings import (
+    Reach,
     answer_latencies,
     arrivals,
     callback_latencies,
     dispatch_latencies,
     joined_latencies,
+    longest_without,
     offer_latencies,
     overtaken,
     person_latencies,
@@ -156,3 +158,15 @@ def test_who_joined_and_who_was_served() -> None:
 def test_place_errors(served: list[tuple[str, int]], within: int, errors: list[int]) -> None:
     """Whoever was served before somebody who had joined earlier, by place; at once is no error on the wire."""
     assert overtaken(["a", "b", "c"], served, within) == errors
+
+
+def test_longest_without_an_agent() -> None:
+    """While somebody waits and nobody is brought to an agent; who is never brought waits to the end."""
+    second = 1_000_000_000
+    assert longest_without([], 9 * second) == 0
+    assert longest_without([Reach(1 * second, 4 * second)], 9 * second) == 3
+    both = [Reach(1 * second, 5 * second), Reach(2 * second, 3 * second)]  # somebody was brought at 3
+    assert longest_without(both, 9 * second) == 2
+    assert longest_without([Reach(1 * second, None), Reach(2 * second, 3 * second)], 9 * second) == 6
+    apart = [Reach(1 * second, 2 * second), Reach(7 * second, 8 * second)]  # nobody waited in between
+    assert longest_without(apart, 9 * second) == 1
