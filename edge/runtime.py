@@ -9,9 +9,10 @@ from time import monotonic
 import structlog
 
 from edge.core.engine import Engine
-from edge.core.inputs import CallPresented, Input, Started, Stopping, Woken
-from edge.core.model import NANOSECONDS, Policy
+from edge.core.inputs import CallPresented, Input, Started, StoodStill, Stopping, Woken
+from edge.core.model import NANOSECONDS, Instant, Policy
 from edge.core.state import State, replay
+from edge.heartbeat import SignOfLife
 from edge.knowledge import Callers
 from edge.ledger.codec import decode_state, encode_state
 from edge.ledger.executor import CommitExecutor
@@ -25,6 +26,8 @@ CHECKPOINT_FACTS = 2_000
 """A restart reads at most about this many facts: well under a second."""
 PULSE_SECONDS = 0.25
 """The adapter is told at least this often that the engine is alive; the dead-men depend on it."""
+STOOD_STILL_SECONDS = 1.25
+"""A pulse late by a second: from then on new callers are not taken, and go to the switch's own queue."""
 CLOCK_SECONDS = 10.0
 """How often the quality of the clock is read."""
 INBOX_MAXIMUM = 20_000
@@ -65,9 +68,13 @@ class Runtime:
         watch: SelfWatch | None = None,
         checkpoint_facts: int = CHECKPOINT_FACTS,
         counters: Counters | None = None,
+        before: SignOfLife | None = None,
     ) -> None:
         """`callers`: who knows of callers' numbers; None: nobody. `watch`: who looks whether the loop goes round.
-        `checkpoint_facts`: between two checkpoints. `counters`: where what happens is counted."""
+        `checkpoint_facts`: between two checkpoints. `counters`: where what happens is counted. `before`: the last sign of
+        life of the daemon before this one."""
+        self._before = before
+        self._turned_at: Instant | None = None
         self._watch = watch
         self.counters = counters or Counters()
         self._clock = clock
@@ -82,6 +89,11 @@ class Runtime:
         self._stopping: str | None = None
         self._checkpoint_facts = checkpoint_facts
         self._checkpointed = self.engine.state.sequence
+
+    @property
+    def is_recording(self) -> bool:
+        """Whether the ledger takes what is decided."""
+        return self._recorder.trouble is None
 
     def post(self, given: Input) -> None:
         """Give the engine an input. Raises `InboxFullError` at the bound."""
@@ -111,7 +123,7 @@ class Runtime:
 
     async def run(self) -> None:
         """Serve until stopped. Whatever fails in any of its tasks ends all of them and is raised."""
-        self.post(Started(version=VERSION, policy_digest=self._policy.digest, boot_id=self._clock.boot_id()))
+        self.post(self._started())
         self.post(self._clock.quality())
         helpers = [
             asyncio.create_task(self._pbx.run(self.post), name="pbx"),
@@ -130,8 +142,27 @@ class Runtime:
                 task.cancel()
             await asyncio.gather(loop, *helpers, return_exceptions=True)
 
+    def _started(self) -> Started:
+        before = self._before
+        return Started(
+            version=VERSION,
+            policy_digest=self._policy.digest,
+            boot_id=self._clock.boot_id(),
+            alive_at=None if before is None else before.at,
+            alive_boot_id="" if before is None else before.boot_id,
+            hung=before is not None and before.hung,
+        )
+
+    def _look_at_the_time(self) -> None:
+        """A loop that stood still for longer than it may sleep missed, or hears late, what happened."""
+        now, before = self._clock.now(), self._turned_at
+        self._turned_at = now
+        if before is not None and now.since(before) > STOOD_STILL_SECONDS:
+            self.post(StoodStill(since=before))
+
     async def _serve(self) -> None:
         while True:
+            self._look_at_the_time()
             self._pbx.pulse()
             self.counters.turn()
             if self._watch is not None:

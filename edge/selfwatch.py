@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 
 import structlog
 
@@ -29,11 +30,17 @@ PINGS_PER_PERIOD = 4
 """Pings within the supervisor's period: two may be late or lost."""
 
 
+Leave = Callable[[float, bool], None]
+"""Leaves a sign of life: how many seconds ago the loop went round, and whether it is being ended because it does not."""
+
+
 class SelfWatch:
     """Hears of every turn of the loop."""
 
-    def __init__(self, supervisor: Supervisor) -> None:
+    def __init__(self, supervisor: Supervisor, leave: Leave | None = None) -> None:
+        """`leave`: where a sign of life is left for the next daemon; None: nowhere."""
         self._supervisor = supervisor
+        self._leave = leave
         self._beat_at = time.monotonic()
         self._pinged_at = float("-inf")
         self._is_ready = False
@@ -86,7 +93,10 @@ class SelfWatch:
             if now - looked_at > LOOK_SECONDS + STOOD_STILL_SECONDS:
                 self._beat_at = max(self._beat_at, now)
             looked_at = now
-            if now - self._beat_at > HUNG_SECONDS:
+            is_hung = now - self._beat_at > HUNG_SECONDS
+            if self._leave is not None:
+                self._leave(now - self._beat_at, is_hung)
+            if is_hung:
                 self._end(now - self._beat_at)
 
     def _end(self, seconds: float) -> None:

@@ -29,6 +29,10 @@ FILES = (
     "edge101-http.conf",
     "edge101-pjsip-global.conf",
     "edge101-musiconhold.conf",
+    "edge101-cel.conf",
+    "edge101-cel_custom.conf",
+    "edge101-cdr.conf",
+    "edge101-cdr_custom.conf",
 )
 ANSWER_AT_ONCE_SINCE = (20,)
 """Answer(0,i): answers without waiting for the caller's media (ASTERISK.md section 8: 504 ms on older versions)."""
@@ -259,6 +263,8 @@ def _values(configuration: Configuration, asterisk_version: tuple[int, ...]) -> 
         "invitation_ring_seconds": INVITATION_RING_SECONDS,
         "reasons": configuration.not_ready.reasons,
         "wrap_up_codes": configuration.wrap_up.codes,
+        "keeps_record": configuration.switch.keeps_record,
+        "log_directory": configuration.switch.log_directory,
         "music_classes": sorted({line.music for line in configuration.lines.values()}),
         "ring_seconds": FALLBACK_RING_SECONDS,
         "stay_seconds": FALLBACK_STAY_SECONDS,

@@ -22,6 +22,7 @@ COMMANDS = {
     "calls": "Calls with their waits and outcomes.",
     "call": "The story of one call.",
     "why": "Why a call went as it did, one line per decision.",
+    "gaps": "When the switch was not seen, and how complete the record is.",
     "callbacks": "Call-backs: list, show, cancel, move; pause and resume offering.",
     "tasks": "Ring-back tasks: list, show, assign, close.",
     "agents": "Agents with their phones and states.",

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from edge.cli import output
 from edge.cli.daemon import daemon_pid
+from edge.cli.gaps import beginning, completeness_json, sentence
 from edge.cli.places import Site
 from edge.core import facts
 from edge.core.model import MICROSECONDS, CallState, Instant, Rung
 from edge.core.state import Call, Promises, apply
 from edge.views.agents import AgentView, count_by_state, view_agents
 from edge.views.calls import CallFold, CallRecord
+from edge.views.gaps import Completeness, GapFold, completeness, open_gap
 from edge.views.queues import CALLBACKS, DIALLING, WAITING, QueueView, view_queues
 from edge.views.reading import DAY_FACTS, Reader, entries, entries_of, open_state, sequence_before
 from edge.views.record import AlarmRecord
@@ -48,6 +50,7 @@ class Picture:
         self._site = site
         self._day = midnight_utc_us(output.now()) if since_utc_us is None else since_utc_us
         self._fold = CallFold()
+        self._gaps = GapFold()
         self._alarms: list[AlarmRecord] = []
         self.state = open_state(reader)
         begin = min(self._day, _alarms_since(output.now()))
@@ -67,6 +70,7 @@ class Picture:
 
     def _add(self, entry: facts.Entry) -> None:
         self._fold.add(entry)
+        self._gaps.add(entry)
         if isinstance(fact := entry.fact, facts.AlarmRaised):
             self._alarms.append(
                 AlarmRecord(at=entry.at, kind=fact.kind, detail=fact.detail, call_id=fact.call_id)
@@ -112,6 +116,14 @@ class Picture:
         )
 
     @property
+    def completeness(self) -> Completeness:
+        """How much of today the switch was seen."""
+        at, gaps = output.now(), list(self._gaps.gaps.values())
+        lasting = open_gap(self.state, at, self.pid is not None)
+        begin = max(self._day, beginning(self._reader))
+        return completeness(gaps if lasting is None else [*gaps, lasting], min(begin, at.utc_us), at.utc_us)
+
+    @property
     def well(self) -> bool:
         """Whether calls are being served: the daemon lives and sees the switch, and the ledger takes facts."""
         return self.pid is not None and self.state.sight and self.state.ledger_trouble is None
@@ -144,6 +156,7 @@ def picture_json(picture: Picture) -> dict[str, Any]:
             "since": output.instant(state.sight_since),
             "error": state.sight_error or None,
         },
+        "completeness": completeness_json(picture.completeness),
         "clock": state.clock.value,
         "ledger": {"sequence": state.sequence, "trouble": state.ledger_trouble},
         "incident": {
@@ -270,6 +283,7 @@ def _heads(picture: Picture) -> dict[str, object]:
     return {
         "daemon": _daemon(picture, pid),
         "switch": _switch(picture, pid),
+        "today": sentence(picture.completeness),
         "clock": state.clock.value,
         "ledger": f"{state.sequence} facts"
         + (f", TROUBLE: {state.ledger_trouble}" if state.ledger_trouble else ""),

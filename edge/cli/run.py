@@ -9,7 +9,7 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import click
 import structlog
@@ -23,6 +23,7 @@ from edge.core.model import CallState, Policy
 from edge.core.state import State
 from edge.directory import NumberList
 from edge.errors import EXIT_UNWELL, LinkError
+from edge.heartbeat import Heartbeat
 from edge.knowledge import Callers
 from edge.ledger import open_ledger
 from edge.ledger.executor import ThreadCommitExecutor
@@ -33,7 +34,7 @@ from edge.pbx.asterisk.switch import AsteriskPbx
 from edge.ports import LedgerError
 from edge.recorder import BacklogFullError
 from edge.runtime import InboxFullError, Runtime
-from edge.selfwatch import SelfWatch
+from edge.selfwatch import Leave, SelfWatch
 from edge.version import VERSION
 from edge.views.caller import ensure_key
 
@@ -79,11 +80,25 @@ def serve(configuration: config.Configuration) -> None:
     ledger = open_ledger(configuration.ledger.url)
     ensure_key(configuration.ledger.url)
     executor = ThreadCommitExecutor(ledger)
-    watch = SelfWatch(Supervisor.of_this_process())
+    heartbeat, clock = Heartbeat.beside(configuration.ledger.url), SystemClock()
+    before = None if heartbeat is None else heartbeat.read()
+
+    def is_recording() -> bool:
+        return runtime.is_recording
+
+    watch = SelfWatch(
+        Supervisor.of_this_process(),
+        None if heartbeat is None else signs_of_life(heartbeat, clock, is_recording),
+    )
     try:
-        pbx = AsteriskPbx(configuration.asterisk_settings(), policy, lambda: live_calls(runtime.engine.state))
+        pbx = AsteriskPbx(
+            configuration.asterisk_settings(),
+            policy,
+            lambda: live_calls(runtime.engine.state),
+            lambda call_ids: known_calls(configuration.ledger.url, call_ids),
+        )
         callers = known_callers(configuration, policy)
-        runtime = Runtime(policy, pbx, ledger, executor, SystemClock(), callers, watch)
+        runtime = Runtime(policy, pbx, ledger, executor, clock, callers, watch, before=before)
         with telling(runtime, configuration.daemon.metrics_port):
             asyncio.run(_until_stopped(runtime))
     finally:
@@ -102,9 +117,30 @@ def telling(runtime: Runtime, port: int | None) -> contextlib.AbstractContextMan
     return contextlib.nullcontext() if told is None else contextlib.closing(told)
 
 
+def signs_of_life(heartbeat: Heartbeat, clock: SystemClock, is_recording: Callable[[], bool]) -> Leave:
+    """What the watching thread leaves beside the ledger for the next daemon: nothing while the ledger does not take facts, as
+    what is not in it is not known after a kill."""
+    boot_id = clock.boot_id()
+
+    def leave(seconds_ago: float, is_hung: bool) -> None:
+        if not is_recording():
+            return
+        heartbeat.write(clock.now().plus(-seconds_ago), boot_id, hung=is_hung)
+
+    return leave
+
+
 def live_calls(state: State) -> Mapping[str, bool]:
     """The engine's open calls, and whether their caller is on the line for certain (a call-back's is not always)."""
     return {call_id: call.state in ON_THE_LINE for call_id, call in state.calls.items()}
+
+
+def known_calls(ledger_url: str, call_ids: Collection[str]) -> set[str]:
+    """Those of these calls of which the ledger has facts."""
+    if not call_ids:
+        return set()
+    with contextlib.closing(open_reader(ledger_url)) as reader:
+        return {call_id for call_id in call_ids if reader.read_call(call_id)}
 
 
 def known_callers(configuration: config.Configuration, policy: Policy) -> Callers:

@@ -29,6 +29,7 @@ def check(path: str | Path, asterisk_directory: str | Path | None = None) -> lis
         findings.extend(_check_generated(configuration, directory))
         findings.extend(_check_sounds(configuration, directory))
         findings.extend(_check_modules(configuration, directory))
+        findings.extend(_check_record(configuration, directory))
     return findings
 
 
@@ -232,23 +233,61 @@ _GENERATE = "Generate the switch's files again from this configuration and reloa
 _CLAIMING = ("app_stasis_broadcast", "res_stasis_broadcast", "func_module")
 
 
+_RECORD_MODULES = ("cel_custom", "cdr_custom", "func_cdr")
+_RECORD_FILES = (
+    ("cel.conf", "general", "enable"),
+    ("cel_custom.conf", "mappings", "edge101.csv"),
+    ("cdr.conf", "general", "enable"),
+    ("cdr_custom.conf", "mappings", "edge101.csv"),
+)
+_RECORD_FOLDERS = ("cel-custom", "cdr-custom")
+_BLIND = "what happens while the daemon is away is not known afterwards"
+
+
+def _check_record(configuration: Configuration, directory: Path) -> Iterator[Finding]:
+    """The switch writes down by itself what becomes of calls. Calls are served without it, so it is never more than a warning."""
+    if not configuration.switch.keeps_record:
+        return
+    for name, section, key in _RECORD_FILES:
+        path = directory / name
+        try:
+            value = merged(read_sections(path), section).get(key, "")
+        except OSError:
+            value = ""
+        if not value or (key == "enable" and value.lower() not in _YES):
+            mend = f"Make #include edge101-{name} its first line."
+            yield Finding(Level.WARNING, f"{path}: [{section}] {key}", f"is not ours: {_BLIND}", mend)
+    yield from _unloaded(directory / "modules.conf", _RECORD_MODULES, _BLIND)
+    logs = Path(configuration.switch.log_directory)
+    for folder in _RECORD_FOLDERS:
+        if logs.is_dir() and not (logs / folder).is_dir():
+            mend = f"mkdir {logs / folder}, owned by Asterisk's user: Asterisk does not make it by itself."
+            yield Finding(Level.WARNING, str(logs / folder), f"is not there: {_BLIND}", mend)
+
+
 def _check_modules(configuration: Configuration, directory: Path) -> Iterator[Finding]:
     """What the dialplan of this version asks for is loaded; without it only the dead-man notices a daemon that hangs."""
     from dialplans.asterisk.generate import claims
 
-    file = directory / "modules.conf"
-    if not claims(configuration.switch.version_numbers) or not file.is_file():
+    if claims(configuration.switch.version_numbers):
+        why = "only the dead-man takes callers from a daemon that hangs"
+        yield from _unloaded(directory / "modules.conf", _CLAIMING, why)
+
+
+def _unloaded(file: Path, modules: tuple[str, ...], why: str) -> Iterator[Finding]:
+    """Those of these modules that modules.conf does not have loaded; nothing where there is no such file."""
+    if not file.is_file():
         return
     lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
     settings = [re.match(r"\s*(\w+)\s*=>?\s*([\w.]+)", line) for line in lines]
     said = {(found[1].lower(), found[2].lower().removesuffix(".so")) for found in settings if found}
     by_itself = any(("autoload", yes) in said for yes in _YES)
-    for module in _CLAIMING:
+    for module in modules:
         if ("noload", module) in said or not (by_itself or ("load", module) in said):
             yield Finding(
                 Level.WARNING,
                 f"{file}: {module}",
-                "is not loaded: only the dead-man takes callers from a daemon that hangs",
+                f"is not loaded: {why}",
                 f"load = {module}.so",
             )
 

@@ -112,6 +112,10 @@ Password = Annotated[
 ]
 Version = Annotated[str, matching(r"[0-9]+(\.[0-9]+){0,2}", 'must be a version such as "22.10.1"')]
 Address = Annotated[str, AfterValidator(_address)]
+Folder = Annotated[
+    str,
+    matching(r"/[A-Za-z0-9_.+/@~-]*", 'must be the whole path of a folder, such as "/var/log/asterisk"'),
+]
 LoopbackHost = Annotated[str, AfterValidator(_loopback_host)]
 LoopbackUrl = Annotated[str, AfterValidator(_loopback_url)]
 Port = Annotated[int, Field(strict=True, ge=1, le=65535)]

@@ -308,6 +308,7 @@ class Configuration(Section):
             ami_user=ami.user,
             ami_password=ami.password.get_secret_value(),
             app=self.switch.app,
+            log_directory=self.switch.log_directory if self.switch.keeps_record else None,
             alert_info=self.emergency.alert_info,
         )
 

@@ -23,6 +23,7 @@ from edge.config.fields import (
     Days,
     DeadMan,
     Digit,
+    Folder,
     HeadStart,
     Hour,
     Hours,
@@ -130,6 +131,10 @@ class SwitchSection(Section):
     ami: AmiSection
     rescue: RescueSection | None = None
     """None: `edge rescue` cannot be used."""
+    keeps_record: bool = True
+    """Whether the switch writes down by itself what becomes of calls, to be read after the daemon was away. It holds numbers."""
+    log_directory: Folder = "/var/log/asterisk"
+    """Where it does so: Asterisk's `astlogdir`."""
 
     @property
     def version_numbers(self) -> tuple[int, ...]:

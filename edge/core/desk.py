@@ -104,6 +104,10 @@ class Desk:
         for task_offer_id in self.state.task_offers:
             self._arm_task_offer(task_offer_id)
 
+    def _is_new(self, call_id: str) -> bool:
+        """Neither open nor ended just now: late and doubled words about a call do not open it again."""
+        return call_id not in self.state.calls and call_id not in self.state.ended
+
     def _because(self, reason: str) -> None:
         """The sentence for what is recorded from here on."""
         self._reason = reason

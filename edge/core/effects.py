@@ -232,6 +232,18 @@ class Inspect:
     offer_id: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadTrace:
+    """Read what the switch itself has recorded between these times of its clock (microseconds of UTC), and post `TraceRead`.
+
+    Nothing waits for it. Whatever becomes of the reading, an answer is posted.
+    """
+
+    gap: int
+    from_utc_us: int
+    until_utc_us: int
+
+
 Effect = (
     MakeOffer
     | WithdrawOffer
@@ -254,4 +266,5 @@ Effect = (
     | GiveUpDial
     | SendToFallback
     | Inspect
+    | ReadTrace
 )

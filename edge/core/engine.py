@@ -17,10 +17,9 @@ from typing import Any
 from edge.core import effects, facts, inputs
 from edge.core.desk import AGE, ANNOUNCEMENT, DIALOGUE, OFFER_CALLBACK, PATIENCE, RELAXATION, TASK, TASK_OFFER
 from edge.core.matching import Matching
-from edge.core.model import (
-    Instant,
-)
+from edge.core.model import MICROSECONDS, Instant
 from edge.core.reconciling import Reconciling
+from edge.core.state import rebase
 from edge.core.transitions import (
     CALL_DEADLINES,
     CALL_REACTIONS,
@@ -30,8 +29,17 @@ from edge.core.transitions import (
 
 SETTLING_SECONDS = 1.0
 """After the switch was seen again: so long may a leg take to end, and a fact to be known as durable, that was asked for then."""
+TURNED_SECONDS = 0.1
+"""What UTC gains or loses against the monotonic clock before it is a fact."""
+STEEPEST_SLEW = 0.1
+"""Seconds a second. No daemon that disciplines a clock turns it faster than this (chronyd: 1/12): more is a step."""
 NEED_SIGHT = ("offer", "call", DIALOGUE)
 """Kinds of alarm upon which the switch is asked for something."""
+
+
+def _turned_seconds(earlier: Instant, later: Instant) -> float:
+    """By how much UTC moved more than the monotonic clock did."""
+    return (later.utc_us - earlier.utc_us) / MICROSECONDS - later.since(earlier)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +54,19 @@ class Step:
 class Engine(Reconciling, Matching):
     """Decides for every call and agent of one switch. Not thread-safe: one loop owns it."""
 
+    _compared_at: Instant | None = None
+    """The last step: what both clocks showed."""
+    _turned_since: Instant | None = None
+    """Since when UTC has turned against the monotonic clock by less than is worth a fact."""
+
     def step(self, given: inputs.Input, now: Instant) -> Step:
         """Take one input at `now` and decide. Deadlines due at `now` are dealt with in the same step."""
         self._now, self._told_utc_us = now, given.switch_utc_us
         self._switch_utc_us = None if isinstance(given, inputs.Reconciled) else given.switch_utc_us
         self._entries, self._effects, self._reasons, self._reason = [], [], [], ""
         self._due_calls, self._switch_died = [], False
+        if not isinstance(given, inputs.Started):
+            self._watch_clock()
         self._react(given)
         self._switch_utc_us = None
         self._expire()
@@ -118,6 +133,8 @@ class Engine(Reconciling, Matching):
                 self._reconcile(given)
             case (
                 inputs.LinkLost()
+                | inputs.TraceRead()
+                | inputs.StoodStill()
                 | inputs.ClockSeen()
                 | inputs.Started()
                 | inputs.Stopping()
@@ -176,23 +193,70 @@ class Engine(Reconciling, Matching):
                 if given.state is not self.state.clock:
                     self._because(f"the system clock is {given.state}")
                     self._record(facts.ClockChanged(state=given.state, error_us=given.error_us))
+            case inputs.TraceRead():
+                self._trace_read(given)
+            case inputs.StoodStill():
+                self._stood_still(given)
             case inputs.Started():
-                self._because("the daemon started")
-                self._record(
-                    facts.DaemonStarted(
-                        version=given.version, policy_digest=given.policy_digest, boot_id=given.boot_id
-                    )
-                )
-                self._build_indexes()  # after a reboot every monotonic reading has moved
+                self._started(given)
             case inputs.Stopping():
                 self._because(f"the daemon stops: {given.why}")
                 self._record(facts.DaemonStopped(why=given.why))
             case inputs.LedgerTrouble():
                 self._ledger_trouble(given)
 
-    def _is_new(self, call_id: str) -> bool:
-        """Neither open nor ended just now: late and doubled words about a call do not open it again."""
-        return call_id not in self.state.calls and call_id not in self.state.ended
+    def _started(self, given: inputs.Started) -> None:
+        self._because("the daemon started")
+        self._watch_clock_since(given)
+        self._record(
+            facts.DaemonStarted(
+                version=given.version,
+                policy_digest=given.policy_digest,
+                boot_id=given.boot_id,
+                alive_at=self._alive_at(given),
+                hung=given.hung,
+            )
+        )
+        self._build_indexes()  # after a reboot every monotonic reading has moved
+
+    def _alive_at(self, given: inputs.Started) -> Instant | None:
+        """The last sign of life of the daemon before, where it tells more than its last fact does, and can be true."""
+        alive_at, latest_at = given.alive_at, self.state.latest_at
+        if alive_at is None or latest_at is None or self.state.boot_id not in ("", given.alive_boot_id):
+            return None
+        if alive_at.monotonic_ns <= latest_at.monotonic_ns:
+            return None
+        if given.alive_boot_id != given.boot_id:
+            return rebase(alive_at, self._now) if alive_at.utc_us <= self._now.utc_us else None
+        return alive_at if alive_at.monotonic_ns <= self._now.monotonic_ns else None
+
+    # ------------------------------------------------------------------ the clock
+
+    def _watch_clock_since(self, given: inputs.Started) -> None:
+        """Within one boot the clock is compared with what it showed when the daemon before wrote last."""
+        if self.state.boot_id == given.boot_id and self.state.latest_at is not None:
+            self._compared_at = self.state.latest_at
+        else:
+            self._compared_at = self._now
+        self._turned_since = self._compared_at
+        self._watch_clock(at_start=True)
+
+    def _watch_clock(self, *, at_start: bool = False) -> None:
+        """UTC against the monotonic clock: whatever the one moved more or less than the other is a step, or slewing if it took
+        its time. Facts keep both readings, so nothing else depends on it."""
+        before, since = self._compared_at or self._now, self._turned_since or self._now
+        self._compared_at, self._turned_since = self._now, since
+        stepped_seconds, passed_seconds = _turned_seconds(before, self._now), self._now.since(before)
+        is_sudden = at_start or abs(stepped_seconds) > STEEPEST_SLEW * passed_seconds
+        if abs(stepped_seconds) >= TURNED_SECONDS and is_sudden:
+            self._turned_since = self._now
+            self._because(f"the clock was set by {stepped_seconds:+.3f} s")
+            self._record(facts.ClockStepped(seconds=stepped_seconds))
+        elif abs(slewed_seconds := _turned_seconds(since, self._now)) >= TURNED_SECONDS:
+            self._turned_since = self._now
+            over_seconds = self._now.since(since)
+            self._because(f"the clock was slewed by {slewed_seconds:+.3f} s in {over_seconds:.0f} s")
+            self._record(facts.ClockSlewed(seconds=slewed_seconds, over_seconds=over_seconds))
 
     def _react_for_call(self, given: Any) -> None:
         call = self.state.calls.get(given.call_id)

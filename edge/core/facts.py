@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, fields
 from typing import Any, get_args
 
 from edge.core.model import (
+    Blindness,
+    Bound,
     CallerKnowledge,
     CallOutcome,
     ClassSource,
@@ -47,6 +49,10 @@ class DaemonStarted:
     version: str
     policy_digest: str
     boot_id: str
+    alive_at: Instant | None = None
+    """The last sign of life that the one before left beside the ledger, where it is later than its last fact."""
+    hung: bool = False
+    """The one before was ended, or ended itself, because it stood still."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +81,55 @@ class SwitchRestored:
     """Tells one life of the switch from the next."""
     restarted: bool = False
     """It is another life than the one that we saw last: every leg of that one is gone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GapEnded:
+    """From `since` to this fact the switch was not seen. `bound`: how that beginning is known. `calls`: those that were open,
+    whom something may have happened to unseen. Whoever else came meanwhile is told of by `CallTraced` facts, up to `GapTraced`.
+    """
+
+    gap: int
+    """1 for the first of this ledger, and so on."""
+    why: Blindness
+    since: Instant
+    bound: Bound
+    seconds: float
+    calls: tuple[str, ...]
+    until_switch_utc_us: int | None = None
+    """The switch's time when it was seen again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GapTraced:
+    """The switch's own record of this gap has been read. `complete`: nothing of it was missing or damaged; else see `detail`.
+
+    `calls_seen`: callers in the record; `calls_added`: those of them that we knew nothing of; `calls_corrected`: those whose
+    times or end it told better; `calls_unknown`: calls whose end in this gap nobody knows.
+    """
+
+    gap: int
+    complete: bool
+    detail: str
+    calls_seen: int
+    calls_added: int
+    calls_corrected: int
+    calls_unknown: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockStepped:
+    """The clock was set by so many seconds at once (back: negative). By the monotonic clock: nothing else moved."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockSlewed:
+    """The clock was turned by so many seconds (back: negative) little by little, in the course of `over_seconds`."""
+
+    seconds: float
+    over_seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -396,6 +451,31 @@ class CallEnded:
     talked_seconds: float
     agent: str | None
     unseen_since: Instant | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallTraced:
+    """What the switch's own record (`source`) tells of a call in this gap, in the switch's own times; None: nothing.
+
+    `added`: the call was known from nowhere else, and the facts of it before this one were made of the same record. Otherwise it
+    corrects what was seen late or not at all: `outcome` then is what became of the call, None while it goes on.
+    """
+
+    call_id: str
+    gap: int
+    source: str
+    added: bool
+    arrived_at: Instant | None
+    answered_at: Instant | None
+    fallback_at: Instant | None
+    connected_at: Instant | None
+    agent: str | None
+    ended_at: Instant | None
+    outcome: CallOutcome | None
+    side: Side
+    cause: str
+    waited_seconds: float
+    talked_seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -921,7 +1001,11 @@ Fact = (
     | DaemonStopped
     | SwitchLost
     | SwitchRestored
+    | GapEnded
+    | GapTraced
     | ClockChanged
+    | ClockStepped
+    | ClockSlewed
     | LedgerTroubleBegan
     | LedgerTroubleEnded
     | CallArrived
@@ -941,6 +1025,7 @@ Fact = (
     | FallbackEntered
     | FallbackConnected
     | CallEnded
+    | CallTraced
     | AgentSignedIn
     | AgentSignedOut
     | AgentBecameReady
@@ -1028,6 +1113,7 @@ CallFact = (
     | FallbackEntered
     | FallbackConnected
     | CallEnded
+    | CallTraced
     | CallerRecognised
     | CallClassified
     | CallUpgraded

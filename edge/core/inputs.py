@@ -12,6 +12,7 @@ from enum import StrEnum
 from edge.core.model import (
     CallerKnowledge,
     ClockState,
+    Instant,
     PhoneState,
     Refusal,
     Side,
@@ -552,6 +553,50 @@ class Reconciled:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TracedCall:
+    """A caller in the switch's own record, in its own times (microseconds of UTC); None: not in it.
+
+    `agent`: who took the call; `phone`: at which phone of ours, where only that could be told. `latest_utc_us`: the last that the
+    record has of the call, its end or not. `refused`: turned away at the entrance. `cut`: ended by the network or a fault.
+    `source`: which record. `known`: the ledger has facts of this call already.
+    """
+
+    call_id: str
+    leg_id: str
+    line: str
+    caller_number: str | None
+    number_withheld: bool
+    joined_utc_us: int
+    arrived_utc_us: int | None
+    answered_utc_us: int | None
+    fallback_utc_us: int | None
+    connected_utc_us: int | None
+    ended_utc_us: int | None
+    latest_utc_us: int
+    agent: str | None = None
+    phone: str | None = None
+    upgraded: bool = False
+    refused: bool = False
+    side: Side = Side.UNKNOWN
+    cause: str = ""
+    cut: bool = False
+    known: bool = False
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceRead:
+    """The answer to `ReadTrace`: every caller whom the switch's own record tells of in that gap. `complete`: nothing of the
+    record was missing or damaged; `detail`: else what."""
+
+    gap: int
+    calls: tuple[TracedCall, ...]
+    complete: bool
+    detail: str = ""
+    switch_utc_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClockSeen:
     """The state of the system clock; `error_us`: the kernel's maximum error, None where unknown."""
 
@@ -562,11 +607,18 @@ class ClockSeen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started:
-    """The daemon begins to act on this ledger. `boot_id`: identifies the monotonic clock's origin."""
+    """The daemon begins to act on this ledger. `boot_id`: identifies the monotonic clock's origin.
+
+    `alive_at`: the last sign of life of the one before, of the boot `alive_boot_id`; None where it left none. `hung`: it was
+    ended because it stood still.
+    """
 
     version: str
     policy_digest: str
     boot_id: str
+    alive_at: Instant | None = None
+    alive_boot_id: str = ""
+    hung: bool = False
     switch_utc_us: int | None = None
 
 
@@ -575,6 +627,14 @@ class Stopping:
     """The daemon was asked to stop: it leaves waiting callers to the switch's dead-man and fallback."""
 
     why: str
+    switch_utc_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoodStill:
+    """The daemon did nothing from `since` until now: it was stopped, starved or wedged, and goes on."""
+
+    since: Instant
     switch_utc_us: int | None = None
 
 
@@ -640,6 +700,8 @@ Input = (
     | FallbackAnswered
     | LinkLost
     | Reconciled
+    | TraceRead
+    | StoodStill
     | ClockSeen
     | Started
     | Stopping

@@ -218,6 +218,31 @@ class Side(StrEnum):
     UNKNOWN = "unknown"
 
 
+class Blindness(StrEnum):
+    """Why the switch was not seen for a while."""
+
+    FIRST_START = "first start"
+    """There was no record before."""
+    DAEMON_STOPPED = "daemon stopped"
+    """On purpose."""
+    DAEMON_DEAD = "daemon dead"
+    DAEMON_HUNG = "daemon hung"
+    """It stood still, whether or not it was ended for that."""
+    LINK_LOST = "link lost"
+    SWITCH_DEAD = "switch dead"
+
+
+class Bound(StrEnum):
+    """How it is known when a gap began."""
+
+    SEEN = "seen"
+    """The daemon was there and saw it begin."""
+    LAST_FACT = "last fact"
+    """It began at or after the last fact in the ledger."""
+    HEARTBEAT = "heartbeat"
+    """It began at or after the last sign of life that the daemon left beside the ledger."""
+
+
 class Refusal(StrEnum):
     """Why a phone's leg ended without serving the call, in the switch adapter's judgement."""
 

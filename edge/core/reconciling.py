@@ -19,9 +19,10 @@ from edge.core.ordering import place_of
 from edge.core.promise import AttemptOutcome
 from edge.core.state import Call, Offer
 from edge.core.task_state import is_task_offer
+from edge.core.tracing import Tracing
 
 
-class Reconciling(HandingOut):
+class Reconciling(HandingOut, Tracing):
     """Takes one `Reconciled` and settles every call, offer and agent."""
 
     def _reconcile(self, seen: inputs.Reconciled) -> None:
@@ -32,6 +33,7 @@ class Reconciling(HandingOut):
         self._switch_died = bool(seen.switch_boot and self.state.switch_boot) and (
             seen.switch_boot != self.state.switch_boot
         )
+        self._gap_over(seen)
         missing = sorted(
             (c for c in self.state.calls.values() if c.call_id not in calls and c.is_on_the_line),
             key=lambda call: place_of(call, self.policy),
@@ -73,6 +75,7 @@ class Reconciling(HandingOut):
             if leg.offer_id not in known_offers and leg.offer_id not in talking:
                 self._because(f"a leg of offer {leg.offer_id}, which is over, was left behind: hung up")
                 self._ask(effects.HangUpOffer(offer_id=leg.offer_id))
+        self._ask_for_traces()
 
     def _reconcile_agents(self, seen: inputs.Reconciled) -> None:
         present = {agent.agent for agent in seen.agents}

@@ -15,6 +15,8 @@ from edge.core.model import (
     NOT_PEOPLE,
     Activity,
     AgentState,
+    Blindness,
+    Bound,
     CallerKnowledge,
     CallOutcome,
     CallState,
@@ -44,6 +46,8 @@ ENDED_MEMORY_SECONDS = 60.0
 """How long an ended call is remembered, so that a late or doubled input does not open it a second time."""
 
 
+STOOD_STILL_MEMORY_SECONDS = 10.0
+"""So long after a standstill a lost link is believed to have been lost in it."""
 SAMPLES_REMEMBERED = 20
 """How many talks, departures and predictions of a queue are remembered, to expect the next by."""
 DURABLE_SECONDS = 10.0
@@ -304,6 +308,21 @@ class Offer:
 
 
 @dataclass(slots=True, kw_only=True)
+class Gap:
+    """A time without sight of the switch, over, whose trace has not been read."""
+
+    gap: int
+    since: Instant
+    until: Instant
+    until_switch_utc_us: int
+    """The same moment by the switch's clock."""
+    seconds: float
+    switch_died: bool = False
+    lost: dict[str, Call] = field(default_factory=dict)
+    """Calls whose end fell into it unseen, as they were."""
+
+
+@dataclass(slots=True, kw_only=True)
 class AgentRecord:
     """What is known of one agent."""
 
@@ -367,6 +386,18 @@ class State:
     """Whether the switch is seen: False from the loss of a link until it was reconciled."""
     sight_since: Instant | None = None
     sight_error: str = ""
+    blind_by: Blindness = Blindness.FIRST_START
+    """Why the switch is not seen."""
+    blind_bound: Bound = Bound.SEEN
+    """How it is known since when."""
+    gaps: int = 0
+    """How many there have been."""
+    untraced: dict[int, Gap] = field(default_factory=dict)
+    """Gaps of which the switch's own record has not been read, oldest first."""
+    stood_still_since: Instant | None = None
+    """When the last standstill of a daemon that went on began, and"""
+    stood_still_until: Instant | None = None
+    """when it was over: a link lost just after it was lost in it."""
     switch_boot: str = ""
     """Which life of the switch was seen last."""
     clock: ClockState = ClockState.UNKNOWN
@@ -461,7 +492,15 @@ def _daemon_started(state: State, fact: facts.DaemonStarted, at: Instant) -> Non
         _count_from_boot(state, at)
     state.boot_id, state.policy_digest, state.version = fact.boot_id, fact.policy_digest, fact.version
     state.started_at = at
-    _lose_sight(state, state.latest_at or at, "starting")  # a killed daemon saw nothing after its last fact
+    seen_until = (
+        fact.alive_at or state.latest_at or at
+    )  # a killed daemon saw nothing after its last sign of life
+    bound = Bound.LAST_FACT if fact.alive_at is None else Bound.HEARTBEAT
+    if state.latest_at is not None:
+        by = Blindness.DAEMON_HUNG if fact.hung else Blindness.DAEMON_DEAD
+        _lose_sight(state, seen_until, "starting", by, bound)
+    else:
+        _lose_sight(state, seen_until, "starting", Blindness.FIRST_START)
     state.ledger_trouble = None
 
 
@@ -471,19 +510,53 @@ def _count_from_boot(state: State, at: Instant) -> None:
         setattr(state, part.name, rebase(getattr(state, part.name), at))
 
 
-def _lose_sight(state: State, since: Instant, error: str) -> None:
+def _lose_sight(state: State, since: Instant, error: str, by: Blindness, bound: Bound = Bound.SEEN) -> None:
     """Blindness counts from its beginning: whatever ended unseen may have ended at any time after it."""
     if state.sight or state.sight_since is None:
-        state.sight_since = since
+        state.sight_since, state.blind_by, state.blind_bound = since, by, bound
     state.sight, state.sight_error = False, error
 
 
 def _daemon_stopped(state: State, fact: facts.DaemonStopped, at: Instant) -> None:
-    _lose_sight(state, at, f"stopped: {fact.why}")
+    _lose_sight(state, at, f"stopped: {fact.why}", Blindness.DAEMON_STOPPED)
 
 
 def _switch_lost(state: State, fact: facts.SwitchLost, at: Instant) -> None:
-    _lose_sight(state, at, fact.error)
+    until = state.stood_still_until
+    if until is not None and at.since(until) <= STOOD_STILL_MEMORY_SECONDS:
+        _lose_sight(state, state.stood_still_since or at, fact.error, Blindness.DAEMON_HUNG)
+    else:
+        _lose_sight(state, at, fact.error, Blindness.LINK_LOST)
+
+
+def _gap_ended(state: State, fact: facts.GapEnded, at: Instant) -> None:
+    state.gaps = fact.gap
+    told_utc_us = at.utc_us if fact.until_switch_utc_us is None else fact.until_switch_utc_us
+    state.untraced[fact.gap] = Gap(
+        gap=fact.gap,
+        since=fact.since,
+        until=at,
+        until_switch_utc_us=told_utc_us,
+        seconds=fact.seconds,
+        switch_died=fact.why is Blindness.SWITCH_DEAD,
+    )
+    if fact.why is Blindness.DAEMON_HUNG and state.sight:
+        state.stood_still_since, state.stood_still_until = fact.since, at
+
+
+def _gap_traced(state: State, fact: facts.GapTraced, at: Instant) -> None:  # noqa: ARG001
+    state.untraced.pop(fact.gap, None)
+
+
+def _call_traced(state: State, fact: facts.CallTraced, at: Instant) -> None:  # noqa: ARG001
+    """A call that the switch's own queue still has counts from when it really had it."""
+    call = state.calls.get(fact.call_id)
+    if call is not None and call.state is CallState.FALLBACK and fact.connected_at is not None:
+        call.connected_at = fact.connected_at
+        call.first_connected_at = min(
+            (call.first_connected_at or fact.connected_at, fact.connected_at), key=lambda at: at.monotonic_ns
+        )
+        call.agent = call.agent or fact.agent
 
 
 def _switch_restored(state: State, fact: facts.SwitchRestored, at: Instant) -> None:
@@ -869,6 +942,10 @@ def _call_ended(state: State, fact: facts.CallEnded, at: Instant) -> None:
     del state.calls[fact.call_id]
     state.ended.pop(fact.call_id, None)
     state.ended[fact.call_id] = at
+    if fact.unseen_since is not None and state.untraced:
+        state.untraced[max(state.untraced)].lost[fact.call_id] = call
+    if state.untraced:
+        return  # nobody is forgotten until the switch's own record was compared with who is known
     while at.since(state.ended[oldest := next(iter(state.ended))]) > ENDED_MEMORY_SECONDS:
         del state.ended[oldest]
 
@@ -1232,7 +1309,11 @@ _FOLDS: dict[type[facts.Fact], Callable[[State, Any, Instant], None]] = {
     facts.DaemonStopped: _daemon_stopped,
     facts.SwitchLost: _switch_lost,
     facts.SwitchRestored: _switch_restored,
+    facts.GapEnded: _gap_ended,
+    facts.GapTraced: _gap_traced,
     facts.ClockChanged: _clock_changed,
+    facts.ClockStepped: _nothing_held,
+    facts.ClockSlewed: _nothing_held,
     facts.LedgerTroubleBegan: _ledger_trouble_began,
     facts.LedgerTroubleEnded: _ledger_trouble_ended,
     facts.CallArrived: _call_arrived,
@@ -1252,6 +1333,7 @@ _FOLDS: dict[type[facts.Fact], Callable[[State, Any, Instant], None]] = {
     facts.FallbackEntered: _fallback_entered,
     facts.FallbackConnected: _fallback_connected,
     facts.CallEnded: _call_ended,
+    facts.CallTraced: _call_traced,
     facts.AgentSignedIn: _agent_signed_in,
     facts.AgentSignedOut: _agent_signed_out,
     facts.AgentBecameReady: _agent_became_ready,

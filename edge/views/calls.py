@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from edge.core import facts
-from edge.core.model import CallState, Instant, Tier
+from edge.core.model import CallState, Instant, Stage, Tier
 from edge.views.record import (
     AlarmRecord,
     AnnotationRecord,
@@ -325,6 +325,40 @@ def _ended(call: CallRecord, fact: facts.CallEnded, at: Instant) -> None:
     _on_the_line(call, at)
 
 
+def _traced(call: CallRecord, fact: facts.CallTraced, at: Instant) -> None:  # noqa: ARG001
+    """The switch's own times take the place of those at which we were told, which was later or never."""
+    call.traced_by, call.came_unseen = fact.source, fact.added
+    if fact.arrived_at is not None:
+        call.arrived_at = fact.arrived_at
+    if fact.answered_at is not None and call.answered_at is not None:
+        call.answered_at = fact.answered_at
+    if fact.fallback_at is not None:
+        call.fallback_at = fact.fallback_at
+        call.fallback_why = call.fallback_why or "without us"
+    if fact.connected_at is not None:
+        _connected_earlier(call, fact.connected_at, fact.agent)
+    if fact.ended_at is not None:
+        call.ended_at, call.unseen_since, call.waiting_since = fact.ended_at, None, None
+    if fact.outcome is not None:
+        call.outcome, call.side, call.cause = fact.outcome, fact.side, fact.cause
+        call.waited_seconds, call.talked_seconds = fact.waited_seconds, fact.talked_seconds
+        call.agent = fact.agent
+        call.stage = Stage.TALKING if call.connected_at is not None else call.stage
+
+
+def _connected_earlier(call: CallRecord, at: Instant, agent: str | None) -> None:
+    """A person was there at `at`, which we learned later; whom we saw to have the call before that had it before."""
+    last = call.connections[-1] if call.connections else None
+    waited_seconds = max(0.0, at.since(call.queued_at))
+    if last is None:
+        _somebody_has(call, agent, at, waited_seconds)
+    elif last.at.monotonic_ns > at.monotonic_ns:
+        last.at, last.agent = at, last.agent or agent
+        call.connected_at = at
+        if len(call.connections) == 1:
+            call.first_human_seconds = call.right_desk_seconds = call.waited_seconds = waited_seconds
+
+
 def _annotated(call: CallRecord, fact: facts.CallAnnotated, at: Instant) -> None:
     call.annotations.append(
         AnnotationRecord(at=at, kind=fact.kind, value=fact.value, state=fact.state, by=fact.by)
@@ -564,6 +598,7 @@ _FOLDS: dict[type[facts.Fact], Callable[[CallRecord, Any, Instant], None]] = {
     facts.FallbackEntered: _fallback_entered,
     facts.FallbackConnected: _fallback_connected,
     facts.CallEnded: _ended,
+    facts.CallTraced: _traced,
     facts.CallerRecognised: _recognised,
     facts.CallClassified: _classified,
     facts.CallUpgraded: _upgraded,

@@ -403,6 +403,10 @@ class CallRecord:
     talked_seconds: float | None = None
     """With the last person, from the connection to the end."""
     unseen_since: Instant | None = None
+    traced_by: str | None = None
+    """The switch's own record that told of it, or corrected it, after a time in which nothing was seen; None: all was seen."""
+    came_unseen: bool = False
+    """Nothing is known of it but by that record."""
     wrap_ups: list[WrapUpRecord] = field(default_factory=list)
     wrap_up_codes: list[CodeRecord] = field(default_factory=list)
     supervisions: list[SupervisionRecord] = field(default_factory=list)

@@ -81,6 +81,8 @@ class Summary:
     """Calls that have no terminal state yet: those waiting, and those talking."""
     fallback: int
     """Calls that the switch's own queue had at some time."""
+    traced: int
+    """Calls that came and went unseen: they are here by the switch's own record alone."""
     upgraded: int
     """101 whose caller pressed the emergency key: they are 101 in every figure."""
     sent_back: int
@@ -145,6 +147,7 @@ def summarise(records: Iterable[CallRecord], target_seconds: float) -> Summary:
         waiting=len(by_fate[Fate.WAITING]),
         open=sum(record.outcome is None for record in counted),
         fallback=sum(record.fallback_at is not None for record in counted),
+        traced=sum(record.came_unseen for record in counted),
         upgraded=sum(record.upgraded_at is not None for record in counted),
         sent_back=sum(bool(record.sent_back) for record in counted),
         abandoned_in_transfer=sum(record.outcome is CallOutcome.ABANDONED for record in answered),

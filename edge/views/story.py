@@ -198,6 +198,9 @@ def _path(call: CallRecord) -> str:
     parts += [words.departure(departure) for departure in call.departures]
     if call.fallback_at is not None:
         parts.append(f"through the switch's own queue ({call.fallback_why})")
+    if call.traced_by is not None:
+        what = "unseen, and known from" if call.came_unseen else "in part unseen, and corrected by"
+        parts.append(f"{what} the switch's own record, {call.traced_by}")
     return f" ({'; '.join(parts)})" if parts else ""
 
 
@@ -334,6 +337,40 @@ def _task_opened(fact: facts.TaskOpened) -> str:
     return f"became a task for a human: {words.TASKS[fact.kind]}, {fact.detail}"
 
 
+def _traced(fact: facts.CallTraced) -> str:
+    """With the switch's own times."""
+    times = {
+        "arrived": fact.arrived_at,
+        "answered": fact.answered_at,
+        "in the switch's own queue": fact.fallback_at,
+        f"connected to {words.who(fact.agent)}": fact.connected_at,
+        "ended": fact.ended_at,
+    }
+    told = ", ".join(f"{what} at {_precisely(at)}" for what, at in times.items() if at is not None)
+    became = "" if fact.outcome is None else f": {fact.outcome.value.replace('_', ' ')}; {SIDES[fact.side]}"
+    what = "known from" if fact.added else "corrected by"
+    return f"{what} the switch's own record ({fact.source}): {told}{became}"
+
+
+def _precisely(at: Instant) -> str:
+    return datetime.fromtimestamp(at.utc_us / 1e6, UTC).strftime("%H:%M:%S.%f")[:-3] + " UTC"
+
+
+def _gap_ended(fact: facts.GapEnded) -> str:
+    return (
+        f"the switch was not seen for {fact.seconds:.1f} s since {_precisely(fact.since)} ({fact.why}; known by: {fact.bound}); "
+        f"{len(fact.calls)} calls were open"
+    )
+
+
+def _gap_traced(fact: facts.GapTraced) -> str:
+    whole = "" if fact.complete else f"; not whole: {fact.detail}"
+    return (
+        f"the switch's own record of gap {fact.gap} was read: {fact.calls_seen} callers, {fact.calls_added} of whom nothing was "
+        f"known, {fact.calls_corrected} corrected, {fact.calls_unknown} unknown{whole}"
+    )
+
+
 def _task_closed(fact: facts.TaskClosed) -> str:
     note = f" ({fact.note})" if fact.note else ""
     return f"task closed by {fact.by}: {words.TASK_OUTCOMES[fact.outcome]}{note}"
@@ -360,6 +397,13 @@ _WORDS: dict[type[facts.Fact], Callable[[Any], str]] = {
     facts.SwitchRestored: lambda fact: (
         f"the switch was seen again: {fact.calls_kept} calls kept, {fact.calls_adopted} adopted, "
         f"{fact.calls_missing} missing"
+    ),
+    facts.GapEnded: _gap_ended,
+    facts.GapTraced: _gap_traced,
+    facts.CallTraced: _traced,
+    facts.ClockStepped: lambda fact: f"the clock was set by {fact.seconds:+.3f} s",
+    facts.ClockSlewed: lambda fact: (
+        f"the clock was slewed by {fact.seconds:+.3f} s in {fact.over_seconds:.0f} s"
     ),
     facts.ClockChanged: lambda fact: f"the clock is {fact.state}",
     facts.LedgerTroubleBegan: lambda fact: f"trouble with the ledger: {fact.detail}",

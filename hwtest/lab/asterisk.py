@@ -62,12 +62,13 @@ _MODULES = """
     func_rand func_scramble func_sha1 func_sprintf func_strings func_sysinfo func_talkdetect func_timeout
     func_uri func_uuid func_version func_volume
     res_manager_devicestate pbx_config res_security_log cel_manager res_clioriginate
+    res_cdrel_custom cel_custom cdr_custom func_cdr
 """
 
 # Written where the lab brings none of its own: Asterisk logs an error for each that is missing.
 _DEFAULT_FILES = {
-    # neither verbose messages nor app_queue's own log: both would hold callers' numbers
-    "logger.conf": "[general]\ndateformat = %F %T.%3q\nqueue_log = no\n[logfiles]\nmessages = notice,warning,error\n",
+    # no verbose messages: they would hold callers' numbers
+    "logger.conf": "[general]\ndateformat = %F %T.%3q\nqueue_log = yes\n[logfiles]\nmessages = notice,warning,error\n",
     "cdr.conf": "[general]\nenable = no\n",
     "cel.conf": "[general]\nenable = no\n",
     # United Kingdom: BT SIN 350
@@ -233,7 +234,7 @@ def _configuration(directory: Path) -> Path:
 
 
 def _prepare(installation: AsteriskInstallation, directory: Path) -> None:
-    for name in ("etc", "lib/keys", "spool", "log"):
+    for name in ("etc", "lib/keys", "spool", "log/cel-custom", "log/cdr-custom"):
         (directory / name).mkdir(parents=True, exist_ok=True)
     _link_data(installation.data_directory, directory / "data")
     _make_run_directory(directory)

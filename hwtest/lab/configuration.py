@@ -63,6 +63,7 @@ def document(
             "ari": {"url": f"http://{HOST}:{ports.http}", "password_file": "secrets/ari"},
             "ami": {"host": HOST, "port": ports.ami, "password_file": "secrets/ami"},
             "rescue": {"password_file": "secrets/rescue"},
+            "log_directory": f"{directory}/asterisk/log",
         },
         "ledger": {"url": f"sqlite:///{directory}/ledger.sqlite"},
         "mi": {"port": ports.mi},

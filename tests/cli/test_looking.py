@@ -126,6 +126,17 @@ def test_the_ledger_of_no_configuration_is_that_of_the_full_one() -> None:
     assert LedgerSection().url == DEFAULT_LEDGER_URL
 
 
+def test_gaps(edge: Run, edge_json: Callable[..., Any], site: Site) -> None:
+    """The gap that lasts because no daemon runs is the last one; the figures are in one sentence below the table."""
+    shown = edge_json("gaps", "--since", "2026-01-01")
+    assert shown["gaps"][-1]["until"] is None
+    assert shown["completeness"]["gaps"] == len(shown["gaps"])
+    assert shown["completeness"]["seen_seconds"] <= shown["completeness"]["seconds"]
+    told = edge("gaps", "--since", "2026-01-01")
+    assert "the switch was seen" in told.output
+    assert edge_json("status")["completeness"].keys() == shown["completeness"].keys()
+
+
 def test_calls_in_a_table(edge: Run, site: Site) -> None:
     """Every call a line, numbers masked."""
     result = edge("calls")

@@ -7,6 +7,7 @@ import pytest
 
 from dialplans.asterisk import generate, write
 from edge.config import capabilities, check, load
+from edge.config.findings import Level
 from edge.config.languages import manifest
 
 Site = Callable[[], tuple[Path, Path]]
@@ -18,7 +19,8 @@ def site(written: Callable[[str], Path], good: str, tmp_path: Path) -> tuple[Pat
     path, directory = written(good), tmp_path / "asterisk"
     configuration = load(path)
     write(generate(configuration, configuration.switch.version_numbers), directory)
-    for name in ("extensions", "queues", "manager", "ari", "http", "musiconhold"):
+    recorded = ("cel", "cel_custom", "cdr", "cdr_custom")
+    for name in ("extensions", "queues", "manager", "ari", "http", "musiconhold", *recorded):
         (directory / f"{name}.conf").write_text(f"#include edge101-{name}.conf\n")
     (directory / "pjsip.conf").write_text('#include "edge101-pjsip-global.conf"\n[udp]\ntype=transport\n')
     return path, directory
@@ -112,7 +114,7 @@ def test_another_configuration(site: tuple[Path, Path], good: str) -> None:
     """A dialplan of another configuration is seen in every generated file."""
     path, directory = site
     path.write_text(good.replace('"Room"', '"Hall"'))
-    assert len([f for f in check(path, directory) if "does not belong" in f.problem]) == 7
+    assert len([f for f in check(path, directory) if "does not belong" in f.problem]) == 11
 
 
 def test_the_switch_is_checked_whatever_our_file_says(site: tuple[Path, Path]) -> None:
@@ -188,7 +190,33 @@ def test_modules_that_notice_a_hung_daemon(site: tuple[Path, Path], modules: str
     """What the dialplan asks who takes a caller with is loaded."""
     path, directory = site
     (directory / "modules.conf").write_text(modules)
-    assert [finding.where.rpartition(" ")[2] for finding in check(path, directory)] == missing
+    found = [finding.where.rpartition(" ")[2] for finding in check(path, directory)]
+    assert [module for module in found if module not in ("cel_custom", "cdr_custom", "func_cdr")] == missing
+
+
+def test_a_switch_that_keeps_no_record(site: tuple[Path, Path], good: str, tmp_path: Path) -> None:
+    """Without its files, modules or folders nothing is known of a gap afterwards: a warning each; none where it is not wanted."""
+    path, directory = site
+    logs = tmp_path / "log"
+    (logs / "cel-custom").mkdir(parents=True)
+    path.write_text(good.replace("[switch.ari]", f'[switch]\nlog_directory = "{logs}"\n[switch.ari]', 1))
+    configuration = load(path)
+    write(generate(configuration, configuration.switch.version_numbers), directory)
+    (directory / "cel.conf").write_text("[general]\nenable = no\n")
+    (directory / "cdr_custom.conf").unlink()
+    (directory / "modules.conf").write_text("[modules]\nautoload = yes\nnoload = cel_custom.so\n")
+    found = check(path, directory)
+    assert {finding.level for finding in found} == {Level.WARNING}
+    assert sorted(finding.where.removeprefix(str(tmp_path)) for finding in found) == [
+        "/asterisk/cdr_custom.conf: [mappings] edge101.csv",
+        "/asterisk/cel.conf: [general] enable",
+        "/asterisk/modules.conf: cel_custom",
+        "/log/cdr-custom",
+    ]
+    path.write_text(good.replace("[switch.ari]", "[switch]\nkeeps_record = false\n[switch.ari]", 1))
+    configuration = load(path)
+    write(generate(configuration, configuration.switch.version_numbers), directory)
+    assert check(path, directory) == []
 
 
 def test_what_the_switch_can(site: tuple[Path, Path], good: str, written: Callable[[str], Path]) -> None:

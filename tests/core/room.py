@@ -110,6 +110,8 @@ class Room:
         self.engine = Engine(self.policy)
         self.entries: list[facts.Entry] = []
         self.asked: list[effects.Effect] = []
+        self.traces: list[effects.ReadTrace] = []
+        """Asked too, of every gap: no table says so."""
         self.disk = True
         """Whether the disk takes facts at once; False: `Durable` is given by `catch_up`."""
         self._owed: list[effects.TellWhenDurable] = []
@@ -125,7 +127,8 @@ class Room:
         """One step, with every invariant checked after it."""
         step = self.engine.step(given, self.now)
         self.entries += step.entries
-        self.asked += [effect for effect, _ in step.effects]
+        self.asked += [effect for effect, _ in step.effects if not isinstance(effect, effects.ReadTrace)]
+        self.traces += [effect for effect, _ in step.effects if isinstance(effect, effects.ReadTrace)]
         if self.is_checked:
             check_all(self.engine, step, self.now)
         for judge in self.judges:
@@ -276,6 +279,8 @@ def spoken(effect: effects.Effect) -> str:
             return f"dial {effect.number} for {effect.call_id}"
         case effects.EndAttempt():
             return f"end attempt {effect.attempt} of {effect.call_id}"
+        case effects.ReadTrace():
+            return f"trace of gap {effect.gap}"
 
 
 REFUSALS: Mapping[str, Refusal] = {

@@ -223,9 +223,13 @@ class LiveLab:
         return "\n".join(line for line in lines if line.strip())
 
     def log_files(self) -> Iterator[Path]:
-        """Every file that the daemon, Asterisk and their helpers log to."""
+        """Every file that the daemon, Asterisk and their helpers log to; not the switch's own record of calls, which holds
+        numbers because it is one."""
+        record = ("cel-custom", "cdr-custom")
         for folder in (self.directory / "log", Path(self.lab.asterisk_directory) / "log"):
-            yield from (file for file in folder.rglob("*") if file.is_file())
+            for file in folder.rglob("*"):
+                if file.is_file() and file.parent.name not in record and file.name != "queue_log":
+                    yield file
 
     def warnings(self, after_bytes: int) -> list[str]:
         """What the daemon logged above "info" after this many bytes of its log, and whatever is no record at all."""

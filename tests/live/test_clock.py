@@ -138,6 +138,21 @@ async def test_a_queue_opens_or_closes_in_such_a_night(
     assert 0.0 < record.waited_seconds < LONGEST_WAIT_SECONDS
 
 
+async def test_a_step_of_the_clock_is_recorded_with_size_and_direction(room: Room) -> None:
+    """Set an hour ahead while the daemon was away, and back: each is a fact, and who waits has waited as long as they did."""
+    await on_another_date(room.live, 0.0)
+    [jo], called = await room.queue_up(1, "101_no_greeting"), time.monotonic()
+    await room.reaches(jo, CallState.WAITING)
+    for ahead_seconds in (3600.0, 0.0):
+        room.live.signal_daemon(signal.SIGKILL)
+        await room.live.start_daemon(ahead_seconds=ahead_seconds)
+    stepped = [fact.seconds for fact in room.facts(facts.ClockStepped)]
+    assert stepped == [pytest.approx(3600.0, abs=1.0), pytest.approx(-3600.0, abs=1.0)]
+    ann = await room.agent(1)
+    assert await room.serve(ann) is jo
+    assert 0.0 < (room.record(jo).first_human_seconds or 0.0) < time.monotonic() - called + 1.0
+
+
 @pytest.mark.parametrize("ahead_seconds", [3600.0, pytest.param(-3600.0, marks=pytest.mark.endurance)])
 async def test_a_clock_that_is_not_the_switchs_moves_nobody(room: Room, ahead_seconds: float) -> None:
     """The daemon's clock is an hour ahead of the switch's, or behind: on arrival nobody has waited for an hour, no 999 rings

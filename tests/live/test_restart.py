@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from edge.core import facts
-from edge.core.model import AgentState, CallOutcome, CallState
+from edge.core.model import AgentState, CallOutcome, CallState, Side
 from hwtest.useragent import CallState as Wire
 from hwtest.useragent import IncomingCall, OutgoingCall
 from tests.live.conftest import POLICY, finish
@@ -59,15 +59,19 @@ async def test_a_talk_begun_while_the_daemon_is_dead_is_a_talk_in_the_record(roo
 
 
 async def test_a_caller_who_hangs_up_while_the_daemon_is_dead_has_an_end(room: Room) -> None:
-    """The end was not seen: it is recorded as unknown, with the instants between which it fell."""
+    """The end was not seen: it is recorded as unknown, with the instants between which it fell, until the switch's own record
+    tells what it was."""
     jo = room.caller(LINE)
     await room.reaches(jo, CallState.WAITING)
     room.live.signal_daemon(signal.SIGKILL)
     await jo.hang_up()
     await room.live.start_daemon()
-    record = await room.ended(jo)
-    assert record.outcome is CallOutcome.ENDED_UNKNOWN
-    assert record.unseen_since is not None
+    await room.ended(jo)
+    [ended] = room.facts(facts.CallEnded)
+    assert (ended.outcome, ended.unseen_since is None) == (CallOutcome.ENDED_UNKNOWN, False)
+    await room.until(lambda: room.facts(facts.CallTraced))
+    record = room.record(jo)
+    assert (record.outcome, record.side, record.unseen_since) == (CallOutcome.ABANDONED, Side.CALLER, None)
 
 
 async def test_a_daemon_killed_while_a_phone_rings(room: Room) -> None:

@@ -75,6 +75,8 @@ class ScriptedSwitch:
 
     def perform(self, effect: effects.Effect, cause: int) -> None:
         assert self.ledger.last_sequence() >= cause
+        if isinstance(effect, effects.ReadTrace):
+            return  # of every gap; nobody waits for the answer
         self.effects.append(effect)
         match effect:
             case effects.MakeOffer():
@@ -141,6 +143,7 @@ async def test_a_call_is_served_and_recorded(tmp_path: Path) -> None:
 
     story = [kind for kind in kinds(ledger) if kind not in ("ClockChanged", "DaemonStarted", "PhoneChanged")]
     assert story == [
+        "GapEnded",
         "SwitchRestored",
         "AgentSignedIn",
         "CallArrived",

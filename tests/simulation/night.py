@@ -111,7 +111,7 @@ class Process:
         self._night = night
         self._operations = operations
         self.is_dead = False
-        self.pbx = SimulatedPbx(night.switch, night.injector)
+        self.pbx = SimulatedPbx(night.switch, night.injector, night.watch.arrived_on_disk)
         self.disk = SimulatedDisk(
             night.ledger, night.disk_state, night.dice, night.watch.stored, self.operate
         )

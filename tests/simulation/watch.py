@@ -101,6 +101,10 @@ class Watch:
                 case facts.CallbackAttempted():
                     self._attempts_on_disk.add((entry.fact.call_id, entry.fact.attempt))
 
+    def arrived_on_disk(self) -> set[str]:
+        """Calls of which the ledger has facts."""
+        return self._arrived_on_disk
+
     def switch_died(self) -> None:
         """Whoever is on the line now is lost with it."""
         self._note("!! the switch dies")
@@ -191,6 +195,10 @@ class Watch:
                     self.outcomes.add(str(entry.fact.outcome))
         assert sorted(arrived) == sorted(ended), "not every call has ended once"
         assert self._heard_of <= set(arrived), f"forgotten: {self._heard_of - set(arrived)}"
+        assert len(set(arrived)) == len(arrived), "a call is in the ledger twice"
+        unseen = set(self._switch.record) - self._switch.unsaid - set(arrived)
+        assert not unseen, f"the switch had callers who are not in the ledger: {sorted(unseen)}"
+        assert not whole.untraced, f"gaps whose trace was not read: {sorted(whole.untraced)}"
 
     def _check_chain(self, ledger: SqlLedger) -> None:
         verified = verify_chain(ledger)

@@ -20,5 +20,7 @@ class AsteriskSettings:
     """The Stasis application's name, as the generated dialplan has it."""
     prompts: str = "edge"
     """Folder of our prompts below Asterisk's sounds: the greeting `welcome` is `sound:edge/welcome`."""
+    log_directory: str | None = "/var/log/asterisk"
+    """Where the switch writes down by itself what becomes of calls; None: it does not."""
     alert_info: str = "<http://edge101.invalid/999>;info=999"
     """Alert-Info header (RFC 3261 20.4) of a 999's and of an upgraded 101's INVITE to a phone; "" for none."""

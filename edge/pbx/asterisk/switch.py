@@ -21,6 +21,7 @@ from edge.core.effects import (
     Effect,
     GiveUpDial,
     HangUpOffer,
+    ReadTrace,
     RingForTask,
     SetNotReady,
     WithdrawOffer,
@@ -34,6 +35,7 @@ from edge.core.inputs import (
     LinkLost,
     PersonGone,
     PhoneGone,
+    TraceRead,
 )
 from edge.core.model import Policy
 from edge.errors import LinkError, PermanentError, RefusedError
@@ -46,6 +48,7 @@ from edge.pbx.asterisk.book import Book, Place
 from edge.pbx.asterisk.calls import CallWorker, LookRound, MusicAgain, Work
 from edge.pbx.asterisk.guard import Guard, LiveCalls, SwitchUnwellError
 from edge.pbx.asterisk.hands import Hands
+from edge.pbx.asterisk.record.files import KnownCalls, TraceFiles, nobody_known
 from edge.pbx.asterisk.settings import AsteriskSettings
 from edge.pbx.asterisk.sightings import CanaryHeard, Sighting, TimePassed
 
@@ -60,6 +63,9 @@ CANARIES_MISSED = 2
 TICK_SECONDS = 0.25
 CLAIM_PULSE_SECONDS = 1.0
 """A caller is taken only while the engine was alive so recently; it pulses four times as often."""
+TRACE_SETTLES_SECONDS = 1.0
+"""The switch writes its record of a call some milliseconds after its events."""
+TRACE_SECONDS = 60.0
 RELEASE_SECONDS = 0.5
 """A leg ends some milliseconds after its phone has hung up; what lasts twice this at most has lost the hang-up."""
 MOST_WAITING_EVENTS = 50_000
@@ -80,11 +86,19 @@ class CanaryMissed(LinkError):  # noqa: N818 - named for what happened
 class AsteriskPbx:
     """One Asterisk. Call `pulse` on every turn of the engine: callers are kept only while it comes."""
 
-    def __init__(self, settings: AsteriskSettings, policy: Policy, live_calls: LiveCalls = dict) -> None:
-        """`live_calls`: the engine's open calls, and whether their caller is on the line, for the cross-check."""
+    def __init__(
+        self,
+        settings: AsteriskSettings,
+        policy: Policy,
+        live_calls: LiveCalls = dict,
+        known_calls: KnownCalls = nobody_known,
+    ) -> None:
+        """`live_calls`: the engine's open calls, and whether their caller is on the line, for the cross-check. `known_calls`:
+        which of these calls the ledger has; it is asked in a thread."""
         self._settings = settings
         self._book = Book(policy)
         self._guard = Guard(policy, self._book, settings.app, live_calls)
+        self._trace = TraceFiles(settings.log_directory, policy, known_calls)
         self._hands = Hands(settings, policy, self._book, self._see)
         self._workers: dict[str, CallWorker] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -110,6 +124,9 @@ class AsteriskPbx:
                 return
             case WithdrawOffer() | HangUpOffer() | RingForTask() | AskAgent() | DialForTask() | GiveUpDial():
                 call_id = identity.call_of_offer(effect.offer_id)
+            case ReadTrace():
+                self._begin(self._read_trace(effect), f"trace of gap {effect.gap}")
+                return
             case _:
                 call_id = effect.call_id
         log.debug("effect", kind=type(effect).__name__, call=call_id, cause=cause)
@@ -354,6 +371,16 @@ class AsteriskPbx:
             log.info("workers.busy")
         self._tasks.add(task)
         task.add_done_callback(self._retire)
+
+    async def _read_trace(self, effect: ReadTrace) -> None:
+        """What the switch itself wrote down, read in a thread: whatever becomes of it, the engine gets an answer."""
+        await asyncio.sleep(TRACE_SETTLES_SECONDS)
+        reading = asyncio.to_thread(self._trace.read, effect)
+        try:
+            self._post(await asyncio.wait_for(reading, TRACE_SECONDS))
+        except TimeoutError:
+            detail = f"it could not be read within {TRACE_SECONDS:.0f} s"
+            self._post(TraceRead(gap=effect.gap, calls=(), complete=False, detail=detail))
 
     async def _set_not_ready(self, effect: SetNotReady) -> None:
         try:

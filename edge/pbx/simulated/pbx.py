@@ -8,7 +8,9 @@ that a caller is gone, and does not end a leg whose answer it has told or is abo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from typing import Any
 
 import structlog
 
@@ -32,6 +34,10 @@ WIRE_SECONDS = 0.002
 """One way over the link."""
 ANSWER_SECONDS = 1.0
 """After so long a command is taken for unanswered."""
+READING_SECONDS = 1.0
+"""How long it takes to read what the switch has written down."""
+LINES = ("answered_utc_us", "fallback_utc_us", "connected_utc_us", "ended_utc_us")
+"""What may be lost of it."""
 TICK_SECONDS = 0.25
 RENEWALS_PER_DEAD_MAN = 3
 REFUSALS_BELIEVED = 2
@@ -42,7 +48,11 @@ APART_SECONDS = 1e-6
 class SimulatedPbx:
     """One process's connection to the switch. A new process makes a new one."""
 
-    def __init__(self, switch: Switch, injector: Injector) -> None:
+    def __init__(
+        self, switch: Switch, injector: Injector, known_calls: Callable[[], Collection[str]] = tuple
+    ) -> None:
+        """`known_calls`: those of which the ledger has facts."""
+        self._known_calls = known_calls
         self._switch = switch
         self._injector = injector
         self._post: Callable[[Input], None] | None = None
@@ -149,7 +159,10 @@ class SimulatedPbx:
         kind = isinstance(given, inputs.AgentSeen | inputs.PhoneSeen | inputs.ReadyPressed)
         at = max(loop.time() + WIRE_SECONDS, self._latest.get(kind, 0.0))
         self._latest[kind] = at + APART_SECONDS
-        for late_seconds in self._injector.fate_of_message(given):
+        copies = self._injector.fate_of_message(given)
+        if isinstance(given, inputs.CallPresented) and not copies:
+            self._switch.unsaid.add(given.call_id)
+        for late_seconds in copies:
             loop.call_at(at + late_seconds, self._deliver, self._connections, given)
 
     def _deliver(self, connection: int, given: Input) -> None:
@@ -215,6 +228,9 @@ class SimulatedPbx:
         if self._post is None:
             return
         loop = asyncio.get_running_loop()
+        if isinstance(effect, effects.ReadTrace):
+            loop.call_later(READING_SECONDS, self._read_record, self._connections, effect)
+            return
         turn = _whose_turn(effect)
         at = max(loop.time() + WIRE_SECONDS, self._turns.get(turn, 0.0))
         fate = self._injector.fate_of_command(effect)
@@ -234,6 +250,25 @@ class SimulatedPbx:
                 self._do(effect)
             loop = asyncio.get_running_loop()
             loop.call_later(ANSWER_SECONDS, self._look_after, connection, effect)
+
+    def _read_record(self, connection: int, asked: effects.ReadTrace) -> None:
+        """What the switch has written down, with lines lost and doubled: never who came, as that stands on every line."""
+        if connection != self._connections or self._post is None:
+            return  # asked anew after the next look
+        calls, known, is_whole = list[inputs.TracedCall](), self._known_calls(), True
+        for written in self._switch.record.values():
+            if written.latest_utc_us < asked.from_utc_us or written.joined_utc_us > asked.until_utc_us:
+                continue
+            lost: dict[str, Any] = {
+                name: None
+                for name in LINES
+                if self._injector.strikes("line lost", self._injector.faults.lost)
+            }
+            is_whole &= not lost
+            call = replace(written, known=written.call_id in known, **lost)
+            calls += [call] * (1 + self._injector.strikes("line doubled", self._injector.faults.doubled))
+        detail = "" if is_whole else "lines are lost"
+        self._post(inputs.TraceRead(gap=asked.gap, calls=tuple(calls), complete=is_whole, detail=detail))
 
     def _begin(self, effect: Effect) -> None:
         """What the adapter does by itself, whether or not the command gets through."""
@@ -394,6 +429,8 @@ def _whose_turn(effect: Effect) -> str:
     match effect:
         case effects.SetNotReady():
             return effect.agent
+        case effects.ReadTrace():
+            return "the switch's own record"
         case (
             effects.WithdrawOffer()
             | effects.HangUpOffer()

@@ -11,11 +11,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from edge.core import effects, inputs
 from edge.core.inputs import Input, Standing
-from edge.core.model import PhoneKind, PhoneState, Policy, Refusal, Side, Tier, TransferKind
+from edge.core.model import Answer, PhoneKind, PhoneState, Policy, Refusal, Side, Tier, TransferKind
 from edge.core.promise import AttemptOutcome, TaskAttemptOutcome
 from edge.pbx.asterisk.identity import caller as identified
 from edge.pbx.simulated.legs import AgentLeg, CallerLeg, PersonLeg
@@ -95,6 +95,10 @@ class Switch:
         self.arrivals = 0
         self.lives = 1
         """How often it has been started."""
+        self.record: dict[str, inputs.TracedCall] = {}
+        """What the switch writes down by itself of every caller, and keeps when it dies."""
+        self.unsaid: set[str] = set()
+        """Callers of whom the word that they had come was lost, without any gap."""
         self._shown: dict[str, PhoneState] = {}
         self._serving = False
 
@@ -104,6 +108,37 @@ class Switch:
     def _say(self, given: Input) -> None:
         if self.listener is not None:
             self.listener(replace(given, switch_utc_us=self.utc_us()))
+
+    # ------------------------------------------------------------------ its own record
+
+    def _write_down(self, caller: CallerLeg, **told: Any) -> None:
+        """One more line of the record."""
+        now = self.utc_us()
+        before = self.record.get(caller.call_id)
+        if before is None:
+            is_answered = self.policy.lines[caller.line].answer is Answer.ON_ARRIVAL
+            before = inputs.TracedCall(
+                call_id=caller.call_id,
+                leg_id=caller.leg_id,
+                line=caller.line,
+                caller_number=caller.number,
+                number_withheld=caller.withheld,
+                joined_utc_us=caller.joined_utc_us,
+                arrived_utc_us=now,
+                answered_utc_us=now if is_answered else None,
+                fallback_utc_us=None,
+                connected_utc_us=None,
+                ended_utc_us=None,
+                latest_utc_us=now,
+                source="simulated",
+            )
+        self.record[caller.call_id] = replace(before, latest_utc_us=now, **told)
+
+    def _write_connected(self, caller: CallerLeg, agent: str | None) -> None:
+        before = self.record[caller.call_id]
+        connected = before.connected_utc_us or self.utc_us()
+        answered = before.answered_utc_us or connected
+        self._write_down(caller, connected_utc_us=connected, answered_utc_us=answered, agent=agent)
 
     # ------------------------------------------------------------------ phones
 
@@ -196,6 +231,7 @@ class Switch:
     def _put_on_line(self, caller: CallerLeg) -> None:
         """With the dead-man armed; nobody there to serve them: the switch's own queue at once."""
         self.callers[caller.call_id] = caller
+        self._write_down(caller, ended_utc_us=None)
         self.people.arrived(caller)
         if self.listener is None:
             self.fall_back(caller, "nobody there")
@@ -217,6 +253,7 @@ class Switch:
             return
         caller.is_alive = False
         del self.callers[caller.call_id]
+        self._write_down(caller, ended_utc_us=self.utc_us(), side=side, cause="16")
         self._disarm(caller)
         if caller.playing is not None:
             caller.playing.cancel()
@@ -239,6 +276,7 @@ class Switch:
         caller.upgraded = True
         caller.queue = self.policy.emergency.queue or caller.queue
         caller.place = (Tier.EMERGENCY, self.utc_us())
+        self._write_down(caller, upgraded=True)
 
     def key_number(self, caller: CallerLeg, number: str) -> None:
         """The caller keys a whole number, if they were asked to."""
@@ -408,6 +446,7 @@ class Switch:
         if caller.playing is not None:
             caller.playing.cancel()
         caller.prompt, caller.collects, caller.standing = None, False, Standing.FALLBACK
+        self._write_down(caller, fallback_utc_us=self.utc_us())
         self._say(
             inputs.FallbackTook(
                 call_id=caller.call_id,
@@ -469,6 +508,7 @@ class Switch:
     def _taken(self, caller: CallerLeg, agent: str) -> None:
         if caller.is_alive and caller.standing is Standing.FALLBACK:
             caller.rung_in_fallback, caller.served_by = None, agent
+            self._write_connected(caller, agent)
             self._say(inputs.FallbackAnswered(call_id=caller.call_id, agent=agent))
             self.people.served_in_fallback(caller)
         self._show_phones()
@@ -572,6 +612,7 @@ class Switch:
             self._say(inputs.PairReturned(call_id=call_id, offer_id=offer_id))
             return
         self._connect(caller)
+        self._write_connected(caller, leg.phone)  # everybody sits at the phone of their name
         caller.offer_id = offer_id
         self._say(inputs.PairJoined(call_id=call_id, offer_id=offer_id))
         self.people.joined(caller, leg)
