@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from edge.ports import LedgerError
-from hwtest.bench import callbacks, dispatch, faults, idle, record, ship, waiting
+from hwtest.bench import callbacks, dispatch, faults, idle, pull, record, ship, waiting
 from hwtest.bench.machine import LoadMeter, describe_machine
 from hwtest.bench.report import Report
 from hwtest.bench.results import Figure, Outcome
@@ -31,6 +31,7 @@ NAMES = (
     "idle",
     "facts",
     "waiting",
+    "pull",
     "ship",
     "faults",
 )
@@ -97,17 +98,31 @@ def measurements(samples: int) -> list[Measurement]:
         ),
         Measurement("facts", lambda rig: record.measure(rig, samples), record.not_measured),
         Measurement("waiting", waiting.measure, waiting.not_measured),
+        *_of_the_record(samples, fair),
+        Measurement(
+            "faults",
+            lambda rig: faults.measure(rig, faults.Plan(samples=few if samples >= SAMPLES else 1)),
+            faults.not_measured,
+        ),
+    ]
+
+
+def _of_the_record(samples: int, fair: int) -> list[Measurement]:
+    """How fast others get the record: pulled from `edge mi`, shipped into PostgreSQL."""
+    return [
+        Measurement(
+            "pull",
+            lambda rig: pull.measure(
+                rig.lab, rig.progress, pull.Plan(facts=480_000 if samples >= SAMPLES else 96_000, fresh=fair)
+            ),
+            pull.not_measured,
+        ),
         Measurement(
             "ship",
             lambda rig: ship.measure(
                 rig.progress, ship.Plan(ledgers=3, facts=100_000 if samples >= SAMPLES else 30_000)
             ),
             ship.not_measured,
-        ),
-        Measurement(
-            "faults",
-            lambda rig: faults.measure(rig, faults.Plan(samples=few if samples >= SAMPLES else 1)),
-            faults.not_measured,
         ),
     ]
 

@@ -1,6 +1,7 @@
 """`edge mi` of a lab: how it is started, and with which token other tools read it. Plain HTTP: all of a lab is on loopback."""
 
 import http.client
+import subprocess
 import time
 from pathlib import Path
 
@@ -29,16 +30,21 @@ def start(directory: Path, lab: Lab, configuration: Configuration) -> Lab:
     log = directory / "log/mi.log"
     started = processes.start(daemon.mi_command(directory), log)
     port = configuration.mi.port
+    wait_until_ready(port, started, log)
+    lab = daemon.with_process(Lab.read(directory) or lab, "mi", ProcessIdentity.of(started.pid))
+    lab = msgspec.structs.replace(lab, mi=Mi(url=f"http://{HOST}:{port}", token=token))
+    lab.write()
+    return lab
+
+
+def wait_until_ready(port: int, started: subprocess.Popen[bytes], log: Path) -> None:
+    """Until it can serve. Raises LabError."""
     deadline = time.monotonic() + START_SECONDS
     while not _ready(port):
         if started.poll() is not None or time.monotonic() > deadline:
             state = f"ended ({started.returncode})" if started.returncode is not None else "is not ready"
             raise LabError(f"edge mi {state}. Look at {log}.")
         time.sleep(_POLL_SECONDS)
-    lab = daemon.with_process(Lab.read(directory) or lab, "mi", ProcessIdentity.of(started.pid))
-    lab = msgspec.structs.replace(lab, mi=Mi(url=f"http://{HOST}:{port}", token=token))
-    lab.write()
-    return lab
 
 
 def _token(configuration: Configuration) -> str:

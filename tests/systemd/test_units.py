@@ -15,7 +15,7 @@ from edge.selfwatch import HUNG_SECONDS
 from hwtest.lab.supervisor import Contract
 
 UNITS = Path(__file__).parents[2] / "systemd"
-NAMES = ("edge101.service", "edge101-rescue.service", "edge101-ship.service")
+NAMES = ("edge101.service", "edge101-rescue.service", "edge101-ship.service", "edge101-mi.service")
 MOST_EXPOSED = 2.0
 """Of 10. systemd calls everything below 4 OK."""
 
