@@ -20,7 +20,7 @@ def command() -> None:
     """
     from edge import logs
     from edge.mi.application import create_app
-    from edge.mi.server import Server
+    from edge.mi.server import Server, prepare_process
     from edge.mi.services import open_services
     from edge.version import VERSION
 
@@ -28,5 +28,7 @@ def command() -> None:
     logs.configure(site.log.level, site.log.format)
     log.info("starting", version=VERSION, site=site.site.name)
     services = open_services(site.ledger.url, site.mi, site, definitions=places.site().definitions)
-    asyncio.run(Server(create_app(services), site.mi).run_until_stopped())
+    server = Server(create_app(services), site.mi)
+    prepare_process()
+    asyncio.run(server.run_until_stopped())
     log.info("stopped")

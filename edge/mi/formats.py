@@ -19,7 +19,7 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 """What makes a spreadsheet run a cell, when it stands first (OWASP: CSV injection)."""
 
 
-class FactLine(msgspec.Struct, frozen=True):
+class FactLine(msgspec.Struct, frozen=True, gc=False):
     """One fact as a reader gets it. The order is that of the columns of CSV."""
 
     id: str

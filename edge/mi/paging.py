@@ -22,7 +22,7 @@ from edge.mi.problems import ProblemError
 from edge.mi.security import Client
 from edge.mi.services import Services
 
-CHUNK_BYTES = 64 * 1024
+CHUNK_BYTES = 128 * 1024
 SLOWEST_BYTES_PER_SECOND = 16 * 1024
 PATIENCE_SECONDS = 30.0
 """A page is to be taken within this and the time that the slowest line needs for it."""
@@ -164,7 +164,7 @@ class PageResponse(Response):
             for start in range(0, len(view), CHUNK_BYTES):
                 yield bytes(view[start : start + CHUNK_BYTES])
             return
-        for start in range(0, len(view), portion := 16 * CHUNK_BYTES):
+        for start in range(0, len(view), portion := 8 * CHUNK_BYTES):
             if start == 0:
                 compressor = zlib.compressobj(1, zlib.DEFLATED, 31)
             yield await run_in_threadpool(compressor.compress, view[start : start + portion])
