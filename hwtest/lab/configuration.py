@@ -65,8 +65,7 @@ def document(
             "rescue": {"password_file": "secrets/rescue"},
             "log_directory": f"{directory}/asterisk/log",
         },
-        "ledger": {"url": f"sqlite:///{directory}/ledger.sqlite"},
-        "mi": {"port": ports.mi},
+        **_record(directory, ports),
         "emergency": {"queue": "999", "key": "9", "buddy_phone": BUDDY_PHONE},
         "callback": {
             "trunk": CALLEE,
@@ -110,6 +109,10 @@ def document(
             BUDDY_PHONE: {"kind": "trunk", "trunk": CALLEE, "number": BUDDY_NUMBER},
         },
     }
+
+
+def _record(directory: Path, ports: Ports) -> Document:
+    return {"ledger": {"url": f"sqlite:///{directory}/ledger.sqlite"}, "mi": {"port": ports.mi}}
 
 
 def _supervisors() -> Document:

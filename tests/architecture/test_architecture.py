@@ -214,3 +214,18 @@ def test_nothing_names_the_machine_it_was_written_on() -> None:
 def test_this_interpreter_knows_every_pure_module() -> None:
     """The list of pure modules names only modules of the standard library."""
     assert PURE - sys.stdlib_module_names == set()
+
+
+NOT_IN_THE_DAEMON = ("edge.mi", "edge.reports", "fastapi", "starlette", "uvicorn", "matplotlib", "numpy")
+LOADED = "import edge.cli.run, sys; print('\\n'.join(sys.modules))"
+
+
+def test_the_daemon_imports_nothing_of_mi() -> None:
+    """Reading never disturbs calling: what serves others is not even loaded into the process that serves callers."""
+    loaded = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, text=True, check=True)
+    modules = loaded.stdout.splitlines()
+    assert "edge.runtime" in modules
+    guilty = [
+        name for name in modules if any(name == no or name.startswith(f"{no}.") for no in NOT_IN_THE_DAEMON)
+    ]
+    assert guilty == []

@@ -7,14 +7,13 @@ import json
 import socket
 import ssl
 import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
 import pytest
-from click.testing import CliRunner
 
-from edge.cli import main
 from edge.cli import tokens as cli_tokens
 from edge.mi import guard, security
 from edge.mi.cursors import Cursor
@@ -88,12 +87,9 @@ async def test_revoked_by_another_process_is_noticed_within_a_second(served: Ser
 
 
 def edge(url: str, *arguments: str) -> str:
-    """The command line, as an operator uses it."""
-    done = CliRunner().invoke(
-        main, ["--config", "/nowhere", "--ledger", url, *arguments], catch_exceptions=False
-    )
-    assert done.exit_code == 0, done.output
-    return done.stdout
+    """The command line, as an operator uses it beside the running service."""
+    command = [sys.executable, "-m", "edge", "--config", "/nowhere", "--ledger", url, *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 async def test_rotation_without_a_pause(served: Served, url: str) -> None:
@@ -107,7 +103,8 @@ async def test_rotation_without_a_pause(served: Served, url: str) -> None:
     goes_on = await served.get(f"/v1/facts?cursor={page['cursor']}", new)
     assert goes_on.json["facts"][0]["sequence"] == 4
     states = {
-        found["id"]: found["state"] for found in json.loads(edge(url, "tokens", "list", "--json"))["tokens"]
+        found["id"]: found["state"]
+        for found in json.loads(await asyncio.to_thread(edge, url, "tokens", "list", "--json"))["tokens"]
     }
     assert sorted(states.values()) == ["ending", "valid"]
 
