@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from edge.core import facts
-from edge.core.model import ClockState
+from edge.core.model import Blindness, ClockState
 from edge.mi.columns import READY, SIGNED_IN
 
 
@@ -143,6 +143,8 @@ class HoleFold:
                 return self._begin(entry, Hole.SWITCH, "the daemon was killed", self.last_us)
             case facts.SwitchLost(link=link):
                 return self._begin(entry, Hole.SWITCH, f"{link} was lost")
+            case facts.GapEnded(why=why) if why is not Blindness.FIRST_START:
+                return self._gap(entry, entry.fact)
             case facts.SwitchRestored():
                 return self._end(entry, Hole.SWITCH)
             case facts.LedgerTroubleBegan(detail=detail):
@@ -154,6 +156,15 @@ class HoleFold:
             case facts.ClockChanged(state=state):
                 return self._begin(entry, Hole.CLOCK, state.value)
         return []
+
+    def _gap(self, entry: facts.Entry, gap: facts.GapEnded) -> list[HoleRecord]:
+        """The daemon's own account of a time without sight is better than what was reckoned. A standstill has no other."""
+        said = f"{gap.why.value}; its beginning is known by: {gap.bound.value}"
+        if Hole.SWITCH not in self.lasting:
+            self._begin(entry, Hole.SWITCH, said, gap.since.utc_us)
+            return self._end(entry, Hole.SWITCH)
+        self.lasting[Hole.SWITCH].started_us = gap.since.utc_us
+        return self._end(entry, Hole.SWITCH, said)
 
     def _begin(
         self, entry: facts.Entry, hole: Hole, detail: str, started_us: int | None = None

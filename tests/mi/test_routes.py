@@ -13,12 +13,13 @@ from edge.core.facts import (
     DaemonStopped,
     Entry,
     Fact,
+    GapEnded,
     LedgerTroubleBegan,
     LedgerTroubleEnded,
     SwitchLost,
     SwitchRestored,
 )
-from edge.core.model import ClockState, Instant
+from edge.core.model import Blindness, Bound, ClockState, Instant
 from edge.ledger.store import open_sql_ledger
 from edge.mi.acknowledgements import acknowledged_through
 from edge.mi.vocabulary import EVENTS
@@ -27,6 +28,14 @@ from tests.mi.record import FACTS_PER_CALL, utc_of
 from tests.mi.serving import Served, serving
 
 ALL = CALLS * FACTS_PER_CALL
+
+
+def moment(seconds: float) -> Instant:
+    """So long after the first trouble."""
+    utc_us = utc_of(CALLS) + 10_000_000 + round(seconds * 1_000_000)
+    return Instant(utc_us * 1000, utc_us)
+
+
 RESTORED = SwitchRestored(calls_adopted=0, calls_kept=0, calls_missing=0)
 TROUBLES: list[Fact] = [
     DaemonStopped(why="SIGTERM"),
@@ -38,6 +47,11 @@ TROUBLES: list[Fact] = [
     LedgerTroubleEnded(detail="3 facts lost"),
     ClockChanged(state=ClockState.UNSYNCHRONISED, error_us=None),
     SwitchLost(link="ami", error="gone"),
+    GapEnded(gap=1, why=Blindness.LINK_LOST, since=moment(7.5), bound=Bound.SEEN, seconds=1.5, calls=()),
+    RESTORED,
+    GapEnded(
+        gap=2, why=Blindness.DAEMON_HUNG, since=moment(10), bound=Bound.HEARTBEAT, seconds=1.0, calls=()
+    ),
 ]
 """A second after the other, beginning ten seconds after the last call."""
 
@@ -51,12 +65,11 @@ async def served(url: str) -> AsyncIterator[Served]:
 def trouble(url: str) -> None:
     """Write the troubles at the end of the ledger."""
     ledger = open_sql_ledger(url)
-    start = utc_of(CALLS) + 10_000_000
     ledger.append(
         [
             Entry(
                 sequence=ALL + 1 + index,
-                at=Instant((start + index * 1_000_000) * 1000, start + index * 1_000_000),
+                at=moment(index),
                 fact=fact,
                 reason="It came to this.",
                 clock=ClockState.SYNCHRONISED,
@@ -78,8 +91,11 @@ async def test_gaps_are_told_and_told_again_once_they_have_ended(served: Served,
         ("switch", 1.0),
         ("ledger", 1.0),
         ("clock", None),
-        ("switch", None),
+        ("switch", 1.5),
+        ("switch", 1.0),
     ]
+    assert "link lost; its beginning is known by: seen" in told["gaps"][4]["detail"]
+    assert told["gaps"][5]["detail"].startswith("daemon hung")
     assert told["gaps"][0]["detail"] == "the daemon stopped: SIGTERM"
     assert "3 facts lost" in told["gaps"][2]["detail"]
     assert told["gaps"][0]["id"] == f"{told['ledger_id']}-{ALL + 1}"
@@ -88,7 +104,7 @@ async def test_gaps_are_told_and_told_again_once_they_have_ended(served: Served,
     rest = (await served.get(f"/v1/gaps?after_id={first['gaps'][-1]['id']}", token)).json
     assert first["gaps"] + rest["gaps"] == told["gaps"]
     late = (await served.get("/v1/gaps?since=2026-09-21T14:14:03Z", token)).json
-    assert [gap["seconds"] for gap in late["gaps"]] == [1.0, None, None]
+    assert [gap["seconds"] for gap in late["gaps"]] == [1.0, None, 1.5, 1.0]
     early = (await served.get("/v1/gaps?until=2026-09-21T14:14:00Z", token)).json
     assert [gap["seconds"] for gap in early["gaps"]] == [2.0]
 
