@@ -118,8 +118,8 @@ def called_back(tmp_path: Path) -> Iterator[Desk]:
 
 def _renamed(fact: facts.Fact) -> facts.Fact:
     names = {part.name for part in fields(fact)} & {"call_id", "task_id"}
-    others: dict[str, Any] = dict.fromkeys(names, "c2")
-    return replace(fact, **others)
+    changes: dict[str, Any] = dict.fromkeys(names, "c2")
+    return replace(fact, **changes)
 
 
 def _desk(url: str) -> Iterator[Desk]:
