@@ -10,6 +10,7 @@ import pytest
 
 from edge.metrics.book import Book, DefinitionsError, UnknownDefinitionError, read_book
 from edge.metrics.compute import Calculator
+from edge.metrics.guide import page
 from edge.metrics.periods import Every, divide
 from tests.metrics.calls import SECOND, START_US, Told, figures_of
 
@@ -130,3 +131,8 @@ def test_a_slip_is_named_with_its_place(tmp_path: Path, old: str, new: str, said
         book_of(tmp_path, OWN.replace(old, new, 1))
     assert said in str(raised.value)
     assert "metrics.toml" in str(raised.value)
+
+
+def test_the_page_is_made_from_the_definitions() -> None:
+    """docs/metrics.md says what the definitions say."""
+    assert (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8") == page() + "\n"
