@@ -114,6 +114,17 @@ class HoleRecord:
     ended_us: int | None = None
 
 
+HOLE_FACTS = (
+    facts.DaemonStopped,
+    facts.DaemonStarted,
+    facts.SwitchLost,
+    facts.SwitchRestored,
+    facts.LedgerTroubleBegan,
+    facts.LedgerTroubleEnded,
+    facts.ClockChanged,
+)
+
+
 class HoleFold:
     """When something could not be relied on."""
 
@@ -126,7 +137,7 @@ class HoleFold:
 
     def add(self, entry: facts.Entry) -> list[HoleRecord]:
         """Fold one fact; the holes that it began, ended or described."""
-        changed = self._add(entry)
+        changed = self._add(entry) if isinstance(entry.fact, HOLE_FACTS) else []
         self.note_time(entry.at.utc_us)
         return changed
 

@@ -19,16 +19,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from sqlalchemy import bindparam, select
 
 from edge.core import facts
-from edge.core.model import Instant
-from edge.ledger.codec import Record, decode_entry
+from edge.core.facts import KINDS
+from edge.core.model import ClockState, Instant
+from edge.ledger.chain import Anchors
+from edge.ledger.codec import Personal, Record, Row, decode_entry
+from edge.ledger.schema import facts as ledger_facts
+from edge.ledger.schema import personal
+from edge.ledger.store import SqlReader
 from edge.mi import columns
 from edge.mi.columns import CALL_FIELDS, OPEN_US, SPAN_FIELDS, WORK_FIELDS
-from edge.mi.folding import AGENT_FACTS, AgentFold, Desk, Hole, HoleFold, HoleRecord, Span
+from edge.mi.folding import AGENT_FACTS, HOLE_FACTS, AgentFold, Desk, Hole, HoleFold, HoleRecord, Span
 from edge.ports import LedgerError
 from edge.views.caller import SHORTEST_SHOWN, caller_id
-from edge.views.calls import CallFold
+from edge.views.calls import WRAP_UP_ENDS, CallFold
 from edge.views.reading import Reader
 from edge.views.record import CallRecord, TaskRecord
 from edge.views.tasks import TASK_FACTS, fold_task
@@ -102,6 +108,42 @@ TYPICAL = CallRecord(
 _DICTIONARY = msgspec.json.encode(TYPICAL)
 _decode_call = msgspec.json.Decoder(CallRecord).decode
 _decode_task = msgspec.json.Decoder(TaskRecord).decode
+
+
+_ASIDE = frozenset({*HOLE_FACTS, *AGENT_FACTS, *TASK_FACTS})
+"""Kinds of facts that are not, or not only, about a call."""
+_WITH_NUMBERS = ("CallArrived", "TaskOpened")
+_ROWS = select(*ledger_facts.c).where(ledger_facts.c.sequence > bindparam("after"))
+_ROWS = _ROWS.order_by(ledger_facts.c.sequence).limit(bindparam("limit"))
+_PERSONAL = (
+    select(personal.c.sequence, personal.c.salt, personal.c.body)
+    .join_from(personal, ledger_facts)
+    .where(
+        personal.c.sequence > bindparam("after"),
+        personal.c.sequence <= bindparam("last"),
+        ledger_facts.c.kind.in_(_WITH_NUMBERS),
+    )
+)
+_CLOCKS = {state.value: state for state in ClockState}
+_DECODERS = {name: msgspec.json.Decoder(kind).decode for name, kind in KINDS.items()}
+
+
+def _entry(row: Row) -> facts.Entry:
+    """The entry without names and numbers, which stay where they are. Raises `LedgerError` as `decode_entry` does.
+
+    Quicker than that by half, as it does not look for fields that this version does not know.
+    """
+    try:
+        return facts.Entry(
+            sequence=row.sequence,
+            at=Instant(row.monotonic_ns, row.utc_us),
+            fact=_DECODERS[row.kind](row.body),
+            reason=row.reason,
+            clock=_CLOCKS[row.clock],
+            switch_utc_us=row.switch_utc_us,
+        )
+    except (KeyError, msgspec.MsgspecError):
+        return decode_entry(row, None)
 
 
 class ProjectionError(LedgerError):
@@ -235,7 +277,7 @@ class Projection:
             memory = self._memory
             if memory.through != through:  # another process folded, or this one begins
                 memory = self._memory = _Memory.load(self._writer, through, count, times)
-            records, anchors = self._reader.page(through, limit)
+            records, anchors = self._page(through, limit)
             if anchors.ledger_id != ledger_id:
                 raise ProjectionError(
                     f"{self.file}: the ledger was exchanged for another while it was read; start again"
@@ -260,25 +302,40 @@ class Projection:
             )
         return len(records)
 
+    def _page(self, after: int, limit: int) -> tuple[Sequence[Record], Anchors]:
+        """As the reader has it; straight from the driver where that can be done."""
+        if not isinstance(self._reader, SqlReader):
+            return self._reader.page(after, limit)
+        anchors = self._reader.page(after, 0)[1]
+        with self._reader.snapshot() as connection:
+            found = connection.execute(_ROWS, {"after": after, "limit": limit}).cursor
+            assert found is not None
+            rows = found.fetchall()
+            last = rows[-1][0] if rows else after
+            kept = connection.execute(_PERSONAL, {"after": after, "last": last}).cursor
+            assert kept is not None
+            private = {row[0]: Personal(*row) for row in kept.fetchall()}
+        return [Record(Row(*row[:-1]), row[-1], private.get(row[0])) for row in rows], anchors
+
     def _add(self, memory: _Memory, stored: Record) -> None:
-        entry = decode_entry(stored.row, None)  # names and numbers stay where they are
+        entry = _entry(stored.row)
         fact = entry.fact
-        memory.note_holes(entry)
-        if isinstance(fact, AGENT_FACTS):
-            memory.note_agents(entry)
-        if isinstance(fact, TASK_FACTS):
-            memory.note_task(entry, self._number_of(stored))
+        if type(fact) in _ASIDE:
+            memory.note_holes(entry)
+            if isinstance(fact, AGENT_FACTS):
+                memory.note_agents(entry)
+            if isinstance(fact, TASK_FACTS):
+                memory.note_task(entry, self._number_of(stored))
+        memory.holes.note_time(entry.at.utc_us)
         if isinstance(fact, facts.CallArrived):
             if fact.consultation_of is not None:
                 memory.fetch(self._writer, fact.consultation_of)
             memory.arrive(entry, fact, *self._caller_of(stored))
             return
-        call_id = getattr(fact, "call_id", None)
-        if call_id:
-            memory.fetch(self._writer, call_id)
-        agent = getattr(fact, "agent", None)
-        if agent in memory.wrap_ups:
-            memory.fetch(self._writer, memory.wrap_ups[agent])
+        if stored.row.call_id and stored.row.call_id not in memory.kept:
+            memory.fetch(self._writer, stored.row.call_id)
+        if isinstance(fact, WRAP_UP_ENDS) and (worked_on := memory.wrap_ups.get(fact.agent)) is not None:
+            memory.fetch(self._writer, worked_on)
         memory.change(entry)
 
     def _caller_of(self, stored: Record) -> tuple[int, bool]:

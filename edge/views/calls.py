@@ -66,7 +66,9 @@ class CallFold:
         _FOLDS[type(fact)](call, fact, at)
         if isinstance(fact, facts.WrapUpStarted) and (begun := _open_wrap_up(call, fact.agent)) is not None:
             self._wrap_ups[fact.agent] = call, begun
-        return changed if any(call is one for one in changed) else [*changed, call]
+        if not changed or changed[0] is not call:
+            changed.append(call)
+        return changed
 
     def adopt(self, call: CallRecord, wrapping_up: Iterable[str] = ()) -> None:
         """Go on with a record that was folded earlier and put away. `wrapping_up`: agents who are in a wrap-up of it still."""
