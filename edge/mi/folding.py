@@ -150,8 +150,9 @@ class HoleFold:
         match entry.fact:
             case facts.DaemonStopped(why=why):
                 return self._begin(entry, Hole.SWITCH, f"the daemon stopped: {why}")
-            case facts.DaemonStarted() if self.last_us is not None:
-                return self._begin(entry, Hole.SWITCH, "the daemon was killed", self.last_us)
+            case facts.DaemonStarted(alive_at=alive_at) if self.last_us is not None:
+                seen_us = self.last_us if alive_at is None else max(self.last_us, alive_at.utc_us)
+                return self._begin(entry, Hole.SWITCH, "the daemon was killed", seen_us)
             case facts.SwitchLost(link=link):
                 return self._begin(entry, Hole.SWITCH, f"{link} was lost")
             case facts.GapEnded(why=why) if why is not Blindness.FIRST_START:

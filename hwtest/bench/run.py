@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from edge.ports import LedgerError
-from hwtest.bench import callbacks, dispatch, faults, idle, pull, record, ship, waiting
+from hwtest.bench import callbacks, dispatch, faults, figures, idle, pull, record, ship, waiting
 from hwtest.bench.machine import LoadMeter, describe_machine
 from hwtest.bench.report import Report
 from hwtest.bench.results import Figure, Outcome
@@ -33,6 +33,7 @@ NAMES = (
     "waiting",
     "pull",
     "ship",
+    "report",
     "faults",
 )
 
@@ -123,6 +124,13 @@ def _of_the_record(samples: int, fair: int) -> list[Measurement]:
                 rig.progress, ship.Plan(ledgers=3, facts=100_000 if samples >= SAMPLES else 30_000)
             ),
             ship.not_measured,
+        ),
+        Measurement(
+            "report",
+            lambda rig: figures.measure(
+                rig.progress, figures.Plan(calls=1_000_000 if samples >= SAMPLES else 20_000)
+            ),
+            figures.not_measured,
         ),
     ]
 
