@@ -128,11 +128,39 @@ class _Cell:
     denominator: int | None = None
 
 
+class _Rows:
+    """Some rows, column by column: a column is copied out of its rows once, and only what is looked at is chosen from it."""
+
+    def __init__(
+        self, source: Array, columns: dict[str, Array] | None = None, index: Array | None = None
+    ) -> None:
+        self._source = source
+        self._columns: dict[str, Array] = {} if columns is None else columns
+        self._index = index
+
+    def __len__(self) -> int:
+        return len(self._source) if self._index is None else len(self._index)
+
+    def __contains__(self, name: str) -> bool:
+        return name in (self._source.dtype.names or ())
+
+    def __getitem__(self, name: str) -> Array:
+        column = self._columns.get(name)
+        if column is None:
+            column = self._columns[name] = numpy.ascontiguousarray(self._source[name])
+        return column if self._index is None else column[self._index]
+
+    def take(self, which: Array) -> _Rows:
+        """Those that a mask or an order names."""
+        index = numpy.flatnonzero(which) if which.dtype == bool else which
+        return _Rows(self._source, self._columns, index if self._index is None else self._index[index])
+
+
 @dataclass(frozen=True, slots=True)
 class _Chosen:
     """Rows that a figure is of, each with its cell."""
 
-    rows: Array
+    rows: _Rows
     cell: Array
     labels: list[Label]
     cells: int
@@ -144,7 +172,7 @@ class _Chosen:
     def statistic(self, of: Callable[[Array], float], values: Array, mask: Array) -> list[_Cell]:
         """Of these values, in seconds."""
         found = [_Cell(None, None, 0)] * self.cells
-        for cell, ordered in statistic.split(self.cell[mask], values[mask]):
+        for cell, ordered in statistic.split(self.cell[mask], values[mask], self.cells):
             found[cell] = _Cell(of(ordered) / NANOSECONDS, None, len(ordered))
         return found
 
@@ -167,6 +195,8 @@ class Calculator:
         self.figures = figures
         self.book = book
         self.periods = list(periods)
+        self._calls, self._work = _Rows(figures.calls), _Rows(figures.work)
+        self._masks: dict[tuple[object, ...], Array] = {}
         self._cuts = numpy.array(
             [*(p.start_us for p in self.periods), *(p.end_us for p in self.periods[-1:])], dtype=numpy.int64
         )
@@ -215,7 +245,7 @@ class Calculator:
     @cached_property
     def completeness(self) -> list[Completeness]:
         """Of each period."""
-        calls = self.figures.calls
+        calls = self._calls
         place = self._place(calls["arrived_us"])
         counted = (place >= 0) & (calls["flags"] & Flag.TEST == 0)
 
@@ -265,8 +295,18 @@ class Calculator:
         place = numpy.searchsorted(self._cuts, times, side="right") - 1
         return numpy.where(place >= len(self.periods), -1, place)
 
-    def _mask(self, definition: Definition, rows: Array) -> Array:
-        """The calls that a definition is about, of any period."""
+    def _mask(self, definition: Definition, rows: _Rows) -> Array:
+        """The calls, or the work, that a definition is about, of any period. Many definitions are about the same."""
+        key = (
+            id(rows),
+            *(definition.tier, definition.queues, definition.lines, definition.internal, definition.tests),
+            definition.callbacks is Callbacks.OUT,
+        )
+        if key not in self._masks:
+            self._masks[key] = self._new_mask(definition, rows)
+        return self._masks[key]
+
+    def _new_mask(self, definition: Definition, rows: _Rows) -> Array:
         mask: Array = rows["flags"] & Flag.CONSULTATION == 0
         if not definition.tests:
             mask &= rows["flags"] & Flag.TEST == 0
@@ -288,13 +328,13 @@ class Calculator:
             [number for number, word in enumerate(self.figures.words) if word in wanted], dtype=numpy.int64
         )
 
-    def _internal(self, rows: Array) -> Array:
+    def _internal(self, rows: _Rows) -> Array:
         """Calls from inside, or work on them."""
         by_line: Array = numpy.isin(rows["line"], self._numbers(self.book.internal_lines))
         by_number: Array = rows["flags"] & Flag.SHORT_NUMBER != 0
         return by_line | by_number
 
-    def _times(self, definition: Definition, rows: Array) -> Array:
+    def _times(self, definition: Definition, rows: _Rows) -> Array:
         """To what time each call is attributed; OPEN_US: to none yet."""
         match definition.attribution:
             case Attribution.ARRIVAL:
@@ -310,7 +350,7 @@ class Calculator:
         self,
         definition: Definition,
         by: tuple[str, ...],
-        rows: Array,
+        rows: _Rows,
         times: Array,
         more: Array | None = None,
     ) -> _Chosen:
@@ -318,11 +358,11 @@ class Calculator:
         mask = self._mask(definition, rows) & (place >= 0)
         if more is not None:
             mask &= more
-        chosen, place = rows[mask], place[mask]
+        chosen, place = rows.take(mask), place[mask]
         code, labels = self._codes(chosen, by)
         return _Chosen(chosen, code * len(self.periods) + place, labels, len(labels) * len(self.periods))
 
-    def _codes(self, rows: Array, by: tuple[str, ...]) -> tuple[Array, list[Label]]:
+    def _codes(self, rows: _Rows, by: tuple[str, ...]) -> tuple[Array, list[Label]]:
         """The group of each row, and the groups."""
         if not by:
             return numpy.zeros(len(rows), dtype=numpy.int64), [()]
@@ -340,7 +380,7 @@ class Calculator:
             labels.append(tuple(reversed(label)))
         return inverse.astype(numpy.int64), labels
 
-    def _part(self, rows: Array, by: str) -> tuple[Array, Sequence[str]]:
+    def _part(self, rows: _Rows, by: str) -> tuple[Array, Sequence[str]]:
         """Of each row the number of its name, and the names."""
         words = self.figures.words
         if by == "tier":
@@ -349,10 +389,10 @@ class Calculator:
             forces = ["", *sorted(set(self.book.force_of_line.values()))]
             of_word = numpy.array([forces.index(self.book.force_of_line.get(word, "")) for word in words])
             return of_word[rows["line"]], forces
-        column = "agent" if by == "agent" and "agent" in (rows.dtype.names or ()) else _COLUMN[by]
+        column = "agent" if by == "agent" and "agent" in rows else _COLUMN[by]
         return rows[column].astype(numpy.int64), words
 
-    def _waits(self, definition: Definition, rows: Array) -> Array:
+    def _waits(self, definition: Definition, rows: _Rows) -> Array:
         """By the definition's clock, NONE where it is not known; of a call-back gross or net."""
         waits: Array = rows[_CLOCKS[definition.clock]]
         if definition.callbacks is Callbacks.NET:
@@ -366,7 +406,7 @@ class Calculator:
         raise NotImplementedError(type(definition).__name__)
 
     def _simple(self, definition: Definition, by: tuple[str, ...], more: Array | None = None) -> _Chosen:
-        calls = self.figures.calls
+        calls = self._calls
         return self._choose(definition, by, calls, self._times(definition, calls), more)
 
     @_cells.register
@@ -387,7 +427,7 @@ class Calculator:
     def _service_level(
         self, definition: ServiceLevel, by: tuple[str, ...]
     ) -> tuple[list[Label], list[_Cell]]:
-        calls, threshold = self.figures.calls, nanoseconds(definition.threshold_seconds)
+        calls, threshold = self._calls, nanoseconds(definition.threshold_seconds)
         if definition.attribution is Attribution.EVENT:
             chosen = self._choose(definition, by, calls, self._event_times(definition, calls, threshold))
         else:
@@ -418,7 +458,7 @@ class Calculator:
         }[definition.formula]
         return chosen.labels, _shares(chosen.count(good), chosen.count(base))
 
-    def _decided(self, rows: Array, with_losses: bool) -> tuple[Array, Array, Array]:
+    def _decided(self, rows: _Rows, with_losses: bool) -> tuple[Array, Array, Array]:
         """Who was answered, who gave up, and who waited in vain otherwise."""
         fate = rows["fate"]
         lost = numpy.zeros(len(rows), dtype=bool)
@@ -431,7 +471,7 @@ class Calculator:
             )
         return fate == _FATE[Fate.ANSWERED], fate == _FATE[Fate.ABANDONED], lost
 
-    def _event_times(self, definition: ServiceLevel, rows: Array, threshold_ns: int) -> Array:
+    def _event_times(self, definition: ServiceLevel, rows: _Rows, threshold_ns: int) -> Array:
         """When a call was answered or left in time, or when the threshold passed; OPEN_US: nothing of that yet."""
         waits = self._waits(definition, rows)
         decided = numpy.where(rows["first_us"] != NONE, rows["first_us"], rows["ended_us"])
@@ -476,7 +516,7 @@ class Calculator:
         share = 0.9 if definition.statistic == "p90" else 0.5
         found = [_Cell(None, None, 0)] * chosen.cells
         index = numpy.flatnonzero(mask)
-        for cell, members in statistic.split(chosen.cell[mask], index):
+        for cell, members in statistic.split(chosen.cell[mask], index, chosen.cells):
             value = statistic.censored_quantile(waits[members], answered[members], share)
             found[cell] = _Cell(None if value is None else value / NANOSECONDS, None, len(members))
         return found
@@ -510,21 +550,21 @@ class Calculator:
         """Each caller of a cell once. A call without a number is a caller of its own."""
         rows = chosen.rows
         caller = numpy.where(rows["caller"] == 0, rows["number"], rows["caller"])
-        nameless = (rows["caller"] == 0).astype(numpy.int64)
+        nameless = rows["caller"] == 0
         mask = answered | abandoned
-        keys = numpy.stack((chosen.cell[mask], nameless[mask], caller[mask]), axis=1)
-        if len(keys) == 0:
-            return _shares([0] * chosen.cells, [0] * chosen.cells)
-        who, inverse = numpy.unique(keys, axis=0, return_inverse=True)
+        _, named = numpy.unique(caller[mask], return_inverse=True)
+        keys = (chosen.cell[mask] * 2 + nameless[mask]) * (len(named) + 1) + named
+        who, inverse = numpy.unique(keys, return_inverse=True)
         got_through = numpy.zeros(len(who), dtype=bool)
-        got_through[inverse.reshape(-1)[answered[mask]]] = True
+        got_through[inverse[answered[mask]]] = True
+        cell_of = who // (len(named) + 1) // 2
         return _shares(
-            statistic.count(who[~got_through, 0], chosen.cells), statistic.count(who[:, 0], chosen.cells)
+            statistic.count(cell_of[~got_through], chosen.cells), statistic.count(cell_of, chosen.cells)
         )
 
     @_cells.register
     def _waiting(self, definition: Waiting, by: tuple[str, ...]) -> tuple[list[Label], list[_Cell]]:
-        calls = self.figures.calls
+        calls = self._calls
         code, labels = self._codes(calls, by)
         mask = self._mask(definition, calls)
         promised = (calls["promised_us"] != NONE) if definition.only != "all" else None
@@ -557,10 +597,10 @@ class Calculator:
 
     def _agents_time(self, definition: Occupancy) -> dict[int, tuple[Array, Array]]:
         """Agent -> microseconds at work on calls, and there for them, in each period."""
-        work, spans, until = self.figures.work, self.figures.spans, self.figures.last_us
+        work, spans, until = self._work, self.figures.spans, self.figures.last_us
         state = READY if definition.of == "ready" else SIGNED_IN
         there = spans[numpy.isin(spans["state"], self._numbers([state]))]
-        wrapped = work[work["wrap_started_us"] != NONE]
+        wrapped = work.take(work["wrap_started_us"] != NONE)
         starts = numpy.concatenate((work["started_us"], wrapped["wrap_started_us"]))
         ends = numpy.concatenate(
             (
@@ -582,7 +622,7 @@ class Calculator:
 
     @_cells.register
     def _handling(self, definition: Handling, by: tuple[str, ...]) -> tuple[list[Label], list[_Cell]]:
-        work = self.figures.work
+        work = self._work
         chosen = self._choose(definition, by, work, work["started_us"], work["talked_ns"] != NONE)
         rows = chosen.rows
         wrap_up = numpy.maximum(0, rows["wrapped_ns"])
@@ -633,7 +673,7 @@ class Calculator:
     def _attempts(self, chosen: _Chosen, mask: Array) -> list[_Cell]:
         found = [_Cell(None, None, 0)] * chosen.cells
         attempts = chosen.rows["attempts"][mask].astype(numpy.int64)
-        for cell, ordered in statistic.split(chosen.cell[mask], attempts):
+        for cell, ordered in statistic.split(chosen.cell[mask], attempts, chosen.cells):
             found[cell] = _Cell(statistic.mean(ordered), int(ordered.sum()), len(ordered))
         return found
 
@@ -662,16 +702,16 @@ class Calculator:
             failed = coded & numpy.isin(rows["code"], self._numbers(self.book.failure_codes))
             return chosen.labels, _shares(chosen.count(failed), chosen.count(coded))
         known = rows["caller"] != 0
-        pairs = numpy.stack((chosen.cell[known], rows["caller"][known]), axis=1)
-        first = numpy.unique(pairs, axis=0)[:, 0] if len(pairs) else numpy.zeros(0, dtype=numpy.int64)
+        _, named = numpy.unique(rows["caller"][known], return_inverse=True)
+        first = numpy.unique(chosen.cell[known] * (len(named) + 1) + named) // (len(named) + 1)
         calls, callers = chosen.count(known), statistic.count(first, chosen.cells)
         return chosen.labels, _shares([c - f for c, f in zip(calls, callers, strict=True)], calls)
 
     @_cells.register
     def _contact(self, definition: Contact, by: tuple[str, ...]) -> tuple[list[Label], list[_Cell]]:
-        calls = self.figures.calls
-        rows = calls[self._mask(definition, calls)]
-        rows = rows[numpy.argsort(rows["number"], kind="stable")]
+        calls = self._calls
+        rows = calls.take(self._mask(definition, calls))
+        rows = rows.take(numpy.argsort(rows["number"], kind="stable"))
         found, first, inverse = numpy.unique(rows["contact"], return_index=True, return_inverse=True)
         answered = rows["fate"] == _FATE[Fate.ANSWERED]
         through = numpy.zeros(len(found), dtype=bool)
@@ -679,12 +719,12 @@ class Calculator:
         waiting = numpy.zeros(len(found), dtype=bool)
         waiting[inverse[rows["fate"] == _FATE[Fate.WAITING]]] = True
         sizes = numpy.bincount(inverse, minlength=len(found))
-        heads = rows[first]
+        heads = rows.take(first)
         place = self._place(self._times(definition, heads))
         kept = place >= 0
-        code, labels = self._codes(heads[kept], by)
+        code, labels = self._codes(heads.take(kept), by)
         chosen = _Chosen(
-            heads[kept], code * len(self.periods) + place[kept], labels, len(labels) * len(self.periods)
+            heads.take(kept), code * len(self.periods) + place[kept], labels, len(labels) * len(self.periods)
         )
         through, waiting, sizes, at_first = through[kept], waiting[kept], sizes[kept], answered[first][kept]
         contacts = chosen.count(numpy.ones(len(chosen.rows), dtype=bool))
@@ -697,7 +737,7 @@ class Calculator:
             case "later":
                 return labels, _shares(chosen.count(through & ~at_first), chosen.count(through))
         found_cells = [_Cell(None, None, 0)] * chosen.cells
-        for cell, ordered in statistic.split(chosen.cell, sizes):
+        for cell, ordered in statistic.split(chosen.cell, sizes, chosen.cells):
             found_cells[cell] = _Cell(statistic.mean(ordered), int(ordered.sum()), len(ordered))
         return labels, found_cells
 

@@ -20,9 +20,12 @@ def count(cell: Array, cells: int) -> list[int]:
     return counted
 
 
-def split(cell: Array, values: Array) -> Iterator[tuple[int, Array]]:
+def split(cell: Array, values: Array, cells: int) -> Iterator[tuple[int, Array]]:
     """Each cell that has any, with its values in ascending order."""
     if len(cell) == 0:
+        return
+    if cells == 1:
+        yield 0, numpy.sort(values)
         return
     order = numpy.lexsort((values, cell))
     sorted_cell, sorted_values = cell[order], values[order]

@@ -124,6 +124,7 @@ def _renamed(fact: facts.Fact) -> facts.Fact:
 
 def _desk(url: str) -> Iterator[Desk]:
     services = open_services(url)
+    services.projection().catch_up()
     yield Desk(create_app(services), services)
     services.close()
 
