@@ -36,6 +36,7 @@ COMMANDS = {
     "ledger": "Verify, count, export, erase and retain the record; what is held about a number.",
     "hold": "Legal holds: add, list, release.",
     "ship": "Copy the ledger to a PostgreSQL database that appliances share.",
+    "report": "A week, month or quarter as a page with plots, and as CSV.",
     "replay": "Fold the whole ledger again and compare.",
     "rescue": "Move callers whom nobody serves to the switch's own queue.",
     "dialplan": "Generate the switch's files from the configuration.",

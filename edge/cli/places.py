@@ -57,6 +57,8 @@ class Site:
     incident_queues: tuple[str, ...] = ()
     """Queues that are closed while a major incident is declared."""
     mi_directory: Path | None = None
+    name: str = "Edge101"
+    """The site's, for people."""
     timezone: str = DEFAULT_TIMEZONE
     definitions: Path | None = None
     """The force's own definitions of metrics, beside the configuration."""
@@ -85,6 +87,7 @@ def site() -> Site:
         Path(path).parent / mi_directory
         if (mi_directory := _text(_table(document, "mi").get("directory")))
         else None,
+        name=_text(_table(document, "site").get("name")) or "Edge101",
         timezone=_text(_table(document, "site").get("timezone")) or DEFAULT_TIMEZONE,
         definitions=own if (own := Path(path).parent / DEFINITIONS_FILE).exists() else None,
     )

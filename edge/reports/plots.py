@@ -1,0 +1,141 @@
+"""Plots as SVG, made to stand inside a page: no script, no font files, a title that a screen reader says."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from datetime import date
+from html import escape
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
+from matplotlib.figure import Figure as Drawing
+
+from edge.metrics.compute import Figure
+from edge.metrics.periods import local, midnight
+from edge.mi.folding import HoleRecord
+
+INK, LINE, SHADE, MARK = "#12161c", "#0a4f94", "#d9a400", "#7d4300"
+WIDE, HIGH = 9.0, 2.7
+"""Inches."""
+STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "edge101",
+    "font.size": 10,
+    "font.family": "sans-serif",
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
+
+
+def trend(
+    figures: Sequence[Figure],
+    zone: ZoneInfo,
+    holes: Sequence[HoleRecord] = (),
+    clock_changes: Sequence[date] = (),
+    go_live: date | None = None,
+) -> str:
+    """One figure over time. Where there is nothing there is a gap; what was not seen is shaded, changes of clocks are marked."""
+    with mpl.rc_context(STYLE):
+        drawing, axes = _paper()
+        unit = figures[0].unit
+        factor = {"share": 100.0, "seconds": 1 / 60}.get(unit, 1.0)
+        times = [_at((figure.period.start_us + figure.period.end_us) // 2, zone) for figure in figures]
+        values = [float("nan") if f.value is None else f.value * factor for f in figures]
+        axes.plot(times, values, marker="o", markersize=3.5, color=LINE, linewidth=1.6)
+        start, end = figures[0].period.start_us, figures[-1].period.end_us
+        axes.set_xlim(_at(start, zone), _at(end, zone))
+        axes.set_ylim(bottom=0, top=105 if unit == "share" else None)
+        axes.set_ylabel({"share": "%", "seconds": "minutes"}.get(unit, unit))
+        _mark(axes, zone, start, end, holes, clock_changes, go_live)
+        locator = AutoDateLocator(tz=zone, maxticks=10)  # type: ignore[no-untyped-call]
+        axes.xaxis.set_major_locator(locator)
+        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=zone))  # type: ignore[no-untyped-call]
+        return _svg(drawing, f"{figures[0].title}, over time")
+
+
+def _mark(
+    axes: Axes,
+    zone: ZoneInfo,
+    start: int,
+    end: int,
+    holes: Sequence[HoleRecord],
+    clock_changes: Sequence[date],
+    go_live: date | None,
+) -> None:
+    for hole in holes:
+        ended = end if hole.ended_us is None else min(hole.ended_us, end)
+        begun = max(hole.started_us, start)
+        if hole.hole == "switch" and begun < ended:
+            axes.axvspan(_at(begun, zone), _at(ended, zone), color=SHADE, alpha=0.5, linewidth=1)
+    days = [(day, "clocks change") for day in clock_changes]
+    days += [(go_live, "go-live")] if go_live is not None else []
+    for day, what in days:
+        at = _at(midnight(day, zone), zone)
+        if _at(start, zone) <= at <= _at(end, zone):
+            axes.axvline(at, color=MARK, linestyle="--", linewidth=1)
+            axes.annotate(what, (at, 1.0), xycoords=("data", "axes fraction"), fontsize=8, color=MARK)
+
+
+def _at(utc_us: int, zone: ZoneInfo) -> float:
+    """A moment as the library has it."""
+    return float(date2num(local(utc_us, zone)))  # type: ignore[no-untyped-call]
+
+
+def hours(figures: Sequence[Figure], zone: ZoneInfo) -> str:
+    """Calls offered by hour of the day, the mean over the days; an hour that comes twice on a day is two hours."""
+    sums, counts = [0.0] * 24, [0] * 24
+    for figure in figures:
+        hour = local(figure.period.start_us, zone).hour
+        sums[hour] += figure.value or 0.0
+        counts[hour] += 1
+    with mpl.rc_context(STYLE):
+        drawing, axes = _paper()
+        means = [total / count if count else 0.0 for total, count in zip(sums, counts, strict=True)]
+        axes.bar(range(24), means, color=LINE, width=0.8)
+        axes.set_xticks(range(0, 24, 2), [f"{hour:02d}" for hour in range(0, 24, 2)])
+        axes.set_ylabel("calls an hour")
+        axes.set_xlabel("local time")
+        return _svg(drawing, "Calls offered, by hour of the day")
+
+
+def bars(names: Sequence[str], values: Sequence[float], title: str, label: str) -> str:
+    """A few values side by side, each with its number."""
+    with mpl.rc_context(STYLE):
+        drawing, axes = _paper()
+        drawn = axes.bar(range(len(names)), values, color=LINE, width=0.6)
+        axes.bar_label(drawn, [f"{value:,.1f}".removesuffix(".0") for value in values])
+        axes.set_xticks(range(len(names)), list(names))
+        axes.set_ylabel(label)
+        axes.margins(y=0.15)
+        return _svg(drawing, title)
+
+
+def _paper() -> tuple[Drawing, Axes]:
+    drawing = Drawing(figsize=(WIDE, HIGH))
+    drawing.subplots_adjust(left=0.08, right=0.98, top=0.92, bottom=0.17)
+    FigureCanvasSVG(drawing)  # a drawing without a window
+    axes = drawing.add_subplot()
+    axes.grid(axis="y", color="#c8ced6", linewidth=0.6)
+    axes.set_axisbelow(True)
+    return drawing, axes
+
+
+def _svg(drawing: Drawing, title: str) -> str:
+    """Only the element itself, named for those who do not see it."""
+    file = io.StringIO()
+    drawing.savefig(
+        file, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
+    )
+    text = file.getvalue()
+    text = text[text.index("<svg") :]
+    return re.sub("<svg ", f'<svg role="img" aria-label="{escape(title, quote=True)}" ', text, count=1)
