@@ -37,6 +37,7 @@ COMMANDS = {
     "hold": "Legal holds: add, list, release.",
     "ship": "Copy the ledger to a PostgreSQL database that appliances share.",
     "report": "A week, month or quarter as a page with plots, and as CSV.",
+    "reconcile": "Differences against another party's counts: the switch's own records, BT's figures of 999.",
     "replay": "Fold the whole ledger again and compare.",
     "rescue": "Move callers whom nobody serves to the switch's own queue.",
     "dialplan": "Generate the switch's files from the configuration.",
