@@ -101,11 +101,11 @@ def list_(to: str | None, as_json: bool) -> None:
     if as_json:
         output.emit({"ledgers": [_ledger_json(each) for each in found]})
         return
-    columns = ("=ledger", "name", ">facts", ">erasures", "=shipped", "replaced")
+    columns = ("=name", "=ledger", ">facts", ">erasures", "=shipped", "replaced")
     rows = [
         (
-            each.ledger_id,
             each.name,
+            each.ledger_id,
             each.position,
             each.erased,
             output.rfc3339(each.shipped_utc_us),

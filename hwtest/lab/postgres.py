@@ -106,6 +106,10 @@ class Server:
         """Stop it in order, ending connections (`fast` of pg_ctl)."""
         self._end(signal.SIGINT)
 
+    def drop(self) -> None:
+        """End it without tidying up what is thrown away (`immediate` of pg_ctl)."""
+        self._end(signal.SIGQUIT)
+
     def kill(self) -> None:
         """kill -9; its children notice and end by themselves."""
         self._end(signal.SIGKILL)
@@ -151,4 +155,4 @@ def server(*, durable: bool = True) -> Iterator[Server]:
         try:
             yield made
         finally:
-            made.stop()
+            made.drop()

@@ -27,8 +27,9 @@ password_file = "ship.password"
 
 
 @pytest.fixture(autouse=True)
-def unconfigured() -> Iterator[None]:
-    """The command sets the log up for itself."""
+def unconfigured(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The command sets the log up for itself; whoever runs the tests may have a narrow terminal."""
+    monkeypatch.delenv("COLUMNS", raising=False)
     yield
     structlog.reset_defaults()
 
