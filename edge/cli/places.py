@@ -21,6 +21,7 @@ from edge.ports import LedgerError
 
 if TYPE_CHECKING:
     from edge.config import Configuration
+    from edge.config.sections import RetentionSection
     from edge.ledger.store import SqlReader
 
 CONFIGURATION_VARIABLE = "EDGE101_CONFIG"
@@ -172,6 +173,34 @@ def ship_site(to: str | None, name: str | None) -> ShipSite:
         log_level=level if level in ("debug", "info", "warning", "error") else "info",
         log_format=form if form in ("json", "console") else "json",
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetentionSite:
+    """What `edge ledger retain` needs of the configuration."""
+
+    rules: RetentionSection
+    shipped: bool
+    """There is a [ship]: the shared database must have what is erased."""
+    emergency_lines: frozenset[str]
+
+
+def retention_site() -> RetentionSite:
+    """Without the rest of the configuration, whose secrets may be for root and the daemon alone. Raises `PermanentError`."""
+    from pydantic import ValidationError
+
+    from edge.config.sections import RetentionSection
+
+    path: str = click.get_current_context().find_root().obj
+    document = _document(path)
+    try:
+        rules = RetentionSection.model_validate(_table(document, "retention"))
+    except ValidationError as error:
+        found = error.errors()[0]
+        key = ".".join(map(str, ("retention", *found["loc"])))
+        raise PermanentError(f"{path}: {key}: {found['msg']}") from error
+    lines = (name for name, line in _tables(document, "line") if line.get("tier") == "999")
+    return RetentionSite(rules=rules, shipped="ship" in document, emergency_lines=frozenset(lines))
 
 
 def _secret(path: Path, name: str) -> str:

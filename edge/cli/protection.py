@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edge.cli import Failure, output
-from edge.cli.places import configuration, reading, site
+from edge.cli.places import RetentionSite, reading, retention_site, site
 
 if TYPE_CHECKING:
-    from edge.config import Configuration
     from edge.ledger.maintenance import Warrant
     from edge.ledger.store import Erasure, SqlReader
     from edge.protection.acknowledged import Everybody
@@ -87,7 +86,7 @@ def retain(applied: bool, as_json: bool) -> None:
     from edge.ledger.store import open_for_maintenance
     from edge.protection.retention import Plan, apply, due
 
-    found = configuration()
+    found = retention_site()
     now_utc_us = output.now().utc_us
     with reading(site().ledger_url) as reader:
         everybody, rules = _rules(found, reader)
@@ -114,19 +113,18 @@ def retain(applied: bool, as_json: bool) -> None:
             click.echo(f"NOT YET gone from every file: {erased.lingers}")
 
 
-def _rules(found: Configuration, reader: SqlReader) -> tuple[Everybody, Retention]:
+def _rules(found: RetentionSite, reader: SqlReader) -> tuple[Everybody, Retention]:
     from edge.mi.places import directory_of
     from edge.protection.acknowledged import everybody_has
     from edge.protection.records import RecordClass
     from edge.protection.retention import Retention
 
-    kept, url = found.retention, site().ledger_url
+    kept, url = found.rules, site().ledger_url
     everybody = everybody_has(
-        reader, url, directory_of(url, site().mi_directory), kept.readers, shipped=found.ship is not None
+        reader, url, directory_of(url, site().mi_directory), kept.readers, shipped=found.shipped
     )
     days = {each: getattr(kept, f"{each.value}_days") for each in RecordClass}
-    lines = frozenset(name for name, line in found.lines.items() if line.emergency)
-    return everybody, Retention(days=days, through=everybody.through, emergency_lines=lines)
+    return everybody, Retention(days=days, through=everybody.through, emergency_lines=found.emergency_lines)
 
 
 def _erasing(plan: Plan) -> int:

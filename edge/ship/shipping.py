@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -82,6 +81,8 @@ class Shipper:
         self._source, self._open_copy, self._wait, self._told = source, open_copy, wait, told
         self._now_seconds, self._batch = now_seconds, batch
         self._copy: Copy | None = None
+        self._reader: SqlReader | None = None
+        """It opens the file anew for each look, so it does not hold on to one that was replaced."""
         self._ledger_id = ""
         self._progress = Progress(Head(0, ""))
         self._audit_hash = ""
@@ -115,12 +116,12 @@ class Shipper:
 
     def step(self) -> bool:
         """Ship one batch; False when there was nothing to ship. Raises `LedgerError` for what may mend itself."""
-        with closing(open_reader(self._source.url)) as reader:
-            copy = self._copy or self._begin(reader)
-            at = self._progress
-            shipment = reader.shipment(at.head.sequence, self._batch, at.erased, at.audit)
-            self._require_same(shipment)
-            batch = self._checked(reader, shipment)
+        reader = self._reader = self._reader or open_reader(self._source.url)
+        copy = self._copy or self._begin(reader)
+        at = self._progress
+        shipment = reader.shipment(at.head.sequence, self._batch, at.erased, at.audit)
+        self._require_same(shipment)
+        batch = self._checked(reader, shipment)
         if batch.progress == at:
             self._told(self._ledger_id, at, 0)
             return False
@@ -137,7 +138,7 @@ class Shipper:
         return True
 
     def close(self) -> None:
-        """Let go of the shared database."""
+        """Let go of the shared database and the ledger."""
         self._drop()
 
     def _begin(self, reader: SqlReader) -> Copy:
@@ -257,3 +258,6 @@ class Shipper:
         if self._copy is not None:
             self._copy.close()
             self._copy = None
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
