@@ -32,7 +32,8 @@ NOTICE_OUR_DEATH = (
 )
 """A lock of ours whose machine is gone must not be in our own way for two hours, TCP's default."""
 
-LEDGER_ID = re.compile(r"[0-9a-f]{32}")
+LEDGER_ID = re.compile(r"[0-9a-z]{1,32}")
+"""It becomes part of a schema's name. Ours are hexadecimal; those of made-up ledgers say so."""
 VERIFIED = frozenset({"verify-ca", "verify-full"})
 LOOPBACK = frozenset({"", "localhost", "127.0.0.1", "::1"})
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sqlalchemy import BigInteger, Column, Index, MetaData, String, Table, Text, Uuid, text
+from sqlalchemy import BigInteger, Column, Index, MetaData, String, Table, Text, text
 
 from edge.ledger import schema as ledger
 
@@ -21,7 +21,7 @@ metadata = MetaData(schema=SCHEMA)
 ledgers = Table(
     "ledgers",
     metadata,
-    Column("ledger_id", Uuid, primary_key=True),
+    Column("ledger_id", String(32), primary_key=True),
     Column("name", Text, nullable=False),
     Column("created_utc_us", BigInteger, nullable=False),
     Column("position", BigInteger, nullable=False),
@@ -43,7 +43,7 @@ Index(
 facts = Table(
     "facts",
     metadata,
-    Column("ledger_id", Uuid, primary_key=True),
+    Column("ledger_id", String(32), primary_key=True),
     Column("sequence", BigInteger, primary_key=True, autoincrement=False),
     *(
         Column(each.name, BigInteger, nullable=False)
@@ -63,7 +63,7 @@ facts = Table(
 personal = Table(
     "personal",
     metadata,
-    Column("ledger_id", Uuid, primary_key=True),
+    Column("ledger_id", String(32), primary_key=True),
     Column("sequence", BigInteger, primary_key=True, autoincrement=False),
     Column("salt", String(64), nullable=False),
     Column("body", Text, nullable=False),
@@ -72,7 +72,7 @@ personal = Table(
 audit = Table(
     "audit",
     metadata,
-    Column("ledger_id", Uuid, primary_key=True),
+    Column("ledger_id", String(32), primary_key=True),
     Column("number", BigInteger, primary_key=True, autoincrement=False),
     Column("utc_us", BigInteger, nullable=False),
     Column("who", Text, nullable=False),
@@ -92,7 +92,10 @@ EMPTY = {
 
 
 def views(ledger_id: str) -> Iterator[str]:
-    """The statements that make one ledger's schema of views, or bring it up to date. `ledger_id`: 32 hexadecimal digits."""
+    """The statements that make one ledger's schema of views, or bring it up to date.
+
+    `ledger_id`: letters and digits (`edge.ledger.postgres.LEDGER_ID`).
+    """
     place, its = f"ledger_{ledger_id}", f"WHERE ledger_id = '{ledger_id}'"
     yield f"CREATE SCHEMA IF NOT EXISTS {place}"
     for table in (ledger.facts, ledger.personal, ledger.audit):

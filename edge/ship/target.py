@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import psycopg
 from sqlalchemy import Connection, inspect
@@ -83,7 +82,7 @@ class Target:
     def __init__(self, url: str, password: str | None = None) -> None:
         self._place = place_of(url, password)
         self._connection: psycopg.Connection[Any] = self._connect()
-        self._id: UUID | None = None
+        self._id = ""
 
     def __str__(self) -> str:
         return str(self._place).replace("ledger ", "shared database ", 1)
@@ -110,7 +109,7 @@ class Target:
             raise PermanentError(
                 f"the ledger's id {ledger_id!r} is not one that this program makes; verify it"
             )
-        self._id = UUID(ledger_id)
+        self._id = ledger_id
         with self._explained(), self._connection.transaction():
             self._alone(ledger_id)
             self._introduce(ledger_id, name, created_utc_us, replaced)
@@ -146,7 +145,7 @@ class Target:
             rows = self._connection.execute(wanted).fetchall() if self._revision() else []
         return [
             Shipped(
-                ledger_id=row[0].hex,
+                ledger_id=row[0],
                 name=row[1],
                 position=row[2],
                 erased=row[3],
@@ -225,7 +224,7 @@ class Target:
         ).fetchone()
         if other and not replaced:
             raise PermanentError(
-                f"{self}: under the name {name!r} another ledger was shipped until now ({other[0].hex}, {other[1]} facts). "
+                f"{self}: under the name {name!r} another ledger was shipped until now ({other[0]}, {other[1]} facts). "
                 "If its disk was lost or it was begun anew on purpose: edge ship --replaced, once. If this is another appliance: "
                 "give it a name of its own ([ship] name)"
             )

@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from edge.errors import PermanentError
 from edge.ledger.maintenance import Warrant
 from edge.ledger.measure import arrivals
 from edge.ledger.store import erase, open_reader, open_sql_ledger, verify
+from edge.ledger.synthesise import synthesise
 from edge.ports import LedgerError
 from edge.ship import shipping
 from edge.ship.schema import REVISIONS, metadata
@@ -279,6 +281,18 @@ def test_the_shared_database_is_no_ledger(shared: Shared, shipper: Ship, url: st
         open_reader(f"{shared.url}&ledger=x'")
     with pytest.raises(LedgerError, match="still empty"):
         open_reader(f"{shared.url}&ledger={'0' * 32}")
+
+
+def test_a_made_up_ledger(shared: Shared, shipper: Ship, tmp_path: Path) -> None:
+    """Facts of every kind that a shift makes; its id says of what kind it is, in the shared database too."""
+    file = tmp_path / "made-up.db"
+    facts = synthesise(file, 40, 1, datetime(2026, 10, 1, tzinfo=UTC), 1)
+    running = shipper(f"sqlite:///{file}", "Made up")
+    while running.step():
+        pass
+    running.close()
+    assert shared.verified(f"sqlite:///{file}").count == facts
+    assert shared.rows("SELECT ledger_id LIKE 'synthetic%' FROM edge101.ledgers") == [(True,)]
 
 
 def test_a_newer_schema_is_left_alone(shared: Shared, shipper: Ship, url: str) -> None:

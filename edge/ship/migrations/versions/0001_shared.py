@@ -21,7 +21,7 @@ def upgrade() -> None:
     """Create the tables."""
     op.create_table(
         "ledgers",
-        sa.Column("ledger_id", sa.Uuid, primary_key=True),
+        sa.Column("ledger_id", sa.String(32), primary_key=True),
         sa.Column("name", sa.Text, nullable=False),
         sa.Column("created_utc_us", sa.BigInteger, nullable=False),
         sa.Column("position", sa.BigInteger, nullable=False),
@@ -42,7 +42,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "facts",
-        sa.Column("ledger_id", sa.Uuid, primary_key=True),
+        sa.Column("ledger_id", sa.String(32), primary_key=True),
         sa.Column("sequence", sa.BigInteger, primary_key=True, autoincrement=False),
         sa.Column("monotonic_ns", sa.BigInteger, nullable=False),
         sa.Column("utc_us", sa.BigInteger, nullable=False),
@@ -60,7 +60,7 @@ def upgrade() -> None:
     op.create_index("ix_edge101_facts_call_id", "facts", ["call_id"], schema=SCHEMA)
     op.create_table(
         "personal",
-        sa.Column("ledger_id", sa.Uuid, primary_key=True),
+        sa.Column("ledger_id", sa.String(32), primary_key=True),
         sa.Column("sequence", sa.BigInteger, primary_key=True, autoincrement=False),
         sa.Column("salt", sa.String(64), nullable=False),
         sa.Column("body", sa.Text, nullable=False),
@@ -68,7 +68,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "audit",
-        sa.Column("ledger_id", sa.Uuid, primary_key=True),
+        sa.Column("ledger_id", sa.String(32), primary_key=True),
         sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
         sa.Column("utc_us", sa.BigInteger, nullable=False),
         sa.Column("who", sa.Text, nullable=False),
