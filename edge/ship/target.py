@@ -22,7 +22,7 @@ from edge.ledger.chain import Head, genesis
 from edge.ledger.codec import Record, Row
 from edge.ledger.maintenance import AuditEntry
 from edge.ledger.postgres import LEDGER_ID
-from edge.ledger.text import without_nul
+from edge.ledger.text import MARK, NUL, without_nul
 from edge.ports import LedgerError
 from edge.ship.place import place_of
 from edge.ship.schema import REVISIONS, SCHEMA, views
@@ -256,9 +256,9 @@ class Target:
 
 def _fact(record: Record) -> tuple[Any, ...]:
     row = record.row
-    if any("\0" in text or "\ufdd0" in text for text in (row.reason, row.call_id or "", row.agent or "")):
-        values = [without_nul(value) if isinstance(value, str) else value for value in row]
-        return (*values, record.hash)
+    strange = f"{row.reason}{row.call_id}{row.agent}"  # the only texts in which others may have written
+    if NUL in strange or MARK in strange:
+        return (*(without_nul(value) if isinstance(value, str) else value for value in row), record.hash)
     return (*row, record.hash)
 
 
