@@ -587,12 +587,15 @@ class TracedCall:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TraceRead:
     """The answer to `ReadTrace`: every caller whom the switch's own record tells of in that gap. `complete`: nothing of the
-    record was missing or damaged; `detail`: else what."""
+    record was missing or damaged; `detail`: else what. A long answer comes in portions, so that nobody waits for it: `more`
+    follow; the last one has `calls_seen`, how many there were in all (None: those of this one)."""
 
     gap: int
     calls: tuple[TracedCall, ...]
     complete: bool
     detail: str = ""
+    more: bool = False
+    calls_seen: int | None = None
     switch_utc_us: int | None = None
 
 

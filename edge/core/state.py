@@ -318,6 +318,10 @@ class Gap:
     """The same moment by the switch's clock."""
     seconds: float
     switch_died: bool = False
+    calls_added: int = 0
+    calls_corrected: int = 0
+    calls_unknown: int = 0
+    """What of its trace has been told so far."""
     lost: dict[str, Call] = field(default_factory=dict)
     """Calls whose end fell into it unseen, as they were."""
 
@@ -550,7 +554,14 @@ def _gap_traced(state: State, fact: facts.GapTraced, at: Instant) -> None:  # no
 
 def _call_traced(state: State, fact: facts.CallTraced, at: Instant) -> None:  # noqa: ARG001
     """A call that the switch's own queue still has counts from when it really had it."""
+    if (gap := state.untraced.get(fact.gap)) is not None:
+        gap.lost.pop(fact.call_id, None)
+        gap.calls_added += fact.added
+        gap.calls_corrected += not fact.added
+        gap.calls_unknown += fact.added and fact.ended_at is None
     call = state.calls.get(fact.call_id)
+    if call is not None and fact.arrived_at is not None:
+        call.arrived_at = fact.arrived_at
     if call is not None and call.state is CallState.FALLBACK and fact.connected_at is not None:
         call.connected_at = fact.connected_at
         call.first_connected_at = min(

@@ -108,33 +108,30 @@ class Tracing(RingingBack):
         if gap is None:
             self._because(f"the trace of gap {given.gap} was read before: nothing is added")
             return
-        lost, added, corrected, unknown = set(gap.lost), 0, 0, 0
         once = {traced.call_id: traced for traced in given.calls}
         for traced in sorted(once.values(), key=lambda call: (call.joined_utc_us, call.call_id)):
             call, gone = self.state.calls.get(traced.call_id), gap.lost.get(traced.call_id)
             if call is not None:
-                corrected += self._trace_open(gap, traced, call)
-            elif gone is not None and traced.call_id in lost:
-                if traced.ended_utc_us is not None:
-                    self._trace_lost(gap, traced, gone)
-                    corrected += 1
-                    lost.discard(traced.call_id)
-            elif self._came_unseen(gap, traced):
+                self._trace_open(gap, traced, call)
+            elif gone is not None and traced.ended_utc_us is not None:
+                self._trace_lost(gap, traced, gone)
+            elif gone is None and self._came_unseen(gap, traced):
                 self._trace_new(gap, traced)
-                added += 1
-                unknown += traced.ended_utc_us is None
+        if given.more:
+            return
+        seen = len(once) if given.calls_seen is None else given.calls_seen
         self._because(
-            f"the switch's own record of gap {gap.gap} was read: {len(once)} callers, {added} of whom nothing was known"
+            f"the switch's own record of gap {gap.gap} was read: {seen} callers, {gap.calls_added} of whom nothing was known"
         )
         self._record(
             facts.GapTraced(
                 gap=gap.gap,
                 complete=given.complete,
                 detail=given.detail,
-                calls_seen=len(once),
-                calls_added=added,
-                calls_corrected=corrected,
-                calls_unknown=unknown + len(lost),
+                calls_seen=seen,
+                calls_added=gap.calls_added,
+                calls_corrected=gap.calls_corrected,
+                calls_unknown=gap.calls_unknown + len(gap.lost),
             )
         )
 
@@ -236,7 +233,7 @@ class Tracing(RingingBack):
         self._switch_utc_us = None
         self._record_traced(gap, traced, ended_fact, added=True)
 
-    def _trace_open(self, gap: Gap, traced: inputs.TracedCall, call: Call) -> bool:
+    def _trace_open(self, gap: Gap, traced: inputs.TracedCall, call: Call) -> None:
         """A call that is still there: when it really came, and when the switch's own queue really connected it."""
         arrived, connected = (
             self._when(gap, traced.arrived_utc_us),
@@ -249,7 +246,7 @@ class Tracing(RingingBack):
             connected is not None and call.connected_at.since(connected) > APART_SECONDS
         )
         if not came_unseen and not (is_served and was_seen_late):
-            return False
+            return
         self._because(
             f"call {call.call_id}: its times while the switch was not seen are told by its own record ({traced.source})"
         )
@@ -273,7 +270,6 @@ class Tracing(RingingBack):
                 talked_seconds=0.0,
             )
         )
-        return True
 
     def _trace_lost(self, gap: Gap, traced: inputs.TracedCall, call: Call) -> None:
         """A call of ours whose end we did not see: here it is. What was opened for a human because of it stays open."""

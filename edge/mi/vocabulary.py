@@ -10,6 +10,7 @@ EVENTS = {
     "DaemonStopped": "ElementStateChangeLogEvent",
     "SwitchLost": "ElementStateChangeLogEvent",
     "SwitchRestored": "ElementStateChangeLogEvent",
+    "GapEnded": "ElementStateChangeLogEvent",
     "LedgerTroubleBegan": "ElementStateChangeLogEvent",
     "LedgerTroubleEnded": "ElementStateChangeLogEvent",
     "PhoneChanged": "ElementStateChangeLogEvent",

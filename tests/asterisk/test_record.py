@@ -275,6 +275,19 @@ def test_who_is_known_is_looked_up(tmp_path: Path) -> None:
     assert files.TraceFiles(str(directory), POLICY, broken).read(ASKED).calls == ()
 
 
+def test_a_night_of_calls_comes_in_portions(tmp_path: Path) -> None:
+    """Each a moment's work for the engine; the last one says how many there were."""
+    [one, _] = read(record(tmp_path, EVENTS, QUEUE)).calls
+    many = tuple(replace(one, call_id=f"c-{n}") for n in range(12))
+    parts = list(files.portions(TraceRead(gap=1, calls=many, complete=True)))
+    assert [(len(part.calls), part.more, part.calls_seen) for part in parts] == [
+        (5, True, None),
+        (5, True, None),
+        (2, False, 12),
+    ]
+    assert tuple(call for part in parts for call in part.calls) == many
+
+
 def test_lines_of_one_kind_are_rows() -> None:
     """And a line of one kind is no row of another."""
     assert wire.channel_event(EVENTS[0].encode()) is not None

@@ -344,6 +344,22 @@ def test_who_was_seen_just_before_the_loss_is_not_told_of_twice() -> None:
     assert len(room.recorded(facts.CallArrived)) == 2
 
 
+def test_a_long_answer_comes_in_portions_and_a_death_between_them_doubles_nothing() -> None:
+    """The fact about the gap comes with the last, and counts them all; after a death those told are known to the ledger."""
+    room, lost = blind_room()
+    read(room, gap=1)
+    first, second = traced("c1", lost), traced("c2", lost.plus(1.0), ended_utc_us=None)
+    room.tell(inputs.TraceRead(gap=2, calls=(first,), complete=True, more=True))
+    assert len(room.recorded(facts.GapTraced)) == 1
+    room.now = room.now.plus(100.0)
+    room.restart()
+    seen_again(room)
+    told = read(room, replace(first, known=True), second, gap=2, calls_seen=7)
+    assert told is not None
+    assert (told.calls_seen, told.calls_added, told.calls_unknown) == (7, 2, 1)
+    assert [fact.call_id for fact in room.recorded(facts.CallArrived)] == ["c1", "c2"]
+
+
 def test_a_daemon_that_died_before_it_read_asks_again() -> None:
     """The gap stays in the state, and in a checkpoint of it; both gaps are asked for."""
     room, lost = blind_room()

@@ -48,7 +48,7 @@ from edge.pbx.asterisk.book import Book, Place
 from edge.pbx.asterisk.calls import CallWorker, LookRound, MusicAgain, Work
 from edge.pbx.asterisk.guard import Guard, LiveCalls, SwitchUnwellError
 from edge.pbx.asterisk.hands import Hands
-from edge.pbx.asterisk.record.files import KnownCalls, TraceFiles, nobody_known
+from edge.pbx.asterisk.record.files import KnownCalls, TraceFiles, nobody_known, portions
 from edge.pbx.asterisk.settings import AsteriskSettings
 from edge.pbx.asterisk.sightings import CanaryHeard, Sighting, TimePassed
 
@@ -66,6 +66,8 @@ CLAIM_PULSE_SECONDS = 1.0
 TRACE_SETTLES_SECONDS = 1.0
 """The switch writes its record of a call some milliseconds after its events."""
 TRACE_SECONDS = 60.0
+PORTION_SECONDS = 0.02
+"""Between two portions of a trace, of which each keeps the engine for some milliseconds: a night of calls delays nobody."""
 RELEASE_SECONDS = 0.5
 """A leg ends some milliseconds after its phone has hung up; what lasts twice this at most has lost the hang-up."""
 MOST_WAITING_EVENTS = 50_000
@@ -377,10 +379,13 @@ class AsteriskPbx:
         await asyncio.sleep(TRACE_SETTLES_SECONDS)
         reading = asyncio.to_thread(self._trace.read, effect)
         try:
-            self._post(await asyncio.wait_for(reading, TRACE_SECONDS))
+            told = await asyncio.wait_for(reading, TRACE_SECONDS)
         except TimeoutError:
             detail = f"it could not be read within {TRACE_SECONDS:.0f} s"
-            self._post(TraceRead(gap=effect.gap, calls=(), complete=False, detail=detail))
+            told = TraceRead(gap=effect.gap, calls=(), complete=False, detail=detail)
+        for portion in portions(told):
+            self._post(portion)
+            await asyncio.sleep(PORTION_SECONDS)
 
     async def _set_not_ready(self, effect: SetNotReady) -> None:
         try:

@@ -268,7 +268,16 @@ class SimulatedPbx:
             call = replace(written, known=written.call_id in known, **lost)
             calls += [call] * (1 + self._injector.strikes("line doubled", self._injector.faults.doubled))
         detail = "" if is_whole else "lines are lost"
-        self._post(inputs.TraceRead(gap=asked.gap, calls=tuple(calls), complete=is_whole, detail=detail))
+        told = inputs.TraceRead(gap=asked.gap, calls=tuple(calls), complete=is_whole, detail=detail)
+        half = len(calls) // 2
+        self._post(replace(told, calls=told.calls[:half], more=True))
+        loop = asyncio.get_running_loop()
+        rest = replace(told, calls=told.calls[half:], calls_seen=len({call.call_id for call in calls}))
+        loop.call_later(WIRE_SECONDS, self._tell_rest, connection, rest)
+
+    def _tell_rest(self, connection: int, told: inputs.TraceRead) -> None:
+        if connection == self._connections and self._post is not None:
+            self._post(told)
 
     def _begin(self, effect: Effect) -> None:
         """What the adapter does by itself, whether or not the command gets through."""

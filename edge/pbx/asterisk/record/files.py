@@ -28,6 +28,8 @@ PROBE_BYTES = 64 * 1024
 AFTER_SECONDS = 5.0
 """Lines are read so long beyond the end of the gap, as they are not strictly in order."""
 LINES_BETWEEN_RESTS = 500
+CALLS_IN_PORTION = 5
+"""Some five milliseconds of the engine on a busy machine."""
 REST_SECONDS = 0.001
 """The engine's loop has the processor in between."""
 
@@ -99,6 +101,15 @@ class TraceFiles:
             complete=not troubles,
             detail="; ".join(troubles),
         )
+
+
+def portions(told: TraceRead) -> Iterator[TraceRead]:
+    """The same in portions, the last of which says that it is the last."""
+    calls = told.calls
+    while len(calls) > CALLS_IN_PORTION:
+        yield replace(told, calls=calls[:CALLS_IN_PORTION], more=True)
+        calls = calls[CALLS_IN_PORTION:]
+    yield replace(told, calls=calls, calls_seen=len(told.calls))
 
 
 def _within(calls: list[TracedCall], asked: ReadTrace) -> Iterator[TracedCall]:
