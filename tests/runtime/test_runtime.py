@@ -10,10 +10,11 @@ import pytest
 
 from edge import runtime
 from edge.clock import SystemClock, boot_id, clock_quality
-from edge.core import effects, inputs
+from edge.core import effects, facts, inputs
 from edge.core.model import (
     Agent,
     Answer,
+    Blindness,
     Instant,
     Line,
     Phone,
@@ -160,6 +161,35 @@ async def test_a_call_is_served_and_recorded(tmp_path: Path) -> None:
         "DaemonStopped",
     ]
     assert replay(read_all(ledger)) == runtime.engine.state
+
+
+class Leaping(SystemClock):
+    """A clock that can be made to have stood still."""
+
+    def __init__(self) -> None:
+        self.ahead_seconds = 0.0
+
+    def now(self) -> Instant:
+        return super().now().plus(self.ahead_seconds)
+
+
+async def test_a_loop_that_stood_still_is_a_gap(tmp_path: Path) -> None:
+    """Between two turns it was away for longer than it ever sleeps: told once, with the time since the turn before."""
+    ledger, clock = open_ledger(f"sqlite:///{tmp_path}/ledger.sqlite"), Leaping()
+    switch = ScriptedSwitch(ledger)
+    runtime = Runtime(POLICY, switch, ledger, ThreadCommitExecutor(ledger), clock)
+    running = asyncio.create_task(runtime.run())
+    await switch.until(lambda: runtime.engine.state.sight)
+    clock.ahead_seconds = 7.0
+    await switch.until(lambda: runtime.engine.state.gaps >= 2)
+    pulses = switch.pulses
+    await switch.until(lambda: switch.pulses > pulses + 2)
+    runtime.stop("test")
+    await running
+    gaps = [entry.fact for entry in read_all(ledger) if isinstance(entry.fact, facts.GapEnded)]
+    assert gaps[0].why is Blindness.FIRST_START
+    assert {gap.why for gap in gaps[1:]} == {Blindness.DAEMON_HUNG}
+    assert [gap.seconds >= 7.0 for gap in gaps].count(True) == 1
 
 
 async def test_a_restart_remembers_who_waits(tmp_path: Path) -> None:
