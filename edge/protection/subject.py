@@ -11,7 +11,17 @@ from typing import Any
 
 import msgspec
 
-from edge.core.facts import KINDS, Entry, TaskAssigned, TaskClosed, TaskLinked, TaskOpened, personal_fields
+from edge.core.facts import (
+    KINDS,
+    Entry,
+    TaskAssigned,
+    TaskAttemptEnded,
+    TaskClosed,
+    TaskDialled,
+    TaskLinked,
+    TaskOpened,
+    personal_fields,
+)
 from edge.ledger.maintenance import numbers_in
 from edge.ledger.store import SqlReader
 from edge.numbering import comparable
@@ -24,7 +34,7 @@ COMMON_DIGITS = 3
 """However a number is written, its last digits stand together: what does not have them need not be read closely."""
 CALLERS_OWN = frozenset({"caller_name", "knowledge"})
 """Fields that are about the caller of the call."""
-TASK_FACTS = (TaskOpened, TaskAssigned, TaskClosed, TaskLinked)
+TASK_FACTS = (TaskOpened, TaskAssigned, TaskDialled, TaskAttemptEnded, TaskClosed, TaskLinked)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
