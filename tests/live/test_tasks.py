@@ -28,9 +28,9 @@ OWN: dict[str, Any] = {
         "abandoned_101_after_seconds": 0.5,
         "offered": ["lost", "abandoned_999", "abandoned_101"],
         "again_seconds": AGAIN_SECONDS,
-        "offer_seconds": 6.0,
-        "choose_seconds": 8.0,
-        "dial_seconds": 6.0,
+        "offer_seconds": 15.0,
+        "choose_seconds": 12.0,
+        "dial_seconds": 30.0,
     },
     "emergency": {"supervisors_after_seconds": 0.0, "buddy_after_seconds": 0.0},
 }
@@ -205,9 +205,9 @@ async def test_without_a_key_it_goes_back_to_its_place(room: Room, people: Peopl
     await gives_up(room)
     ann = await room.agent(1)
     first = await asked(room, ann)
-    await first.ended(10)
+    await first.ended(15)
     await room.becomes(ann, AgentState.READY)
-    await (await ann.offered()).ended(8)
+    await ann.offered()
     assert people.calls == []
 
 
