@@ -42,10 +42,10 @@ _ARRIVAL_SECONDS = 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """`samples`: 999 calls per fault; `only`: names of faults, all if empty; `absent_calls`: calls without any daemon."""
+    """`samples`: 999 calls per fault; `only`: names of faults, all if None; `absent_calls`: calls without any daemon."""
 
     samples: int
-    only: Sequence[str] = ()
+    only: Sequence[str] | None = None
     absent_calls: int = ABSENT_CALLS
 
     @property
@@ -97,7 +97,7 @@ async def _measure(rig: Rig, plan: Plan) -> Outcome:
         await rig.staff(len(rig.lab.agents))
         await rig.serve_for(OURS)
         with rig.behaviour(answering(talk_seconds=TALK_SECONDS)):
-            for fault in plan.only or FAULTS:
+            for fault in FAULTS if plan.only is None else plan.only:
                 blocks, gaps = await _runs(rig, hurt, fault, plan.runs)
                 outcome.blocks += blocks
                 outcome.figures += figures(fault, blocks, gaps)
