@@ -102,7 +102,7 @@ def measurements(samples: int) -> list[Measurement]:
         *_of_the_record(samples, fair),
         Measurement(
             "faults",
-            lambda rig: faults.measure(rig, faults.Plan(samples=few if samples >= SAMPLES else 1)),
+            lambda rig: faults.measure(rig, faults.Plan(samples=samples // 10)),
             faults.not_measured,
         ),
     ]

@@ -70,12 +70,18 @@ def show(result: Result) -> None:
         "faults: " + ", ".join(f"{count} {name}" for name, count in sorted(result.faults.items())),
         "calls: " + ", ".join(f"{count} {what}" for what, count in sorted(result.became.items())),
         f"no daemon saw the switch for {result.blind_seconds:.1f} s in all",
-        f"Asterisk at first: {_in_words(result.switch_first)}; in the end: {_in_words(result.switch_last)}",
+        *(f"Asterisk {when}: {_in_words(result.switch_samples[at])}" for when, at in _moments(result)),
         *(f"WRONG: {each}" for each in result.wrong),
         "everything balances" if not result.wrong else f"{len(result.wrong)} things do not balance",
     ]
     for line in lines:
         click.echo(line)
+
+
+def _moments(result: Result) -> list[tuple[str, int]]:
+    """At first, halfway and in the end."""
+    last = len(result.switch_samples) - 1
+    return [("at first", min(2, last)), ("halfway", last // 2), ("in the end", last)]
 
 
 def _in_words(sample: tuple[float, int, int, int, float]) -> str:

@@ -63,8 +63,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     became: dict[str, int]
     blind_seconds: float
     daemon_lives: int
-    switch_first: Sample
-    switch_last: Sample
+    switch_samples: list[Sample]
     daemon_samples: list[Sample]
     wrong: list[str]
 
@@ -243,8 +242,7 @@ class Soak:
             became=dict(account.became),
             blind_seconds=sum(end - start for start, end in blind) / NANOSECONDS,
             daemon_lives=len({each.pid for each in self._daemon}),
-            switch_first=self._switch[min(2, len(self._switch) - 1)],
-            switch_last=self._switch[-1],
+            switch_samples=self._switch,
             daemon_samples=self._daemon,
             wrong=wrong,
         )
