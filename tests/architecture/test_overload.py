@@ -18,8 +18,13 @@ ROW = re.compile(
     re.MULTILINE,
 )
 ROWS = list(ROW.finditer(PAGE))
-BOUNDLESS = {"edge/ledger/codec.py", "edge/runtime.py"}
-"""A deque that is only decoded, and the inbox, whose bound is checked where it is filled."""
+BOUNDLESS = {
+    "edge/runtime.py": "the inbox, whose bound is checked where it is filled",
+    "edge/ledger/codec.py": "a deque that is only decoded",
+    "edge/ledger/synthesise.py": "a maker of example ledgers, which ends",
+    "edge/mi/wallboard/day.py": "the alarms of one day, in a process that holds no call",
+}
+"""Files with a queue that is made without a bound, and why."""
 
 
 def test_every_row_of_the_table_is_read() -> None:
@@ -53,4 +58,4 @@ def boundless() -> Iterator[str]:
 
 def test_no_queue_is_without_a_bound() -> None:
     """A queue that is made with none is found here, before it is found at night."""
-    assert set(boundless()) <= BOUNDLESS
+    assert set(boundless()) <= set(BOUNDLESS)
