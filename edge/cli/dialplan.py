@@ -44,6 +44,12 @@ def command(out: Path | None, version: tuple[int, ...] | None, diff: bool, as_js
     if diff and out is None:
         raise click.UsageError("--diff needs --out DIR to compare with")
     site = configuration()
+    rescue = site.switch.rescue
+    if rescue is not None and not rescue.password.get_secret_value():
+        raise click.ClickException(
+            f"{rescue.password_file}, the password of [switch.rescue], may not be read by you, and belongs into the switch's"
+            " files: generate them as a user who may, such as root."
+        )
     files = generate(site, version or site.switch.version_numbers)
     if out is None:
         _show(files, as_json)

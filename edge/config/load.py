@@ -24,6 +24,8 @@ from edge.config.rules_of_mi import mi_files
 
 OF_OTHER_PROCESSES = frozenset({("ship",)})
 """Tables whose secret only another process reads: it must not keep the daemon from its callers."""
+MAY_BE_CLOSED = frozenset({("switch", "rescue")})
+"""Tables whose secret may be root's alone: the daemon never uses it, and must not stay away from its callers for want of it."""
 MI_FILES = ("directory", "certificate_file", "client_ca_file")
 
 
@@ -101,6 +103,8 @@ class _ConfigurationReading(Reading[Configuration]):
         try:
             secret = file.read_text(encoding="ascii").strip()
         except (OSError, UnicodeDecodeError) as error:
+            if isinstance(error, PermissionError) and key[:-1] in MAY_BE_CLOSED:
+                return None
             problem = error.strerror if isinstance(error, OSError) else "is not ASCII text"
             self.add(
                 key,

@@ -73,6 +73,25 @@ def test_secrets_come_from_files_and_stay_hidden(written: Written, good: str) ->
     assert "1234" not in shown
 
 
+def test_the_daemon_starts_without_reading_the_rescuers_password(
+    written: Written, good: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As installed it is root's alone: it belongs to `edge rescue`, and to whoever generates the switch's files."""
+    (tmp_path / "rescue.password").write_text("rescue-secret-word")
+    read = Path.read_text
+
+    def closed(path: Path, encoding: str | None = None) -> str:
+        if path.name == "rescue.password":
+            raise PermissionError(13, "Permission denied")
+        return read(path, encoding)
+
+    monkeypatch.setattr(Path, "read_text", closed)
+    account = '[switch.rescue]\npassword_file = "rescue.password"\n[switch.ari]'
+    configuration = load(written(good.replace("[switch.ari]", account)))
+    assert configuration.switch.rescue is not None
+    assert not configuration.switch.rescue.password.get_secret_value()
+
+
 def test_systemd_credentials_come_first(
     written: Written, good: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
