@@ -2,7 +2,7 @@
 
 Rule 1: every 999 that nobody answered becomes a task, and a 101 by the policy's rule; a promised call-back whose person could
 not be reached does, and a caller who asked for one and hung up before it was confirmed: they were promised nothing, and somebody
-should look. Nobody is dialled for a task but by a handler's key (`handing_out.py`).
+should look. Nobody is dialled for a task but by a handler's key (`task_at_phone.py`).
 Rule 2: a call that a fault cut is work for a human too: all of them when the switch died, waiting, ringing or talking; else
 those whom nobody had answered, and a 999 that the network cut at any time. In the list 999 comes first, then who joined earlier;
 and who calls again soon has the time of joining that the fault took.

@@ -143,7 +143,7 @@ class RingingBack(Offering):
         return None
 
     def _is_rung_for_a_task(self, number: str | None, *, but: str = "") -> bool:
-        """Whether a handler has this number as a task at their phone; see `HandingOut`."""
+        """Whether a handler has this number as a task at their phone; see `TaskAtPhone`."""
         raise NotImplementedError
 
     def _lines_in_use(self) -> int:
