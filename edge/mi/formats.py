@@ -11,7 +11,7 @@ from functools import lru_cache
 import msgspec
 
 from edge.core.model import MICROSECONDS
-from edge.mi.stream import Page, Stored
+from edge.mi.stream import Page, Row
 from edge.mi.vocabulary import EVENTS
 from edge.views.caller import caller_id
 
@@ -72,7 +72,7 @@ def fact_lines(page: Page, key: bytes | None, *, numbers: bool) -> list[FactLine
     return [_line(prefix, row, key, numbers) for row in page.facts]
 
 
-def _line(prefix: str, row: Stored, key: bytes | None, numbers: bool) -> FactLine:
+def _line(prefix: str, row: Row, key: bytes | None, numbers: bool) -> FactLine:
     (
         sequence,
         kind,

@@ -10,7 +10,9 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from itertools import accumulate
+from operator import itemgetter
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from sqlalchemy import Connection, Select, bindparam, case, func, select
@@ -61,6 +63,12 @@ class Stored(NamedTuple):
 
 
 KEPT = select(personal.c.body).where(personal.c.sequence == facts.c.sequence).scalar_subquery()
+Row = tuple[Any, ...]
+"""A `Stored`, or as much in a plain tuple: making the name costs a tenth of the time of a page."""
+SEQUENCE, BODY = 0, 9
+_body = itemgetter(BODY)
+
+
 COLUMNS: Select[Any] = select(*facts.c, case((facts.c.personal_digest.is_not(None), KEPT)))
 """Most facts have nothing personal, and are not looked up there."""
 META = select(meta.c.ledger_id, meta.c.head_sequence, meta.c.head_hash)
@@ -92,7 +100,7 @@ class Page:
     """Facts, and where they end. `position`: everything wanted up to there has been given."""
 
     ledger_id: str
-    facts: Sequence[Stored]
+    facts: Sequence[Row]
     position: int
     hash: str
     """Beginning of the hash of the fact at the position."""
@@ -123,10 +131,11 @@ def read_page(reader: SqlReader, selection: Selection, start: Start, limit: int)
         position = start.position
         if position == 0 and selection.since_utc_us is not None:
             position = sequence_before(connection, selection.since_utc_us - CLOCK_MARGIN_US, head_sequence)
+        found: Sequence[Row]
         if selection.everything:
-            found = _whole(connection, position, limit)
-            position = found[-1].sequence if found else position
-            past = False
+            whole = _whole(connection, position, limit)
+            found, past = whole, False
+            position = whole[-1][SEQUENCE] if whole else position
         else:
             found, position, past = _looked_through(connection, selection, position, limit, head_sequence)
         return Page(
@@ -168,25 +177,26 @@ def _hash_at(connection: Connection, position: int) -> str:
     return "" if found is None else str(found)[:SHOWN_HASH]
 
 
-def _whole(connection: Connection, after: int, limit: int) -> list[Stored]:
+def _whole(connection: Connection, after: int, limit: int) -> Sequence[Row]:
     return _bounded(_rows(connection, NEXT, {"after": after, "limit": limit}))
 
 
-def _rows(connection: Connection, query: Select[Any], values: dict[str, object]) -> list[Stored]:
+def _rows(connection: Connection, query: Select[Any], values: dict[str, object]) -> list[Row]:
     """Straight from the driver: SQLAlchemy's own rows cost as much again."""
     cursor = connection.execute(query, values).cursor
     assert cursor is not None
-    return list(map(Stored._make, cursor.fetchall()))
+    return list(cursor.fetchall())
 
 
-def _bounded(rows: list[Stored]) -> list[Stored]:
+R = TypeVar("R", bound=Row)
+
+
+def _bounded(rows: list[R]) -> list[R]:
     """As many as fit a page, one at least."""
-    size = 0
-    for index, row in enumerate(rows):
-        size += len(row.body) + len(row.reason)
-        if size > PAGE_BYTES:
-            return rows[: max(1, index)]
-    return rows
+    if sum(map(len, map(_body, rows))) <= PAGE_BYTES:
+        return rows
+    sizes = accumulate(map(len, map(_body, rows)))
+    return rows[: max(1, sum(1 for size in sizes if size <= PAGE_BYTES))]
 
 
 def _looked_through(
@@ -223,7 +233,7 @@ def _wanted(connection: Connection, selection: Selection, after: int, upper: int
         query = query.where(facts.c.utc_us >= selection.since_utc_us)
     if selection.until_utc_us is not None:
         query = query.where(facts.c.utc_us < selection.until_utc_us)
-    rows = _rows(connection, query.order_by(facts.c.sequence), {})
+    rows = list(map(Stored._make, _rows(connection, query.order_by(facts.c.sequence), {})))
     if not selection.lines and not selection.queues:
         return rows
     places = _Places(connection, {row.call_id for row in rows if row.call_id is not None})

@@ -30,7 +30,7 @@ from edge.mi.paging import (
 from edge.mi.problems import ProblemError
 from edge.mi.security import Client, require
 from edge.mi.services import Services, services
-from edge.mi.stream import PAGE_FACTS, MovedError, Page, Selection, Start, read_page
+from edge.mi.stream import PAGE_FACTS, SEQUENCE, MovedError, Page, Selection, Start, read_page
 from edge.version import VERSION
 
 STREAM = "facts"
@@ -278,7 +278,7 @@ def _tag(asked: _Asked, page: Page, numbers: bool) -> str:
     """A strong ETag without reading the body again: the chain's hash stands for every fact up to the last, and what of their
     personal data is kept is counted."""
     kept = len(page.facts) - [row[-1] for row in page.facts].count(None)
-    bounds = (page.facts[0].sequence, page.facts[-1].hash) if page.facts else (page.position, page.hash)
+    bounds = (page.facts[0][SEQUENCE], page.position, page.hash) if page.facts else (page.position, page.hash)
     parts = (*bounds, len(page.facts), kept, numbers, asked.form, asked.filters, page.more, page.position)
     return tag_of(repr((*parts, page.head_hash if asked.form is Form.JSON else "", VERSION)).encode())
 
@@ -301,8 +301,8 @@ async def _log(asked: _Asked, page: Page, shared: Services, client: Client) -> N
         client,
         STREAM,
         len(page.facts),
-        first_position=page.facts[0].sequence if page.facts else None,
-        last_position=page.facts[-1].sequence if page.facts else None,
+        first_position=page.facts[0][SEQUENCE] if page.facts else None,
+        last_position=page.facts[-1][SEQUENCE] if page.facts else None,
         since_utc_us=selection.since_utc_us,
         until_utc_us=selection.until_utc_us,
         selection=" ".join(f"{name}={value}" for name, values in given.items() for value in values),
