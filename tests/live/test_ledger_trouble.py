@@ -135,14 +135,13 @@ def full(live: LiveLab, disk: Path | None) -> Iterator[None]:
     if disk is None:
         pytest.skip("nobody may mount a small file system here: the same with refused writes is tested")
     filler = disk / "filler"
-    with filler.open("wb") as file, contextlib.suppress(OSError):
-        while True:
-            file.write(bytes(64 * 1024))
-            file.flush()
     try:
+        with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+            while True:
+                file.write(bytes(64 * 1024))
         yield
     finally:
-        filler.unlink()
+        filler.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
