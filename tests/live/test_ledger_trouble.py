@@ -102,7 +102,7 @@ def live(tmp_path_factory: pytest.TempPathFactory, disk: Path | None) -> Iterato
 @pytest.fixture
 def expected_warnings() -> list[str]:
     """What a daemon says of its ledger."""
-    return ["ledger", "checkpoint not saved", "log.lines_lost"]
+    return ["ledger", "checkpoint not saved", "log.lines_lost", "^strace: "]
 
 
 @pytest.fixture(autouse=True)
