@@ -122,6 +122,7 @@ HOLE_FACTS = (
     facts.LedgerTroubleBegan,
     facts.LedgerTroubleEnded,
     facts.ClockChanged,
+    facts.GapEnded,
 )
 
 
