@@ -26,6 +26,8 @@ RECENT_SECONDS = 1800.0
 """What "now" means for a service level: the last half hour."""
 ALARM_SECONDS = 3600.0
 """How long an alarm is shown."""
+RESULTS_MOST, ALARMS_MOST = 50_000, 1_000
+"""More than one queue can have in half an hour, or a room in an hour; beyond it the oldest is forgotten."""
 LOSSES = frozenset({Fate.ABANDONED, Fate.UNKNOWN, Fate.UNREACHED})
 
 
@@ -123,10 +125,12 @@ class Day:
         self._targets = targets
         self._fold = CallFold()
         self._tallies: defaultdict[Key, Tally] = defaultdict(Tally)
-        self._results: defaultdict[Key, deque[tuple[int, bool]]] = defaultdict(deque)
+        self._results: defaultdict[Key, deque[tuple[int, bool]]] = defaultdict(
+            lambda: deque(maxlen=RESULTS_MOST)
+        )
         self._answered: set[str] = set()
         """Open calls whose answer stands in `_results`."""
-        self._alarms: deque[AlarmRecord] = deque()
+        self._alarms: deque[AlarmRecord] = deque(maxlen=ALARMS_MOST)
         self.begins_utc_us = midnight_utc_us(now, zone)
         self.through = through
 
