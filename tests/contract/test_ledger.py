@@ -7,7 +7,7 @@ from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from threading import Thread
 from types import NoneType
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -68,7 +68,9 @@ def opened(request: pytest.FixtureRequest, backend: str, place: Path) -> AnyLedg
 
 
 def values(hint: Any) -> st.SearchStrategy[Any]:
-    """Values of an annotation: plain types, enumerations and unions of them."""
+    """Values of an annotation: plain types, enumerations, unions of them, and tuples of any length."""
+    if get_origin(hint) is tuple:
+        return st.lists(values(get_args(hint)[0]), max_size=5).map(tuple)
     if parts := get_args(hint):
         return st.one_of(*(values(part) for part in parts))
     if isinstance(hint, type) and is_dataclass(hint) and hint not in PLAIN:
