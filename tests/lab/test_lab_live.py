@@ -78,7 +78,7 @@ def test_lab_json_is_what_other_tools_expect(contract: Any, directory: Path) -> 
         "sign_in": "*22", "sign_out": "*23", "ready": "*24", "not_ready": "*25", "wrap_up": "*26", "assist": "*27",
         "assisted": "*28", "send_back": "*30", "listen": "*31", "whisper": "*32", "barge": "*33",
         "conference": "*34",
-        "callback_done": "*35", "machine": "*36",
+        "callback_done": "*35", "machine": "*36", "task_next": "*37", "task_done": "*38",
     }  # fmt: skip
     assert [(agent["user"], agent["number"]) for agent in contract["supervisors"]] == [
         ("supervisor1", "4900")

@@ -44,6 +44,7 @@ async def test_a_999_reaches_an_agent_within_five_seconds(live: LiveLab) -> None
     ]
 
 
+@pytest.mark.endurance
 async def test_without_a_daemon_a_hundred_of_a_hundred_reach_an_agent(live: LiveLab) -> None:
     """Ten a second, four agents: the switch's own queue brings all of them to somebody."""
     outcome = await measure(live, Plan(samples=1, only=(), absent_calls=100))

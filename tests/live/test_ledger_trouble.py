@@ -247,7 +247,7 @@ async def test_calls_go_on_and_what_was_promised_is_kept(
     )
 
 
-@pytest.mark.parametrize("fsync_seconds", [0.1, 2.0])
+@pytest.mark.parametrize("fsync_seconds", [0.1, pytest.param(2.0, marks=pytest.mark.endurance)])
 async def test_a_disk_that_takes_its_time(room: Room, fsync_seconds: float) -> None:
     """Every fsync of the daemon takes so long (strace(1) delays the call in the kernel). At 100 ms a phone rings when its fact is
     on disk; at 2 s nobody waits for more than 250 ms of it, the trouble is recorded, and so is everything else."""

@@ -155,6 +155,7 @@ async def test_a_flood_of_events(room: Room, which: str) -> None:
     ] == []
 
 
+@pytest.mark.endurance
 async def test_a_daemon_that_reads_too_slowly(room: Room) -> None:
     """Stopped in the middle of a flood, with more unread than the switch holds back for it: the switch ends the connection; woken
     up, the daemon looks again, and whoever is still there has the old place."""

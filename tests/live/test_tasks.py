@@ -280,7 +280,15 @@ async def test_a_task_that_is_taken_elsewhere_stops_ringing(room: Room) -> None:
     await room.becomes(ann, AgentState.READY)
 
 
-@pytest.mark.parametrize("stage", ["rings", "asked", "dialling", "talking"])
+@pytest.mark.parametrize(
+    "stage",
+    [
+        pytest.param("rings", marks=pytest.mark.endurance),
+        "asked",
+        "dialling",
+        pytest.param("talking", marks=pytest.mark.endurance),
+    ],
+)
 async def test_the_daemon_is_killed_at_every_step(room: Room, people: People, stage: str) -> None:
     """kill -9: never a second dial. What rang or asked is begun anew; what is dialled is the switch's own, and goes on."""
     task_id, _ = await gives_up(room)
