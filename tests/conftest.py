@@ -18,8 +18,8 @@ pytest.register_assert_rewrite("tests.core.room", "tests.core.invariants", "test
 settings.register_profile("edge101", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("edge101")
 
-FOLDERS_OF_LIVE_TESTS = ("tests/live", "tests/contract", "tests/lab", "tests/shift")
-"""Where the live passes of `make test` look; live tests elsewhere are refused, lest they are never run."""
+FOLDERS_OF_LIVE_TESTS = ("tests/shift", "tests/lab", "tests/live", "tests/contract")
+"""Where the live passes of `make test` look, what takes long first; live tests elsewhere are refused, lest they are never run."""
 
 
 @pytest.hookimpl(trylast=True)

@@ -330,6 +330,7 @@ async def serve_promises(room: Room, people: People, desks: list[Desk], ids: tup
             await leg.hang_up()
 
 
+@pytest.mark.endurance
 async def test_a_daemon_that_is_stopped_with_fifty_waiting(room: Room) -> None:
     """SIGSTOP: all are in the switch's own queue within the dead-man + 5 s and stand there in order; agents get them without the
     daemon; woken up, it leaves them there, serves who comes new, and the rest are answered, too."""
@@ -385,6 +386,7 @@ def standing(room: Room) -> list[str]:
     return [by_channel[match[1]] for match in found if match is not None]
 
 
+@pytest.mark.quiet
 async def test_the_switch_is_killed_under_a_full_room(room: Room, people: People) -> None:
     """kill -9 of Asterisk with ten who talk (two of them 999), fifty who wait (one 999 among them) and two call-backs: at the
     reconnect each is an agreed call-back at its place or a ring-back task, 999 first and then in order, and nobody is dialled

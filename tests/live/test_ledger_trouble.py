@@ -183,7 +183,14 @@ async def connected(room: Room, desk: Desk) -> tuple[OutgoingCall, float]:
     return jo, took
 
 
-@pytest.mark.parametrize("trouble", TROUBLES)
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        "full",
+        pytest.param("refused", marks=pytest.mark.endurance),
+        pytest.param("read-only", marks=pytest.mark.endurance),
+    ],
+)
 async def test_calls_go_on_and_what_was_promised_is_kept(
     room: Room, people: People, disk: Path | None, trouble: str
 ) -> None:

@@ -50,6 +50,7 @@ def expected_warnings() -> list[str]:
     ]
 
 
+@pytest.mark.endurance
 async def test_a_hundred_calls_in_one_second(room: Room) -> None:
     """Every one is answered by the switch, has one place in the record, and is served in the order of the record; a 999 among
     them comes first."""
@@ -130,6 +131,7 @@ async def flood_of_ami(live: LiveLab, count: int) -> float:
 FLOODS = {"ARI": flood_of_ari, "AMI": flood_of_ami}
 
 
+@pytest.mark.endurance
 @pytest.mark.parametrize("which", FLOODS)
 async def test_a_flood_of_events(room: Room, which: str) -> None:
     """Ten thousand events as fast as the switch sends them: callers who come meanwhile are answered and reach an agent, those who
