@@ -386,7 +386,7 @@ def standing(room: Room) -> list[str]:
     return [by_channel[match[1]] for match in found if match is not None]
 
 
-@pytest.mark.quiet
+@pytest.mark.endurance
 async def test_the_switch_is_killed_under_a_full_room(room: Room, people: People) -> None:
     """kill -9 of Asterisk with ten who talk (two of them 999), fifty who wait (one 999 among them) and two call-backs: at the
     reconnect each is an agreed call-back at its place or a ring-back task, 999 first and then in order, and nobody is dialled
