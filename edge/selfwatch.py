@@ -92,10 +92,10 @@ class SelfWatch:
             now = time.monotonic()
             if now - looked_at > LOOK_SECONDS + STOOD_STILL_SECONDS:
                 self._beat_at = max(self._beat_at, now)
-            looked_at = now
             is_hung = now - self._beat_at > HUNG_SECONDS
             if self._leave is not None:
                 self._leave(now - self._beat_at, is_hung)
+            looked_at = time.monotonic()  # after the writing: a slow disk is no standstill of the machine
             if is_hung:
                 self._end(now - self._beat_at)
 

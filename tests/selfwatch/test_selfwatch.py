@@ -26,6 +26,20 @@ def where_it_hangs():
     while True: pass
 where_it_hangs()
 """
+HANGS_WITH_A_SLOW_DISK = """
+import time
+from types import SimpleNamespace
+from edge import selfwatch
+from edge.notify import Supervisor
+passed_seconds = 0.0
+def leave(seconds_ago, is_hung):
+    global passed_seconds
+    passed_seconds += 2.0
+selfwatch.time = SimpleNamespace(monotonic=lambda: time.monotonic() + passed_seconds)
+watch = selfwatch.SelfWatch(Supervisor({}), leave)
+watch.beat()
+while True: pass
+"""
 GOES_ROUND = """
 import time
 from edge.notify import Supervisor
@@ -120,6 +134,11 @@ def test_a_loop_that_hangs_ends_the_process() -> None:
     ended = run(HANG)
     assert (ended.returncode, "where_it_hangs" in ended.stderr) == (EXIT_HUNG, True)
     assert time.monotonic() - began < HUNG_SECONDS + 3
+
+
+def test_a_loop_that_hangs_ends_although_the_sign_of_life_is_written_slowly() -> None:
+    """Two seconds for each: no standstill of the machine, which would give the loop its time anew."""
+    assert run(HANGS_WITH_A_SLOW_DISK).returncode == EXIT_HUNG
 
 
 def test_a_loop_that_goes_round_is_left_alone() -> None:
