@@ -140,7 +140,7 @@ def known_calls(ledger_url: str, call_ids: Collection[str]) -> set[str]:
     if not call_ids:
         return set()
     with contextlib.closing(open_reader(ledger_url)) as reader:
-        return {call_id for call_id in call_ids if reader.read_call(call_id)}
+        return reader.known_calls(sorted(call_ids))
 
 
 def known_callers(configuration: config.Configuration, policy: Policy) -> Callers:

@@ -57,6 +57,8 @@ from edge.ledger.sqlite import SqliteFile
 from edge.ports import Ledger, LedgerError
 
 CHECKPOINTS_KEPT = 2
+CALLS_AT_ONCE = 200
+"""How many calls one query names: each is a variable of it, and of those there is a limit."""
 NOBODY = Warrant("unknown", "")
 
 RECORDS = select(*facts.c, personal.c.salt, personal.c.body).outerjoin_from(facts, personal)
@@ -165,6 +167,15 @@ class SqlReader:
     def read_call(self, call_id: str) -> Sequence[Entry]:
         """Every entry about this call, in order."""
         return [_entry(row) for row in self._all(OF_CALL, call_id=call_id)]
+
+    def known_calls(self, call_ids: Sequence[str]) -> set[str]:
+        """Those of these calls about which there is any entry; no entry is read for that."""
+        known = set[str]()
+        for start in range(0, len(call_ids), CALLS_AT_ONCE):
+            some = call_ids[start : start + CALLS_AT_ONCE]
+            wanted = select(facts.c.call_id).distinct().where(facts.c.call_id.in_(some))
+            known |= {row.call_id for row in self._all(wanted)}
+        return known
 
     def page(self, after: int | None, limit: int) -> tuple[Sequence[Record], Anchors]:
         """Records with sequence greater than `after` and the anchors, seen at the same moment."""

@@ -14,8 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from edge.core.facts import CallArrived, Entry
 from edge.ledger.measure import arrivals
 from edge.ledger.store import (
+    CALLS_AT_ONCE,
     SqlLedger,
     erase,
     export,
@@ -345,3 +347,17 @@ def test_errors_hold_no_personal_data(ledger: SqlLedger) -> None:
     with pytest.raises(LedgerError) as refused:
         ledger.append(arrivals(4, 1))
     assert "7700900123" not in f"{refused.value} {refused.value.__cause__}"
+
+
+def call_of(entry: Entry) -> str:
+    assert isinstance(entry.fact, CallArrived)
+    return entry.fact.call_id
+
+
+def test_which_calls_are_known_is_told_of_more_than_one_query_names(ledger: SqlLedger, url: str) -> None:
+    """Each once, however many; of those that nobody knows, nothing."""
+    ledger.append(arrivals(4, 2 * CALLS_AT_ONCE))
+    there = [call_of(entry) for entry in arrivals(1, 2 * CALLS_AT_ONCE + 3)]
+    with closing(open_reader(url)) as reader:
+        assert reader.known_calls([*there, "call-of-nobody"]) == set(there)
+        assert reader.known_calls([]) == set()
