@@ -197,6 +197,8 @@ class Call:
     keyed_number: str | None = None
     callback: Callback | None = None
     """Set from the promise on."""
+    became_task: bool = False
+    """A task was opened for it, whatever became of that since: another would have the same id."""
 
     @property
     def is_on_the_line(self) -> bool:

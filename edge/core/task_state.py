@@ -163,6 +163,8 @@ def _task_opened(state: State, fact: facts.TaskOpened, at: Instant) -> None:
         queue=fact.queue,
         head_start_seconds=fact.head_start_seconds,
     )
+    if (call := state.calls.get(fact.call_id)) is not None:
+        call.became_task = True
 
 
 def _task_linked(state: State, fact: facts.TaskLinked, at: Instant) -> None:  # noqa: ARG001

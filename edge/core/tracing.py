@@ -292,8 +292,7 @@ class Tracing(RingingBack):
             talked_seconds=0.0 if connected is None else max(0.0, ended.since(connected)),
             agent=call.agent or self._who(traced),
         )
-        limit, seen_seconds = self.policy.tasks.abandoned_101_after_seconds, gap.since.since(call.queued_at)
-        is_task = call.call_id in self.state.tasks or (limit is not None and seen_seconds >= limit)
+        is_task = call.became_task or call.call_id in self.state.tasks  # known before the former was noted
         if outcome is CallOutcome.ABANDONED and call.first_connected_at is None and not is_task:
             self._open_task_for(call, outcome, told.waited_seconds)
         self._record_traced(gap, traced, told, added=False)

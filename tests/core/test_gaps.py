@@ -23,11 +23,11 @@ from edge.core.model import (
     Side,
     Stage,
 )
-from edge.core.promise import TaskKind, Tasks
+from edge.core.promise import TaskKind, TaskOutcome, Tasks
 from edge.core.state import State, replay
 from edge.core.tracing import MARGIN_SECONDS
 from edge.ledger.codec import decode_state, encode_state
-from tests.core.callbacks import SmallPlan
+from tests.core.callbacks import SmallPlan, callback_room
 from tests.core.room import Room, arrival, happen, play
 
 ANN = ("ann 101 999",)
@@ -417,6 +417,27 @@ def test_who_ended_unseen_gets_the_real_end() -> None:
     assert (fixed["c1"].outcome, fixed["c1"].waited_seconds) == (CallOutcome.ABANDONED, 90.0)
     assert [task.call_id for task in room.recorded(facts.TaskOpened)] == ["e1", "c1"]  # it waited for 90 s
     assert set(room.engine.state.tasks) == {"e1", "c1"}
+
+
+def test_a_task_closed_before_the_record_is_read_is_not_opened_anew() -> None:
+    """Though its offer is not over: the phone still rings out."""
+    room = callback_room(*ANN)
+    for row in ("ann not ready", "e1 calls 999 from 07700900001"):
+        happen(room, row)
+    lost = room.now
+    room.tell(inputs.LinkLost(link="ari", error="reset"))
+    room.wait(300.0)
+    seen_again(room)
+    for row in ("ann rings", "ann answers"):
+        happen(room, row)
+    room.tell(inputs.TaskClosed(task_id="e1", by="bob", outcome=TaskOutcome.NO_NEED))
+    assert room.engine.state.task_offers
+    began = {"joined_utc_us": us(lost), "arrived_utc_us": None, "known": True}
+    told = read(room, traced("e1", lost, **began, line="999", ended_utc_us=us(lost, 8.0)))
+    assert told is not None
+    assert told.calls_corrected == 1
+    assert [task.call_id for task in room.recorded(facts.TaskOpened)] == ["e1"]
+    assert not room.engine.state.tasks
 
 
 def test_a_call_whose_end_is_not_in_the_record_stays_unknown() -> None:
