@@ -168,7 +168,8 @@ class Callbacks:
     check_seconds: float = 10.0
     clock_synchronised: bool = True
     channels: int | None = None
-    """101 channels in use, call-backs included, beyond which none is dialled: the rest of the trunk is for 999 and inbound."""
+    """101 channels in use, call-backs and people who are rung for tasks included, beyond which nobody is dialled but for a 999
+    task: the rest of the trunk is for 999 and inbound."""
 
 
 class TaskKind(StrEnum):

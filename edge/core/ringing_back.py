@@ -22,6 +22,7 @@ from edge.core.model import (
     Queue,
     Side,
     Stage,
+    TaskOfferState,
     Tier,
 )
 from edge.core.offering import Offering
@@ -35,6 +36,7 @@ WAITS_FOR_RESERVE = "an agent is kept for it until enough who can take a 999 are
 LEG_MARGIN_SECONDS = 10.0
 """How much longer than it was asked to a person's leg may ring, as far as we know: the switch's own limit lies behind ours."""
 GIVE_WAY = frozenset({CallState.DIALLING, CallState.CHECKING})
+DIALS_FOR_TASK = frozenset({TaskOfferState.DIALLING, TaskOfferState.TALKING})
 PRESS_KEY = "callback-press-key"
 TRUNK_ALARM_FAILURES = 3
 """So many failures of the network in a row are an alarm."""
@@ -128,7 +130,7 @@ class RingingBack(Offering):
         if len(lately) >= limits.per_hour:
             self._look_again(lately[0].plus(HOUR_SECONDS))
             return f"{limits.per_hour} were dialled within an hour"
-        if limits.channels is not None and self._lines_in_use() >= limits.channels:
+        if self._is_trunk_full():
             return "the rest of the trunk is for 999 and callers"
         return None
 
@@ -146,9 +148,16 @@ class RingingBack(Offering):
         """Whether a handler has this number as a task at their phone; see `TaskAtPhone`."""
         raise NotImplementedError
 
+    def _is_trunk_full(self) -> bool:
+        """Whether what is left of the trunk is for 999 and callers."""
+        channels = self.policy.callbacks.channels
+        return channels is not None and self._lines_in_use() >= channels
+
     def _lines_in_use(self) -> int:
+        """Lines of the trunk with a 101 caller, or with somebody who is rung or about to be, for a call-back or a task."""
         lines = sum(call.is_routine and call.is_on_the_line for call in self.state.calls.values())
-        return lines + sum(not self.state.calls[call_id].is_on_the_line for call_id in self._ringing_back)
+        lines += sum(not self.state.calls[call_id].is_on_the_line for call_id in self._ringing_back)
+        return lines + sum(offer.state in DIALS_FOR_TASK for offer in self.state.task_offers.values())
 
     def _begin(self, call: Call, promise: Callback, chosen: AgentRecord, candidates: Candidates) -> bool:
         """Reserve the agent: rung, or kept where the person comes first. False where the number has become forbidden."""

@@ -1236,7 +1236,7 @@ def _occupied(state: State, agent: str) -> AgentRecord | None:
 def _agent_signed_in(state: State, fact: facts.AgentSignedIn, at: Instant) -> None:
     record = _record(state, fact.agent, at)
     record.phone, record.missed_in_a_row, record.wrap_up_owed_seconds = fact.phone, 0, 0.0
-    record.rest_since = record.rest_outcome = None
+    record.rest_since = record.rest_outcome = record.declined_task_at = None
     if record.activity is Activity.IDLE:
         record.idle_since = at
 
@@ -1251,7 +1251,7 @@ def _agent_signed_out(state: State, fact: facts.AgentSignedOut, at: Instant) -> 
 def _agent_became_ready(state: State, fact: facts.AgentBecameReady, at: Instant) -> None:
     record = _record(state, fact.agent, at)
     record.not_ready_reason, record.idle_since, record.missed_in_a_row = None, at, 0
-    record.rest_since = record.rest_outcome = None
+    record.rest_since = record.rest_outcome = record.declined_task_at = None
 
 
 def _agent_became_not_ready(state: State, fact: facts.AgentBecameNotReady, at: Instant) -> None:

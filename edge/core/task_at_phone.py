@@ -191,6 +191,8 @@ class TaskAtPhone(RingingBack):
             return "the number is withheld, or may not be dialled"
         if self.state.ledger_trouble is not None:
             return "the ledger is in trouble"
+        if not task.emergency and self._is_trunk_full():
+            return "the rest of the trunk is for 999 and callers"
         return self._why_not_rung(task)
 
     def _task_dial(self, offer: TaskOffer, given: inputs.Durable) -> None:

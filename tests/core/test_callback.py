@@ -1388,3 +1388,30 @@ def test_lines_that_are_being_rung_count_towards_the_trunk() -> None:
         happen(room, row)
     states = [room.state_of(name) for name in ("c1", "c2", "c3")]
     assert states.count("reserving") == 2
+
+
+def test_a_person_who_is_rung_for_a_task_has_a_line_of_the_trunk() -> None:
+    """One of its channels is for 101: the call-back begins when the task's is free again."""
+    room = promised_room(
+        "ann 101 999",
+        "bob 101 999",
+        callbacks=replace(CALLBACKS, channels=1),
+        tasks=Tasks(abandoned_101_after_seconds=1.0),
+    )
+    happen(room, "c7 calls 101 from 07700900007")
+    room.wait(5.0)
+    for row in (
+        "c7 hangs up",
+        "bob wants a task",
+        "ann not ready",
+        "t0 hangs up",
+        "t1 hangs up",
+        "bob rings",
+        "bob answers",
+        "bob presses 1",
+        "ann ready",
+    ):
+        happen(room, row)
+    play(room, "= c1 callback")
+    happen(room, "task c7 person no-answer")
+    play(room, "= c1 reserving")

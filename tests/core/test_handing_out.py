@@ -11,6 +11,7 @@ from edge.core import effects, facts, inputs
 from edge.core.model import Activity, TaskOfferState
 from edge.core.promise import TaskAttemptOutcome, TaskKind, TaskOutcome, Tasks
 from edge.core.state import replay
+from edge.core.task_at_phone import NOT_NOW
 from tests.core.callbacks import CALLBACKS, SmallPlan, callback_room, promised_room
 from tests.core.room import Room, arrival, happen, play
 
@@ -323,6 +324,48 @@ def test_only_kinds_that_are_offered_ring_by_themselves() -> None:
     assert offers(room) == []
     play(room, "ann wants a task -> ring ann for task c1")
     assert Tasks().offered == (TaskKind.LOST,)
+
+
+@pytest.mark.parametrize("rows", [("signs out", "signs in"), ("not ready", "ready")])
+def test_who_declined_and_begins_afresh_is_offered_the_next_at_once(rows: tuple[str, str]) -> None:
+    """Signed in again, or ready again: whatever they declined is forgotten, as what they missed is."""
+    room = died_room(*ANN, calls="101 101")
+    for row in ("rings", "rejects"):
+        happen(room, f"ann {row}")
+    room.wait(5.0)
+    assert offers(room) == [("c1", "ann")]
+    for row in rows:
+        happen(room, f"ann {row}")
+    assert offers(room) == [("c1", "ann"), ("c2", "ann")]
+
+
+@pytest.mark.parametrize(("line", "is_dialled"), [("101", False), ("999", True)])
+def test_a_line_of_the_trunk_that_is_left_for_999_is_dialled_for_those_alone(
+    line: str, is_dialled: bool
+) -> None:
+    """One 101 at once, and a caller has it: the handler is told, and may press the key again."""
+    room = died_room(*ANN, calls=line, callbacks=replace(CALLBACKS, channels=1))
+    for row in ("ann rings", "ann answers", "c9 calls 101", "ann presses 1"):
+        happen(room, row)
+    assert len(dials(room)) == is_dialled
+    told = [asked.sounds for asked in room.asked if isinstance(asked, effects.AskAgent)]
+    assert ((NOT_NOW,) in told) == (not is_dialled)
+    happen(room, "c9 hangs up")
+    happen(room, "ann presses 1")
+    assert len(dials(room)) == 1
+
+
+def test_two_tasks_share_one_line_of_the_trunk_one_after_the_other() -> None:
+    """A person who is rung or talked with for a task is on it."""
+    room = died_room(*BOTH, calls="101 101", callbacks=replace(CALLBACKS, channels=1))
+    (first, one), (second, other) = offers(room)
+    talk(room, one, first)
+    for row in ("rings", "answers", "presses 1"):
+        happen(room, f"{other} {row}")
+    assert len(dials(room)) == 1
+    happen(room, f"task {first} person spoken")
+    happen(room, f"{other} presses 1")
+    assert (len(dials(room)), second in room.engine.state.tasks) == (2, True)
 
 
 def test_who_asks_has_the_next_as_soon_as_the_phone_is_free() -> None:
