@@ -33,7 +33,7 @@ TURNED_SECONDS = 0.1
 """What UTC gains or loses against the monotonic clock before it is a fact."""
 STEEPEST_SLEW = 0.1
 """Seconds a second. No daemon that disciplines a clock turns it faster than this (chronyd: 1/12): more is a step."""
-NEED_SIGHT = ("offer", "call", DIALOGUE)
+NEED_SIGHT = ("offer", "call", DIALOGUE, TASK_OFFER)
 """Kinds of alarm upon which the switch is asked for something."""
 
 
@@ -302,7 +302,7 @@ class Engine(Reconciling, Matching):
                     self._alarms.hold((kind, name))
                 elif kind == "offer" and offer is not None:
                     getattr(self, f"_{OFFER_DEADLINES[offer.state].then}")(offer)
-                elif kind == TASK_OFFER and self.state.sight and name in self.state.task_offers:
+                elif kind == TASK_OFFER and name in self.state.task_offers:
                     self._task_offer_due(self.state.task_offers[name])
                 elif kind == TASK and name in self.state.tasks:
                     self._task_overdue(self.state.tasks[name])

@@ -360,9 +360,6 @@ class TaskAtPhone(RingingBack):
             elif offer.state is TaskOfferState.WITHDRAWN:
                 if not leg.talking:
                     self._ask(effects.HangUpOffer(offer_id=offer.offer_id))
-                self._alarms.set(
-                    ("task offer", offer.offer_id), self._now.plus(self.policy.withdrawal_seconds)
-                )
             elif offer.state is TaskOfferState.DIALLING:
                 self._not_dialled(offer, "found in our hands after losing sight")
             else:
