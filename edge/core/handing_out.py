@@ -37,11 +37,13 @@ class HandingOut(TaskAtPhone):
     def _hand_out(self, task: Task, candidates: Candidates, hopeless: set[tuple[str, ...]]) -> None:
         """It is this task's turn among those who wait: offer it, or keep an agent free for it, or pass it over."""
         skills = self._skills_of_task(task)
-        if skills in hopeless or self._is_too_early(task.not_before) or self._why_not_rung(task) is not None:
+        if skills in hopeless or self._is_too_early(task.not_before):
             return
         askable = [r for r in candidates.for_task(skills, task.declined_by) if not self._rests_from_tasks(r)]
         if not askable:
             hopeless.add(skills)
+            return
+        if self._why_not_rung(task) is not None:
             return
         chosen, reserve = self._choose(askable, candidates)
         if reserve is not None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from heapq import merge
 
 from edge.core.emergency import Emergencies
 from edge.core.model import CallState, Instant, Queue, Tier
 from edge.core.offering import MATCH_AGAIN
-from edge.core.ordering import Candidates, next_relaxation, rest_seconds, skills_needed
+from edge.core.ordering import Candidates, Place, next_relaxation, rest_seconds, skills_needed
 from edge.core.state import AgentRecord, Call
 
 
@@ -27,11 +28,8 @@ class Matching(Emergencies):
         was_free = candidates.free > 0
         self._serve_emergencies(candidates)
         self._give_to_who_asked(candidates)
-        before = set(self._tasks.places())
-        self._serve_routine(candidates)
-        for place in self._tasks.places():  # a call-back whose number turned out to be forbidden is one now
-            if place not in before and candidates.free:
-                self._hand_out(self.state.tasks[place.call_id], candidates, set())
+        if candidates.free:  # most steps free nobody, and hundreds may wait
+            self._serve_routine(candidates)
         for call_id in self._order.of_tests():
             self._serve_test(self.state.calls[call_id], candidates)
         if was_free or candidates.withheld or len(self._unanswered) > 0:
@@ -49,13 +47,13 @@ class Matching(Emergencies):
         calls, tasks = self._order.places(), self._tasks.places()
         for place, is_task in merge(((p, False) for p in calls), ((p, True) for p in tasks)):
             if not candidates.free:
-                return  # most steps free nobody, and hundreds may wait
+                return
             if is_task:
                 self._hand_out(self.state.tasks[place.call_id], candidates, hopeless_tasks)
                 continue
             call = self.state.calls[place.call_id]
             if call.test:
-                return
+                break
             if call.tier == Tier.EMERGENCY:
                 passed_over += 1
                 continue
@@ -82,18 +80,13 @@ class Matching(Emergencies):
                 why,
             )
             candidates.take(chosen.phone)
-        self._serve_tests(candidates)
+        self._hand_out_new(frozenset(tasks), candidates)
 
-    def _serve_tests(self, candidates: Candidates) -> None:
-        """Test calls stand behind everybody, and have a phone of their own."""
-        tests: list[Call] = []
-        for call_id in reversed(self._order.before(None)):
-            call = self.state.calls[call_id]
-            if not call.test:
-                break
-            tests.append(call)
-        for call in reversed(tests):
-            self._serve_test(call, candidates)
+    def _hand_out_new(self, before: Collection[Place], candidates: Candidates) -> None:
+        """A call-back whose number turned out to be forbidden is a task now."""
+        for place in self._tasks.places():
+            if place not in before and candidates.free:
+                self._hand_out(self.state.tasks[place.call_id], candidates, set())
 
     def _why(
         self,
