@@ -377,9 +377,9 @@ class AsteriskPbx:
     async def _read_trace(self, effect: ReadTrace) -> None:
         """What the switch itself wrote down, read in a thread: whatever becomes of it, the engine gets an answer."""
         await asyncio.sleep(TRACE_SETTLES_SECONDS)
-        reading = asyncio.to_thread(self._trace.read, effect)
         try:
-            told = await asyncio.wait_for(reading, TRACE_SECONDS)
+            async with asyncio.timeout(TRACE_SECONDS):
+                told = await asyncio.to_thread(self._trace.read, effect)
         except TimeoutError:
             detail = f"it could not be read within {TRACE_SECONDS:.0f} s"
             told = TraceRead(gap=effect.gap, calls=(), complete=False, detail=detail)
