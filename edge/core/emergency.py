@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 
 from edge.core import effects, facts, inputs
 from edge.core.escalation import RUNG_ANEW_SECONDS, next_rung
-from edge.core.handing_out import GIVES_WAY, HandingOut
+from edge.core.handing_out import TASK_GIVES_WAY, HandingOut
 from edge.core.model import (
     BUDDY,
     TEST,
@@ -337,7 +337,7 @@ class Emergencies(HandingOut):
     def _free_of_routine(self, call: Call, supervisor: AgentRecord) -> None:
         """A supervisor's phone that rings for a 101 is needed for the 999 too, whatever the supervisor's own skills."""
         handed = self.state.task_offers.get(supervisor.offer_id or "")
-        if handed is not None and handed.state in GIVES_WAY:
+        if handed is not None and handed.state in TASK_GIVES_WAY:
             self._give_way(handed, call)
         offer = self.state.offers.get(supervisor.offer_id or "")
         if offer is None or offer.state not in LIVE or self._call_of(offer).tier == Tier.EMERGENCY:

@@ -956,13 +956,12 @@ class TaskAttemptEnded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskOfferWithdrawn:
-    """The agent's leg is to end. `outcome`: what the offer will count as. `declined`: the agent did not want the task."""
+    """The agent's leg is to end. `outcome`: what the offer will count as."""
 
     task_id: str
     task_offer_id: str
     agent: str
     outcome: OfferOutcome
-    declined: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -974,7 +973,6 @@ class TaskOfferEnded:
     agent: str
     outcome: OfferOutcome
     cause: str
-    declined: bool = False
     not_before: Instant | None = None
 
 

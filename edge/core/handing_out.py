@@ -17,7 +17,7 @@ from edge.core.task_at_phone import TaskAtPhone
 from edge.core.task_state import ASKED_SECONDS, TASK_OFFER_PREFIX, Task, TaskOffer
 
 RINGING = frozenset({TaskOfferState.CALLING, TaskOfferState.RINGING})
-GIVES_WAY = RINGING | {TaskOfferState.CHOOSING, TaskOfferState.DIALLING}
+TASK_GIVES_WAY = RINGING | {TaskOfferState.CHOOSING, TaskOfferState.DIALLING}
 """While nobody talks."""
 
 
@@ -28,7 +28,7 @@ class HandingOut(TaskAtPhone):
 
     def _is_task_at_a_phone(self) -> bool:
         """Whether an agent is occupied by a task of which nobody talks yet: so long the reserve for 999 is kept."""
-        return any(offer.state in GIVES_WAY for offer in self.state.task_offers.values())
+        return any(offer.state in TASK_GIVES_WAY for offer in self.state.task_offers.values())
 
     def _does_anybody_want_a_task(self) -> bool:
         asked = (record.task_asked_at for record in self.state.agents.values())
@@ -169,7 +169,7 @@ class HandingOut(TaskAtPhone):
 
     def _task_offers_that_give_way(self) -> list[TaskOffer]:
         """Those with nobody talking, the newest first."""
-        offers = (offer for offer in self.state.task_offers.values() if offer.state in GIVES_WAY)
+        offers = (offer for offer in self.state.task_offers.values() if offer.state in TASK_GIVES_WAY)
         return sorted(offers, key=lambda offer: (offer.made_at.monotonic_ns, offer.offer_id), reverse=True)
 
     def _give_way(self, offer: TaskOffer, emergency: Call) -> None:
@@ -197,7 +197,7 @@ class HandingOut(TaskAtPhone):
         for offer in tuple(self.state.task_offers.values()):
             if offer.phone == phone and offer.state in RINGING:
                 self._because(f"phone {phone} vanished while it was offered task {offer.task_id}")
-                self._hang_up_for_task(offer, OfferOutcome.UNREACHABLE, declined=True)
+                self._hang_up_for_task(offer, OfferOutcome.UNREACHABLE)
 
     def _task_assigned(self, given: inputs.TaskAssigned) -> None:
         super()._task_assigned(given)

@@ -174,6 +174,10 @@ class OfferOutcome(StrEnum):
     """The leg ended after its answer and before the pair was connected, or unseen by us."""
 
 
+REFUSALS = frozenset({OfferOutcome.MISSED, OfferOutcome.REJECTED, OfferOutcome.UNREACHABLE})
+"""Outcomes after which a call or a task is not put to the same agent while another may take it."""
+
+
 class CallOutcome(StrEnum):
     """The one terminal state of a call (DOMAIN: nothing is ever lost)."""
 

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from edge.core import facts
 from edge.core.model import (
     NOT_PEOPLE,
+    REFUSALS,
     Activity,
     AgentState,
     Blindness,
@@ -30,12 +31,8 @@ from edge.core.model import (
     Tier,
 )
 from edge.core.promise import Asked, AttemptOutcome
-from edge.core.task_state import TASK_FOLDS, Task, TaskOffer, occupy_with_next
-from edge.core.transitions import CALL_TRANSITIONS, OFFER_TRANSITIONS, IllegalFactError
-
-REFUSALS = frozenset({OfferOutcome.MISSED, OfferOutcome.REJECTED, OfferOutcome.UNREACHABLE})
-"""Outcomes after which a call is not put to the same agent while another may take it."""
-
+from edge.core.task_state import DURABLE_SECONDS, TASK_FOLDS, Task, TaskOffer, occupy_with_next
+from edge.core.transitions import CALL_TRANSITIONS, OFFER_TRANSITIONS, IllegalFactError, next_state
 
 SERVICES_REMEMBERED = 20
 TRIES_OF_A_PROMPT = 2
@@ -50,7 +47,6 @@ STOOD_STILL_MEMORY_SECONDS = 10.0
 """So long after a standstill a lost link is believed to have been lost in it."""
 SAMPLES_REMEMBERED = 20
 """How many talks, departures and predictions of a queue are remembered, to expect the next by."""
-DURABLE_SECONDS = 10.0
 PROMISED_SECONDS = 60.0
 HOUR_SECONDS = 3600.0
 DAY_SECONDS = 86_400.0
@@ -469,10 +465,7 @@ def _call(state: State, fact: facts.CallFact) -> Call:
 
 
 def _move_call(call: Call, fact: facts.Fact) -> None:
-    try:
-        call.state = CALL_TRANSITIONS[call.state][type(fact)]
-    except KeyError:
-        raise IllegalFactError(f"{type(fact).__name__} while call {call.call_id} is {call.state}") from None
+    call.state = next_state(CALL_TRANSITIONS, call.state, fact, f"call {call.call_id}")
 
 
 def _offer(state: State, fact: facts.OfferFact) -> Offer:
@@ -484,12 +477,7 @@ def _offer(state: State, fact: facts.OfferFact) -> Offer:
         raise IllegalFactError(
             f"{type(fact).__name__} names another call or agent than offer {offer.offer_id}"
         )
-    try:
-        offer.state = OFFER_TRANSITIONS[offer.state][type(fact)]
-    except KeyError:
-        raise IllegalFactError(
-            f"{type(fact).__name__} while offer {offer.offer_id} is {offer.state}"
-        ) from None
+    offer.state = next_state(OFFER_TRANSITIONS, offer.state, fact, f"offer {offer.offer_id}")
     return offer
 
 

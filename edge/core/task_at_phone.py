@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from edge.core import effects, facts, inputs
-from edge.core.model import Activity, OfferOutcome, TaskOfferState
+from edge.core.model import REFUSALS, Activity, OfferOutcome, TaskOfferState
 from edge.core.promise import Destination, TaskAttemptOutcome, TaskKind
 from edge.core.ringing_back import RingingBack
 from edge.core.service import OUTCOME_OF_REFUSAL
@@ -81,20 +81,18 @@ class TaskAtPhone(RingingBack):
         if outcome is OfferOutcome.MISSED and offer.rang_at is None:
             outcome = OfferOutcome.UNREACHABLE
         self._because(f"agent {offer.agent} did not take task {offer.task_id}: {outcome} ({given.cause})")
-        self._end_task_offer(offer, outcome, given.cause, declined=True)
+        self._end_task_offer(offer, outcome, given.cause)
 
     def _task_declined(self, offer: TaskOffer, given: inputs.PhoneGone) -> None:
         self._because(f"agent {offer.agent} hung up without taking task {offer.task_id}")
-        self._end_task_offer(offer, OfferOutcome.REJECTED, given.cause, declined=True)
+        self._end_task_offer(offer, OfferOutcome.REJECTED, given.cause)
 
     def _task_offer_over(self, offer: TaskOffer, given: inputs.PhoneGone) -> None:
         self._because(f"offer {offer.offer_id} to agent {offer.agent} is over")
         outcome = offer.outcome or OfferOutcome.WITHDRAWN
-        self._end_task_offer(offer, outcome, given.cause, declined=offer.declined)
+        self._end_task_offer(offer, outcome, given.cause)
 
-    def _end_task_offer(
-        self, offer: TaskOffer, outcome: OfferOutcome, cause: str, *, declined: bool = False
-    ) -> None:
+    def _end_task_offer(self, offer: TaskOffer, outcome: OfferOutcome, cause: str) -> None:
         again_at = self._now.plus(self.policy.tasks.again_seconds)
         self._record(
             facts.TaskOfferEnded(
@@ -103,8 +101,7 @@ class TaskAtPhone(RingingBack):
                 agent=offer.agent,
                 outcome=outcome,
                 cause=cause,
-                declined=declined,
-                not_before=again_at if declined else None,
+                not_before=again_at if outcome in REFUSALS else None,
             )
         )
         if offer.talked:
@@ -128,9 +125,7 @@ class TaskAtPhone(RingingBack):
                 )
             )
 
-    def _withdraw_task_offer(
-        self, offer: TaskOffer, outcome: OfferOutcome = OfferOutcome.WITHDRAWN, *, declined: bool = False
-    ) -> None:
+    def _hang_up_for_task(self, offer: TaskOffer, outcome: OfferOutcome) -> None:
         """While nothing is dialled: the leg ends, whatever it is doing."""
         self._record(
             facts.TaskOfferWithdrawn(
@@ -138,12 +133,8 @@ class TaskAtPhone(RingingBack):
                 task_offer_id=offer.offer_id,
                 agent=offer.agent,
                 outcome=outcome,
-                declined=declined,
             )
         )
-
-    def _hang_up_for_task(self, offer: TaskOffer, outcome: OfferOutcome, *, declined: bool = False) -> None:
-        self._withdraw_task_offer(offer, outcome, declined=declined)
         self._ask(effects.HangUpOffer(offer_id=offer.offer_id))
 
     # ------------------------------------------------------------------ keys
@@ -319,15 +310,15 @@ class TaskAtPhone(RingingBack):
 
     def _task_unreachable(self, offer: TaskOffer) -> None:
         self._because(f"phone {offer.phone} did not ring for task {offer.task_id} in time")
-        self._hang_up_for_task(offer, OfferOutcome.UNREACHABLE, declined=True)
+        self._hang_up_for_task(offer, OfferOutcome.UNREACHABLE)
 
     def _task_missed(self, offer: TaskOffer) -> None:
         self._because(f"agent {offer.agent} did not answer for task {offer.task_id}: back at its place")
-        self._hang_up_for_task(offer, OfferOutcome.MISSED, declined=True)
+        self._hang_up_for_task(offer, OfferOutcome.MISSED)
 
     def _task_no_key(self, offer: TaskOffer) -> None:
         self._because(f"agent {offer.agent} pressed no key for task {offer.task_id}: back at its place")
-        self._hang_up_for_task(offer, OfferOutcome.REJECTED, declined=True)
+        self._hang_up_for_task(offer, OfferOutcome.REJECTED)
 
     def _task_not_on_disk(self, offer: TaskOffer) -> None:
         self._because(f"the intent to ring the person of task {offer.task_id} is not on disk: not dialled")
@@ -337,9 +328,7 @@ class TaskAtPhone(RingingBack):
         self._because(
             f"the leg of offer {offer.offer_id} was not reported as ended: agent {offer.agent} is freed"
         )
-        self._end_task_offer(
-            offer, offer.outcome or OfferOutcome.WITHDRAWN, "end not reported", declined=offer.declined
-        )
+        self._end_task_offer(offer, offer.outcome or OfferOutcome.WITHDRAWN, "end not reported")
         was_dialled = offer.dialled_at is not None  # nobody cuts a talk of whose beginning the word was lost
         end = effects.GiveUpDial if was_dialled else effects.HangUpOffer
         self._ask(end(offer_id=offer.offer_id))
@@ -380,4 +369,4 @@ class TaskAtPhone(RingingBack):
             rang = offer.dialled_at is not None
             outcome = TaskAttemptOutcome.UNSEEN if rang else TaskAttemptOutcome.NOT_DIALLED
             self._task_attempt_over(offer, outcome, "not seen")
-        self._end_task_offer(offer, offer.outcome or OfferOutcome.LOST, "not seen", declined=offer.declined)
+        self._end_task_offer(offer, offer.outcome or OfferOutcome.LOST, "not seen")

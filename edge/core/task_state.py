@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from edge.core import facts
-from edge.core.model import Activity, Instant, OfferOutcome, OfferState, TaskOfferState
+from edge.core.model import REFUSALS, Activity, Instant, OfferOutcome, OfferState, TaskOfferState
 from edge.core.promise import TaskAttemptOutcome, TaskKind
-from edge.core.transitions import TASK_OFFER_TRANSITIONS, IllegalFactError
+from edge.core.transitions import TASK_OFFER_TRANSITIONS, IllegalFactError, next_state
 
 if TYPE_CHECKING:
     from edge.core.state import AgentRecord, State
 
 DURABLE_SECONDS = 10.0
-"""How long the disk may take to have the intent of ringing somebody."""
+"""How long the disk may take to have a promise, or the intent of ringing somebody."""
 TASK_OFFER_PREFIX = "task-"
 """Begins the name of a task's offer; no call's id begins so."""
 ASKED_SECONDS = 30.0
@@ -80,11 +80,9 @@ class TaskOffer:
     made_at: Instant
     ring_seconds: float
     choose_seconds: float
-    asked: bool
     state: TaskOfferState = TaskOfferState.CALLING
     rang_at: Instant | None = None
     answered_at: Instant | None = None
-    dialable: bool = False
     attempt: int = 0
     """That of the task which this offer has made; 0: none."""
     attempted_at: Instant | None = None
@@ -94,7 +92,7 @@ class TaskOffer:
     """It came to a conversation: wrap-up follows."""
     withdrawn_at: Instant | None = None
     outcome: OfferOutcome | None = None
-    declined: bool = False
+    """What a withdrawn offer will count as."""
 
     @property
     def undialled_since(self) -> Instant | None:
@@ -129,12 +127,7 @@ def _offer(state: State, fact: facts.TaskOfferFact) -> TaskOffer:
         raise IllegalFactError(
             f"{type(fact).__name__} names another task or agent than offer {offer.offer_id}"
         )
-    try:
-        offer.state = TASK_OFFER_TRANSITIONS[offer.state][type(fact)]
-    except KeyError:
-        raise IllegalFactError(
-            f"{type(fact).__name__} while offer {offer.offer_id} is {offer.state}"
-        ) from None
+    offer.state = next_state(TASK_OFFER_TRANSITIONS, offer.state, fact, f"offer {offer.offer_id}")
     return offer
 
 
@@ -206,7 +199,6 @@ def _task_offered(state: State, fact: facts.TaskOffered, at: Instant) -> None:
         made_at=at,
         ring_seconds=fact.ring_seconds,
         choose_seconds=fact.choose_seconds,
-        asked=fact.asked,
     )
     record.activity, record.offer_id, record.task_asked_at = Activity.OFFERED, fact.task_offer_id, None
 
@@ -217,7 +209,7 @@ def _task_offer_rang(state: State, fact: facts.TaskOfferRang, at: Instant) -> No
 
 def _task_offer_answered(state: State, fact: facts.TaskOfferAnswered, at: Instant) -> None:
     offer = _offer(state, fact)
-    offer.answered_at, offer.dialable, offer.outcome = at, fact.dialable, None
+    offer.answered_at, offer.outcome = at, None
     record = state.agents.get(fact.agent)
     if record is not None:
         record.activity, record.last_task_id = Activity.TALKING, fact.task_id
@@ -257,7 +249,7 @@ def _task_attempt_ended(state: State, fact: facts.TaskAttemptEnded, at: Instant)
 
 def _task_offer_withdrawn(state: State, fact: facts.TaskOfferWithdrawn, at: Instant) -> None:
     offer = _offer(state, fact)
-    offer.withdrawn_at, offer.outcome, offer.declined = at, fact.outcome, fact.declined
+    offer.withdrawn_at, offer.outcome = at, fact.outcome
 
 
 def _task_offer_ended(state: State, fact: facts.TaskOfferEnded, at: Instant) -> None:
@@ -266,13 +258,13 @@ def _task_offer_ended(state: State, fact: facts.TaskOfferEnded, at: Instant) -> 
     task = state.tasks.get(fact.task_id)
     if task is not None and task.offer_id == fact.task_offer_id:
         task.offer_id = None
-        if fact.declined:
+        if fact.outcome in REFUSALS:
             task.declined_by[fact.agent] = at
             task.not_before = fact.not_before
     record = state.agents.get(fact.agent)
     if record is not None and record.offer_id == fact.task_offer_id:
         record.activity, record.offer_id, record.freed_at = Activity.IDLE, None, at
-        if fact.declined:
+        if fact.outcome in REFUSALS:
             record.declined_task_at = at
         if offer.talked:
             record.idle_since = at

@@ -12,13 +12,27 @@ Three kinds of table:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeVar
 
 from edge.core import facts, inputs
 from edge.core.model import CallState, OfferState, TaskOfferState
 
+State = TypeVar("State", bound=StrEnum)
+
 
 class IllegalFactError(Exception):
     """A fact that the tables do not allow here: a programming fault, or a ledger that was altered. Nothing was changed."""
+
+
+def next_state(
+    table: dict[State, dict[type[facts.Fact], State]], state: State, fact: facts.Fact, whose: str
+) -> State:
+    """Where this fact leads from `state`. Raises `IllegalFactError`, naming whose state it is, when there is no such row."""
+    try:
+        return table[state][type(fact)]
+    except KeyError:
+        raise IllegalFactError(f"{type(fact).__name__} while {whose} is {state}") from None
 
 
 CALL_TRANSITIONS: dict[CallState, dict[type[facts.Fact], CallState]] = {

@@ -22,6 +22,8 @@ T = TypeVar("T")
 
 SALT_BYTES = 16
 LARGEST = 2**63 - 1
+NO_LONGER_WRITTEN = {"TaskOfferWithdrawn": frozenset({"declined"}), "TaskOfferEnded": frozenset({"declined"})}
+"""Fields that earlier versions wrote and that say no more than others do: read past."""
 
 
 class EntryRefusedError(LedgerError):
@@ -151,7 +153,8 @@ def _fact(kind: str, body: str, personal: Personal | None) -> Fact:
 
 @cache
 def _names(kind: str) -> frozenset[str]:
-    return frozenset(part.name for part in fields(KINDS[kind]))
+    names = frozenset(part.name for part in fields(KINDS[kind]))
+    return names | NO_LONGER_WRITTEN.get(kind, frozenset())
 
 
 @cache

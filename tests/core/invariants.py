@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from edge.core import effects, facts
 from edge.core.emergency import FREEING_SECONDS
 from edge.core.engine import Engine, Step
-from edge.core.handing_out import GIVES_WAY
+from edge.core.handing_out import TASK_GIVES_WAY
 from edge.core.model import (
     BUDDY,
     NOT_PEOPLE,
@@ -139,7 +139,7 @@ def check_emergency_preempts(engine: Engine, now: Instant) -> None:
         freed: list[Offer | TaskOffer] = [o for o in offers if o.state is OfferState.WITHDRAWN and would(o)]
         handed = engine.state.task_offers.values()
         freed += [o for o in handed if o.state is TaskOfferState.WITHDRAWN and would(o)]
-        at_tasks = [o for o in handed if o.state in GIVES_WAY]
+        at_tasks = [o for o in handed if o.state in TASK_GIVES_WAY]
         needed = any(map(would, ringing)) or any(map(would, at_tasks))
         assert not needed or len(freed) >= 1, call
         assert len([o for o in freed if _is_fresh(o, now)]) >= min(1, needed)
@@ -229,7 +229,7 @@ def check_tasks(engine: Engine, step: Step, now: Instant) -> None:
             assert engine.policy.destinations.judge(effect.number).is_allowed
     phones = Counter(offer.phone for offer in engine.state.task_offers.values())
     phones.update(offer.phone for offer in engine.state.offers.values() if not offer.taken_over)
-    ringing = [offer for offer in engine.state.task_offers.values() if offer.state in GIVES_WAY]
+    ringing = [offer for offer in engine.state.task_offers.values() if offer.state in TASK_GIVES_WAY]
     assert not [offer for offer in ringing if phones[offer.phone] > 1 and offer.phone in engine.policy.agents]
     dialled = Counter(
         task.number

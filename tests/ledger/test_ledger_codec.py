@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from edge.core.facts import DaemonStopped
-from edge.core.model import Instant, Side, Tier
+from edge.core.facts import DaemonStopped, Fact, TaskOfferEnded, TaskOfferWithdrawn
+from edge.core.model import Instant, OfferOutcome, Side, Tier
 from edge.ledger.codec import (
     EntryRefusedError,
     Row,
@@ -70,6 +70,24 @@ def test_nothing_personal_makes_no_row() -> None:
     """A fact without personal data has no digest, so that it is never taken for an erased one."""
     encoded, personal = encode_entry(replace(ENTRY, fact=DaemonStopped(why="asked")))
     assert (encoded.personal_digest, personal) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "fact",
+    [
+        TaskOfferWithdrawn(task_id="c1", task_offer_id="task-c1.1", agent="ann", outcome=OfferOutcome.MISSED),
+        TaskOfferEnded(
+            task_id="c1", task_offer_id="task-c1.1", agent="ann", outcome=OfferOutcome.MISSED, cause="missed"
+        ),
+    ],
+    ids=lambda fact: type(fact).__name__,
+)
+def test_what_earlier_versions_wrote_is_read(fact: Fact) -> None:
+    """Whether a task was declined stood beside the outcome, from which it follows."""
+    entry = replace(ENTRY, fact=fact)
+    written = encode_entry(entry)[0]
+    earlier = written._replace(body=written.body[:-1] + ',"declined":true}')
+    assert decode_entry(earlier, None) == entry
 
 
 def test_equal_personal_data_has_different_digests() -> None:

@@ -28,7 +28,6 @@ class ChannelEvent:
     utc_us: int
     leg_id: str
     name: str
-    peers: str
     app: str
     field: str
     extra: str
@@ -39,7 +38,6 @@ class CallDetail:
     """One record of a call and whom it was connected to. Times are 0 where it did not happen."""
 
     leg_id: str
-    name: str
     other: str
     start_utc_us: int
     answer_utc_us: int
@@ -69,8 +67,8 @@ def channel_event(line: bytes) -> ChannelEvent | None:
     fields = _fields(line, EVENT_FIELDS)
     if fields is None or (utc_us := microseconds(fields[1])) is None:
         return None
-    kind, _, leg_id, _, name, peers, app, field, extra = fields
-    return ChannelEvent(kind, utc_us, leg_id, name, peers, app, field, extra)
+    kind, _, leg_id, _, name, _, app, field, extra = fields
+    return ChannelEvent(kind, utc_us, leg_id, name, app, field, extra)
 
 
 def call_detail(line: bytes) -> CallDetail | None:
@@ -78,11 +76,11 @@ def call_detail(line: bytes) -> CallDetail | None:
     fields = _fields(line, RECORD_FIELDS)
     if fields is None:
         return None
-    leg_id, _, name, other, start, answer, end, disposition, _, field = fields
+    leg_id, _, _, other, start, answer, end, disposition, _, field = fields
     times = [microseconds(text) for text in (start, answer, end)]
     if times[0] is None or times[2] is None:
         return None
-    return CallDetail(leg_id, name, other, times[0], times[1] or 0, times[2], disposition, field)
+    return CallDetail(leg_id, other, times[0], times[1] or 0, times[2], disposition, field)
 
 
 def queue_event(line: bytes) -> QueueEvent | None:
