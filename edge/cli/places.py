@@ -147,6 +147,8 @@ class ShipSite:
     to: str
     name: str
     password: str | None = field(repr=False)
+    configured: bool
+    """`to` is the configuration's: what retention relies on, and nowhere else."""
     log_level: str
     log_format: str
 
@@ -170,6 +172,7 @@ def ship_site(to: str | None, name: str | None) -> ShipSite:
         to=url,
         name=named,
         password=_secret(Path(path), file) if file and to is None else None,
+        configured=url == _text(ship.get("to")),
         log_level=level if level in ("debug", "info", "warning", "error") else "info",
         log_format=form if form in ("json", "console") else "json",
     )

@@ -76,15 +76,13 @@ def command(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     if once:
-        _once(
-            lambda wait, told: _shipper(place, replaced, batch, wait, told), place.ledger_url, stop, as_json
-        )
+        _once(lambda wait, told: _shipper(place, replaced, batch, wait, told), _state(place), stop, as_json)
         return
     import structlog
 
     log = structlog.get_logger(__name__)
     log.info("ship.starting", version=VERSION, name=place.name)
-    _serve(lambda wait, told: _shipper(place, replaced, batch, wait, told), place.ledger_url, stop)
+    _serve(lambda wait, told: _shipper(place, replaced, batch, wait, told), _state(place), stop)
     log.info("ship.stopped")
 
 
@@ -141,10 +139,18 @@ def _shipper(place: ShipSite, replaced: bool, batch: int, wait: Wait, told: Told
     )
 
 
-def _once(make: Make, ledger_url: str, stop: threading.Event, as_json: bool) -> None:
+def _state(place: ShipSite) -> Told:
+    """What notes beside the ledger how far it was shipped. Retention takes the note for one about the configuration's database:
+    of another, named on the command line, none is written."""
     from edge.ship.state import StateFile
 
-    shipper = make(stop.wait, StateFile(ledger_url).tell)
+    return (
+        StateFile(place.ledger_url).tell if place.configured else lambda _ledger_id, _progress, _behind: None
+    )
+
+
+def _once(make: Make, state: Told, stop: threading.Event, as_json: bool) -> None:
+    shipper = make(stop.wait, state)
     try:
         progress = shipper.run_until_level()
     finally:
@@ -162,11 +168,10 @@ def _once(make: Make, ledger_url: str, stop: threading.Event, as_json: bool) -> 
         click.echo(f"level: {progress.head.sequence} facts, {progress.erased} erasures")
 
 
-def _serve(make: Make, ledger_url: str, stop: threading.Event) -> None:
+def _serve(make: Make, state: Told, stop: threading.Event) -> None:
     from edge.notify import Supervisor
-    from edge.ship.state import StateFile
 
-    supervisor, state = Supervisor.of_this_process(), StateFile(ledger_url)
+    supervisor = Supervisor.of_this_process()
 
     def wait(seconds: float) -> bool:
         """So long, with signs of life."""
@@ -180,7 +185,7 @@ def _serve(make: Make, ledger_url: str, stop: threading.Event) -> None:
                 return False
 
     def told(ledger_id: str, progress: Progress, behind: int) -> None:
-        state.tell(ledger_id, progress, behind)
+        state(ledger_id, progress, behind)
         supervisor.status(f"{progress.head.sequence} facts shipped, {behind} behind")
 
     shipper = make(wait, told)

@@ -15,7 +15,7 @@ from typing import Protocol
 import structlog
 
 from edge.errors import PermanentError
-from edge.ledger.chain import BrokenError, Head, check
+from edge.ledger.chain import BrokenError, Damage, Head, check
 from edge.ledger.maintenance import audit_genesis, audit_link
 from edge.ledger.store import Shipment, SqlReader, open_reader
 from edge.ports import LedgerError
@@ -179,6 +179,8 @@ class Shipper:
         records, anchors = reader.page(sequence - 1, 1)
         if anchors.head.sequence < sequence:
             raise self._restored(anchors.head.sequence, sequence)
+        if not records or records[0].row.sequence != sequence:
+            raise self._broken(Damage.MISSING, f"entry {sequence}, which was shipped, is missing")
         if records[0].hash != digest:
             raise PermanentError(
                 f"the ledger is not the one that was shipped: its entry {sequence} has another hash than its copy in the shared "
@@ -191,6 +193,12 @@ class Shipper:
             f"the ledger ends at entry {sequence}, and {shipped} were shipped: an older copy of its file was put back, or its "
             "end was cut off. The shared database has what is missing (--ledger '...?ledger="
             f"{self._ledger_id}'); begin a new ledger and ship it with --replaced. Nothing was shipped."
+        )
+
+    def _broken(self, damage: Damage, what: str) -> PermanentError:
+        return PermanentError(
+            f"the ledger's chain does not hold ({damage}): {what}. Nothing from there on is shipped: "
+            "run `edge ledger verify`, and keep the file as evidence"
         )
 
     def _audit_hash_at(self, reader: SqlReader, number: int) -> str:
@@ -212,10 +220,10 @@ class Shipper:
                 check(reader, head, record)
                 head = Head(record.row.sequence, record.hash)
         except BrokenError as broken:
-            raise PermanentError(
-                f"the ledger's chain does not hold ({broken.damage}): {broken}. Nothing from there on is shipped: "
-                "run `edge ledger verify`, and keep the file as evidence"
-            ) from broken
+            raise self._broken(broken.damage, str(broken)) from broken
+        last = shipment.anchors.head.sequence
+        if len(shipment.records) < self._batch and head.sequence < last:
+            raise self._broken(Damage.MISSING, f"its end, entries {head.sequence + 1} to {last}, is missing")
         number = self._progress.audit
         for entry in shipment.audit:
             if entry.number != number + 1 or audit_link(digest, entry) != entry.hash:

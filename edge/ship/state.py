@@ -6,12 +6,17 @@ import json
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+import structlog
 
 from edge.ship.target import Progress
 
 EVERY_SECONDS = 1.0
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +46,14 @@ def read_state(ledger_url: str) -> ShippedThrough | None:
 
 
 class StateFile:
-    """Writes it, once a second at most while much is shipped."""
+    """Writes it, once a second at most while much is shipped. Where it cannot, shipping goes on: retention only waits longer."""
 
     def __init__(self, ledger_url: str, now_seconds: Callable[[], float] = time.monotonic) -> None:
         self._path = state_file(ledger_url)
         self._now_seconds = now_seconds
         self._written = 0
         self._at = -EVERY_SECONDS
+        self._warned = False
 
     def tell(self, ledger_id: str, progress: Progress, behind: int) -> None:
         """The copy has come so far, and `behind` facts wait."""
@@ -56,6 +62,15 @@ class StateFile:
             return
         text = json.dumps({"ledger_id": ledger_id, "sequence": sequence, "utc_us": time.time_ns() // 1000})
         draft = self._path.with_name(f"{self._path.name}.{os.getpid()}")
-        draft.write_text(text, encoding="ascii")
-        draft.replace(self._path)
-        self._written, self._at = sequence, now
+        self._at = now
+        try:
+            draft.write_text(text, encoding="ascii")
+            draft.replace(self._path)
+        except OSError as error:
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)
+            if not self._warned:
+                log.warning("ship.note_not_written", file=str(self._path), error=error.strerror)
+            self._warned = True
+            return
+        self._written, self._warned = sequence, False

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import structlog
 from click.testing import CliRunner, Result
+from structlog.testing import capture_logs
 
 from edge.cli import main
 from edge.config.sections import ShipSection
-from edge.ship.state import read_state
+from edge.ledger.chain import Head
+from edge.ship import state as state_module
+from edge.ship.state import StateFile, read_state
+from edge.ship.target import Progress
+from hwtest.lab.postgres import Server
 from tests.ship.conftest import Shared, append
 
 CONFIGURATION = """
@@ -58,6 +65,50 @@ def test_once(configuration: Path, shared: Shared, url: str) -> None:
     (found,) = json.loads(edge(configuration, "ship", "list", "--json").stdout)["ledgers"]
     assert (found["name"], found["facts"], found["replaced"]) == ("Test room", 30, None)
     assert "Test room" in edge(configuration, "ship", "list").stdout
+
+
+def test_the_note_is_of_the_configurations_database(
+    configuration: Path, shared: Shared, postgres: Server, url: str
+) -> None:
+    """Retention takes it for the force's: what was shipped to another database is not noted."""
+    assert edge(configuration, "ship", "--once", "--to", postgres.database()).exit_code == 0
+    assert read_state(url) is None
+    assert edge(configuration, "ship", "--once", "--to", shared.url).exit_code == 0
+    state = read_state(url)
+    assert state is not None
+    append(url, 5)
+    assert edge(configuration, "ship", "--once", "--to", postgres.database()).exit_code == 0
+    assert read_state(url) == state
+
+
+def test_a_note_that_cannot_be_written(
+    configuration: Path, url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A full disk beside the ledger does not end shipping: it is said once, and the next that can be written is."""
+    full = True
+
+    def write(path: Path, text: str, **more: str) -> int:
+        with path.open("w", **more) as file:  # type: ignore[call-overload]  # the encoding only
+            written = int(file.write(text))
+            if full:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return written
+
+    monkeypatch.setattr(Path, "write_text", write)
+    monkeypatch.setattr(state_module, "log", structlog.get_logger())
+    state = StateFile(url)
+    with capture_logs() as said:
+        state.tell("x", Progress(Head(5, "")), 0)
+        state.tell("x", Progress(Head(6, "")), 0)
+    assert [(line["event"], line["error"]) for line in said] == [
+        ("ship.note_not_written", "No space left on device")
+    ]
+    assert [file.name for file in tmp_path.iterdir() if ".shipped" in file.name] == []
+    full = False
+    state.tell("x", Progress(Head(7, "")), 0)
+    found = read_state(url)
+    assert found is not None
+    assert found.sequence == 7
 
 
 def test_the_copy_is_looked_at_as_a_ledger_is(configuration: Path, shared: Shared, url: str) -> None:

@@ -171,6 +171,7 @@ def test_a_commit_of_which_nobody_knows(shared: Shared, shipper: Ship, url: str)
     [
         ("UPDATE facts SET body = replace(body, '101', '999') WHERE sequence = 17", r"\(changed\): entry 17"),
         ("DELETE FROM facts WHERE sequence = 17", r"\(missing\): entry 17 is missing"),
+        ("DELETE FROM facts WHERE sequence > 17", r"\(missing\): its end, entries 18 to 25, is missing"),
         ("UPDATE personal SET body = '{}' WHERE sequence = 17", r"\(personal altered\): .*entry 17"),
     ],
 )
@@ -183,6 +184,17 @@ def test_a_chain_that_does_not_hold(
     with pytest.raises(PermanentError, match=rf"chain does not hold {said}"):
         level(shipper(url))
     assert shared.verified(url).count == 10
+
+
+def test_an_end_that_was_cut_off_after_it_was_shipped(shipper: Ship, url: str, tmp_path: Path) -> None:
+    """Whether anything was written since or not."""
+    level(shipper(url))
+    for written_since in (0, 3):
+        append(url, written_since)
+        with closing(sqlite3.connect(tmp_path / "ledger.db")) as other, other:
+            other.execute("DELETE FROM facts WHERE sequence BETWEEN 20 AND 25")
+        with pytest.raises(PermanentError, match=r"\(missing\): entry 25, which was shipped, is missing"):
+            level(shipper(url))
 
 
 def test_another_ledger_under_the_same_name(shared: Shared, shipper: Ship, url: str, tmp_path: Path) -> None:
