@@ -1,6 +1,6 @@
 """Everything that is particular to PostgreSQL: how to open it, how one writer keeps others out, and what its errors mean.
 
-A ledger is four tables in one schema of a database, named by URL alone: `postgresql+psycopg://user@host/database`. Everything of
+A ledger is seven tables in one schema of a database, named by URL alone: `postgresql+psycopg://user@host/database`. Everything of
 libpq's may stand behind a `?` (`sslmode`, `options`, ...), and passwords where libpq looks for them (`~/.pgpass`, PGPASSFILE).
 `?ledger=ID` reads the copy of one appliance's ledger that `edge ship` made (edge/ship/schema.py).
 """
@@ -109,8 +109,15 @@ class PostgresSchema:
 
     def _require_privacy(self) -> None:
         """Personal data crosses a network only where the other end has proved who it is."""
+        if "service" in self._arguments or os.environ.get("PGSERVICE"):
+            raise LedgerError(
+                f"{self}: a service of libpq's (service, PGSERVICE) may name any machine, unseen: write host, user and database "
+                "into the URL"
+            )
         hosts = self._arguments.get("host") or self._url.host or os.environ.get("PGHOST", "")
-        remote = [host for host in hosts.split(",") if host not in LOOPBACK and not host.startswith("/")]
+        addresses = self._arguments.get("hostaddr") or os.environ.get("PGHOSTADDR", "")
+        every = [*addresses.split(","), *hosts.split(",")]
+        remote = [host for host in every if host not in LOOPBACK and not host.startswith("/")]
         if remote and (self._arguments.get("sslmode") or os.environ.get("PGSSLMODE")) not in VERIFIED:
             raise LedgerError(
                 f"{self}: {remote[0]} is another machine, and without TLS anybody between here and there reads callers' "

@@ -156,7 +156,7 @@ def test_no_error_shows_the_password(url: str) -> None:
     assert SECRET not in str(refused.value)
 
 
-def test_callers_numbers_cross_no_network_in_clear() -> None:
+def test_callers_numbers_cross_no_network_in_clear(monkeypatch: pytest.MonkeyPatch) -> None:
     """Another machine must have proved who it is; this machine and a socket need not."""
     from sqlalchemy.engine import make_url
 
@@ -164,5 +164,22 @@ def test_callers_numbers_cross_no_network_in_clear() -> None:
         PostgresSchema(make_url("postgresql://u@db.example/ledger?sslmode=require"))
     with pytest.raises(LedgerError, match=r"b\.example is another machine"):
         PostgresSchema(make_url("postgresql://u@/ledger?host=localhost,b.example"))
-    for well in ("u@/l", "u@localhost/l", "u@/l?host=/run/postgresql", "u@db.example/l?sslmode=verify-full"):
+    with pytest.raises(LedgerError, match=r"10\.1\.2\.3 is another machine"):
+        PostgresSchema(make_url("postgresql://u@localhost/ledger?hostaddr=127.0.0.1,10.1.2.3"))
+    with pytest.raises(LedgerError, match="a service of libpq's"):
+        PostgresSchema(make_url("postgresql://u@localhost/ledger?service=far"))
+    for name, value, said in (
+        ("PGHOSTADDR", "10.1.2.3", r"10\.1\.2\.3 is another machine"),
+        ("PGSERVICE", "far", "a service of libpq's"),
+    ):
+        with monkeypatch.context() as with_it, pytest.raises(LedgerError, match=said):
+            with_it.setenv(name, value)
+            PostgresSchema(make_url("postgresql://u@localhost/ledger"))
+    for well in (
+        "u@/l",
+        "u@localhost/l",
+        "u@localhost/l?hostaddr=127.0.0.1",
+        "u@/l?host=/run/postgresql",
+        "u@db.example/l?sslmode=verify-full",
+    ):
         PostgresSchema(make_url(f"postgresql://{well}"))
