@@ -1,4 +1,4 @@
-"""The units, as systemd itself reads them. `scripts/setup` installs its tools where they are missing."""
+"""The units, as systemd itself reads them. `scripts/setup --tests` installs its tools where they are missing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ MOST_EXPOSED = 2.0
 def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
     """What systemd-analyze says. It is not skipped where it is missing: then setup has not done its work."""
     program = shutil.which("systemd-analyze")
-    assert program, "systemd-analyze is missing: run `make setup`, which installs Debian's package systemd"
+    assert program, (
+        "systemd-analyze is missing: run `make setup-tests`, which installs Debian's package systemd"
+    )
     return subprocess.run((program, *arguments), capture_output=True, text=True, check=False, timeout=60)
 
 
@@ -52,6 +54,32 @@ def test_security(units: Path, name: str) -> None:
     exposure = re.search(r"exposure level for \S+: ([0-9.]+)", found.stdout)
     assert exposure is not None, found.stderr
     assert (found.returncode, float(exposure[1]) <= MOST_EXPOSED) == (0, True), found.stdout
+
+
+def test_the_users_file(tmp_path: Path) -> None:
+    """A unit that names a group which is not there does not start: each is made."""
+    there = tmp_path / "usr/lib/sysusers.d"
+    there.mkdir(parents=True)
+    (tmp_path / "etc").mkdir()
+    shutil.copy(UNITS / "edge101.sysusers", there / "edge101.conf")
+    program = shutil.which("systemd-sysusers")
+    assert program, (
+        "systemd-sysusers is missing: run `make setup-tests`, which installs Debian's package systemd"
+    )
+    made = subprocess.run(
+        (program, f"--root={tmp_path}"), capture_output=True, text=True, check=False, timeout=60
+    )
+    assert made.returncode == 0, made.stderr
+    wanted = {
+        group
+        for name in NAMES
+        for line in (UNITS / name).read_text().splitlines()
+        if line.startswith(("Group=", "SupplementaryGroups="))
+        for group in line.partition("=")[2].split()
+    }
+    groups = {line.partition(":")[0] for line in (tmp_path / "etc/group").read_text().splitlines()}
+    users = {line.partition(":")[0] for line in (tmp_path / "etc/passwd").read_text().splitlines()}
+    assert (wanted <= groups, "edge101" in users, wanted) == (True, True, {"edge101", "asterisk"})
 
 
 def test_a_wrong_unit_is_found(units: Path) -> None:
