@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 
@@ -11,6 +12,7 @@ from edge.cli import output
 from edge.cli.one_call import entries_of_call
 from edge.cli.places import reading, site
 from edge.cli.protection import number_given, warrant, why_option
+from edge.errors import PermanentError
 
 if TYPE_CHECKING:
     from edge.ledger.maintenance import Hold
@@ -50,7 +52,8 @@ def add(
         raise click.UsageError("say what is held: --call, --number, or --from and --until (one of the three)")
     if from_day and until_day and until_day < from_day:
         raise click.UsageError("--until is before --from")
-    url = site().ledger_url
+    found = site()
+    url = found.ledger_url
     wanted = Hold(
         hold=0,
         since_utc_us=output.now().utc_us,
@@ -58,8 +61,10 @@ def add(
         why=why,
         number=None if number is None else number_given(number),
         call_id=None if call is None else _call_id(url, call),
-        from_utc_us=None if from_day is None else _midnight_us(from_day.date()),
-        until_utc_us=None if until_day is None else _midnight_us(until_day.date() + timedelta(days=1)) - 1,
+        from_utc_us=None if from_day is None else _midnight_us(from_day.date(), found.timezone),
+        until_utc_us=None
+        if until_day is None
+        else _midnight_us(until_day.date() + timedelta(days=1), found.timezone) - 1,
     )
     ledger = open_for_maintenance(url)
     try:
@@ -123,8 +128,15 @@ def _call_id(url: str, ending: str) -> str:
         return next(str(call_id) for call_id in found if call_id is not None)
 
 
-def _midnight_us(day: date) -> int:
-    return round(datetime.combine(day, time()).astimezone().timestamp() * 1_000_000)
+def _midnight_us(day: date, timezone: str) -> int:
+    from edge.metrics.periods import midnight
+
+    try:
+        return midnight(day, ZoneInfo(timezone))
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise PermanentError(
+            f"[site] timezone = {timezone!r} is no time zone known here: run `edge check`"
+        ) from error
 
 
 def _what(hold: Hold) -> str:

@@ -10,10 +10,11 @@ import hashlib
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, delete, func, insert, select, update
 
 from edge.ledger.chain import netstrings
 from edge.ledger.schema import audit, checkpoints, erased, facts, holds, personal
@@ -21,6 +22,10 @@ from edge.ports import LedgerError
 
 AT_ONCE = 500
 """Bound on the values of one statement: SQLite takes no more than 999 in its older releases."""
+EXTENSION_DIGITS = 5
+"""Digits that are no more are an extension: the agent's whom it belongs to, in every state, and nothing of a caller's."""
+REMEMBERED = 4096
+"""Personal fields whose numbers are remembered: more than one transaction erases."""
 
 
 class Warrant(NamedTuple):
@@ -82,14 +87,18 @@ class Hold:
         return begins <= last_us and first_us <= ends
 
 
-def numbers_in(body: str) -> set[str]:
-    """Every number in the personal fields of one fact, as `edge.numbering.comparable` writes it."""
+@lru_cache(REMEMBERED)
+def numbers_in(body: str) -> frozenset[str]:
+    """Every number in the personal fields of one fact, as `edge.numbering.comparable` writes it.
+
+    That takes a tenth of a millisecond. It is remembered, so that whoever has looked before a transaction need not in it.
+    """
     from edge.numbering import (
         comparable,
     )  # its tables take a tenth of a second to import; few commands need them
 
     values = msgspec.json.decode(body, type=dict[str, Any]).values()
-    return {number for value in values if isinstance(value, str) and (number := comparable(value))}
+    return frozenset(number for value in values if isinstance(value, str) and (number := comparable(value)))
 
 
 def audit_genesis(ledger_id: str) -> str:
@@ -115,16 +124,11 @@ def verify_audit(entries: Iterable[AuditEntry], ledger_id: str) -> str | None:
 
 
 class Maintenance:
-    """One transaction of maintenance, which nobody else's is beside. `ledger_id` begins the audit's chain."""
+    """One transaction of maintenance, whose turn has come (`Place.take_turn`). `ledger_id` begins the audit's chain."""
 
     def __init__(self, connection: Connection, ledger_id: str) -> None:
         self._connection = connection
         self._ledger_id = ledger_id
-        # SQLite waits for its turn only in a transaction that begins with writing: this writes nothing.
-        if connection.dialect.name == "postgresql":
-            connection.exec_driver_sql("LOCK TABLE audit, erased, holds IN SHARE ROW EXCLUSIVE MODE")
-        else:
-            connection.execute(delete(erased).where(erased.c.position < 0))
 
     def note(self, warrant: Warrant, what: str, **detail: object) -> int:
         """Write into the audit that this was done; returns the entry's number."""
@@ -146,16 +150,16 @@ class Maintenance:
     def erase(
         self, warrant: Warrant, what: str, sequences: Sequence[int] = (), call_ids: Sequence[str] = ()
     ) -> tuple[int, int]:
-        """Delete the personal data of these entries and calls, and every checkpoint, since it may hold the same data.
+        """Delete the personal data of these entries and calls, and every checkpoint that holds one of them or the same data.
 
         Returns how many facts and checkpoints. Raises `HeldError` for what is under a hold, and then nothing is erased.
         """
-        chosen = [row for condition in _chosen(sequences, call_ids) for row in self._personal(condition)]
+        chosen = _personal(self._connection, sequences, call_ids)
         self._heed_holds(chosen)
         gone = sorted({row.sequence for row in chosen})
         for some in _some(gone):
             self._connection.execute(delete(personal).where(personal.c.sequence.in_(some)))
-        forgotten = self._connection.execute(delete(checkpoints)).rowcount if gone else 0
+        forgotten = self._forget(chosen)
         asked = {"calls": list(call_ids)} if call_ids else {"sequences": len(sequences)}
         number = self.note(warrant, what, **asked, facts=len(gone), checkpoints=forgotten)
         last = self._connection.scalar(select(func.max(erased.c.position))) or 0
@@ -185,15 +189,29 @@ class Maintenance:
             raise LedgerError(f"there is no hold {number} that could be released: see `edge hold list`")
         self.note(warrant, "release", hold=number)
 
-    def _personal(self, condition: ColumnElement[bool]) -> list[Row[Any]]:
-        of_facts = select(facts.c.sequence, facts.c.call_id, facts.c.utc_us, personal.c.body)
-        return list(self._connection.execute(of_facts.join_from(facts, personal).where(condition)))
+    def _forget(self, rows: list[Row[Any]]) -> int:
+        """Delete the checkpoints in whose bytes something of these stands; returns how many.
+
+        The others stay: without any, a daemon that starts has the whole ledger to read.
+        """
+        needles = {needle for row in rows for needle in _needles(row)}
+        states = self._connection.execute(select(checkpoints.c.sequence, checkpoints.c.state)) if rows else ()
+        holding = [sequence for sequence, state in states if any(needle in state for needle in needles)]
+        self._connection.execute(delete(checkpoints).where(checkpoints.c.sequence.in_(holding)))
+        return len(holding)
 
     def _heed_holds(self, rows: list[Row[Any]]) -> None:
-        for hold in read_holds(self._connection):
-            for row in rows:
-                numbers = numbers_in(row.body) if hold.number is not None else ()
-                if hold.covers(row.call_id, numbers, row.utc_us, row.utc_us):
+        """A period holds a call of which any fact is of it, as for retention. What is slow is done once, and only when asked."""
+        holding = read_holds(self._connection)
+        if not holding:
+            return
+        by_number = _is_by_number(holding)
+        numbers = [numbers_in(row.body) if by_number else frozenset() for row in rows]
+        spans = read_spans(self._connection, sorted({row.call_id for row in rows if row.call_id is not None}))
+        for hold in holding:
+            for row, its_numbers in zip(rows, numbers, strict=True):
+                first_us, last_us = spans.get(row.call_id, (row.utc_us, row.utc_us))
+                if hold.covers(row.call_id, its_numbers, first_us, last_us):
                     raise HeldError(
                         f"nothing erased: {row.call_id or f'entry {row.sequence}'} is under legal hold {hold.hold} "
                         f"({hold.why}); release it first: edge hold release {hold.hold}"
@@ -206,6 +224,43 @@ def read_holds(connection: Connection, *, released: bool = False) -> list[Hold]:
     if not released:
         wanted = wanted.where(holds.c.released_utc_us.is_(None))
     return [Hold(**row) for row in connection.execute(wanted).mappings()]
+
+
+def look_ahead(connection: Connection, sequences: Sequence[int], call_ids: Sequence[str]) -> None:
+    """Before a transaction that is to erase this: read the numbers in it now, if holds will ask for them."""
+    if _is_by_number(read_holds(connection)):
+        for row in _personal(connection, sequences, call_ids):
+            numbers_in(row.body)
+
+
+def read_spans(connection: Connection, call_ids: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """Call -> of when its first and its last fact are."""
+    found: dict[str, tuple[int, int]] = {}
+    for some in _some(call_ids):
+        times = select(facts.c.call_id, func.min(facts.c.utc_us), func.max(facts.c.utc_us))
+        of_calls = times.where(facts.c.call_id.in_(some)).group_by(facts.c.call_id)
+        found |= {call_id: (first, last) for call_id, first, last in connection.execute(of_calls)}
+    return found
+
+
+def _needles(row: Row[Any]) -> Iterator[bytes]:
+    """What tells that a state knows of this: its call, and its personal data, as MessagePack writes both."""
+    if row.call_id is not None:
+        yield row.call_id.encode()
+    for value in msgspec.json.decode(row.body, type=dict[str, Any]).values():
+        if isinstance(value, str) and value and not (value.isdigit() and len(value) <= EXTENSION_DIGITS):
+            yield value.encode()
+
+
+def _personal(connection: Connection, sequences: Sequence[int], call_ids: Sequence[str]) -> list[Row[Any]]:
+    of_facts: Select[Any] = select(facts.c.sequence, facts.c.call_id, facts.c.utc_us, personal.c.body)
+    kept = of_facts.join_from(facts, personal)
+    chosen = _chosen(sequences, call_ids)
+    return [row for condition in chosen for row in connection.execute(kept.where(condition))]
+
+
+def _is_by_number(holding: Iterable[Hold]) -> bool:
+    return any(hold.number is not None for hold in holding)
 
 
 def _kind(hold: Hold) -> str:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+import re
+from collections.abc import Sequence
+from typing import Any, Protocol
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine, Insert, Update
 from sqlalchemy.exc import SQLAlchemyError
 
 from edge.ports import LedgerError
+
+
+def without_password(url: str) -> str:
+    """The URL as it may be shown."""
+    return re.sub(r"(?<=//).*@", "…@", url)
 
 
 class Lock(Protocol):
@@ -46,6 +53,14 @@ class Place(Protocol):
 
     def snapshots(self, engine: Engine) -> Engine:
         """`engine`, for transactions that must see one moment."""
+
+    def carry_out(
+        self, connection: Connection, statement: Insert | Update, rows: Sequence[dict[str, Any]]
+    ) -> None:
+        """Write rows, of which none needs SQLAlchemy's care for each value."""
+
+    def take_turn(self, connection: Connection) -> None:
+        """Wait, at the beginning of a transaction of maintenance, until no other is on its way."""
 
     def lock(self) -> Lock:
         """Keep every other daemon away. Raises `LedgerError`."""

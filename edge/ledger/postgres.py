@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy import Connection, Engine, Insert, Update, create_engine, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool, QueuePool
@@ -155,6 +155,16 @@ class PostgresSchema:
     def snapshots(self, engine: Engine) -> Engine:
         """Without it each statement of a transaction would see another moment."""
         return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+    def carry_out(
+        self, connection: Connection, statement: Insert | Update, rows: Sequence[dict[str, Any]]
+    ) -> None:
+        """SQLAlchemy does it: PostgreSQL takes not every character (edge.ledger.text)."""
+        connection.execute(statement, rows)
+
+    def take_turn(self, connection: Connection) -> None:
+        """A lock on what only maintenance writes: the daemon's commits are not held up."""
+        connection.exec_driver_sql("LOCK TABLE audit, erased, holds IN SHARE ROW EXCLUSIVE MODE")
 
     def lock(self) -> AdvisoryLock:
         """Keep every other writer away from this schema, until released or dead. Raises `LedgerError`."""

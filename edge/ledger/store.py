@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
-from functools import cache
 from threading import Lock
 from typing import Any, NamedTuple
 from uuid import uuid4
 
 from sqlalchemy import (
     Connection,
-    Dialect,
     Engine,
     Executable,
-    Insert,
     Select,
     String,
-    Update,
     bindparam,
     column,
     delete,
@@ -44,14 +39,16 @@ from edge.ledger.maintenance import (
     Hold,
     Maintenance,
     Warrant,
+    look_ahead,
     read_audit,
     read_erased,
     read_holds,
+    read_spans,
     verify_audit,
 )
 from edge.ledger.memory import MemoryLedger
 from edge.ledger.place import Lock as PlaceLock
-from edge.ledger.place import Place
+from edge.ledger.place import Place, without_password
 from edge.ledger.schema import REVISIONS, checkpoints, facts, meta, personal
 from edge.ledger.sqlite import SqliteFile
 from edge.ports import Ledger, LedgerError
@@ -59,7 +56,6 @@ from edge.ports import Ledger, LedgerError
 CHECKPOINTS_KEPT = 2
 CALLS_AT_ONCE = 200
 """How many calls one query names: each is a variable of it, and of those there is a limit."""
-NOBODY = Warrant("unknown", "")
 
 RECORDS = select(*facts.c, personal.c.salt, personal.c.body).outerjoin_from(facts, personal)
 PAGE = (
@@ -234,6 +230,11 @@ class SqlReader:
         """What is kept of the callers of these calls, in order."""
         return [PersonalData(*row) for row in self._all(PERSONAL_DATA.where(facts.c.call_id.in_(call_ids)))]
 
+    def spans_of(self, call_ids: Sequence[str]) -> dict[str, tuple[int, int]]:
+        """Call -> of when its first and its last fact are, in UTC microseconds."""
+        with _explained(self._place), self._engine.connect() as connection:
+            return read_spans(connection, call_ids)
+
     def rows_of(self, kinds: Sequence[str], call_ids: Sequence[str] = ()) -> list[Row]:
         """Facts of these kinds as they are stored, in order: of these calls, or with none named all that there are."""
         wanted = select(*facts.c).where(facts.c.kind.in_(kinds)).order_by(facts.c.sequence)
@@ -307,7 +308,7 @@ class SqlLedger(SqlReader):
             records, head = chain.extend(self._head or self.head(), entries)
             self._head = None  # after an error only the disk knows
             with _explained(self._place), self._engine.begin() as connection:
-                _insert(connection, records, head)
+                _insert(self._place, connection, records, head)
             self._head = head
 
     def save_checkpoint(self, sequence: int, state: bytes) -> None:
@@ -325,24 +326,29 @@ class SqlLedger(SqlReader):
     @contextmanager
     def maintenance(self) -> Iterator[Maintenance]:
         """One transaction of maintenance, when its turn has come. Keep it short: the daemon's commits wait meanwhile."""
+        import edge.numbering  # noqa: F401 - a tenth of a second, which must not fall into the transaction
+
         ledger_id = self.ledger_id
         with _explained(self._place), self._engine.begin() as connection:
+            self._place.take_turn(connection)
             yield Maintenance(connection, ledger_id)
 
     def erase(
         self,
         sequences: Sequence[int] = (),
         call_ids: Sequence[str] = (),
-        warrant: Warrant = NOBODY,
-        what: str = "erase",
+        *,
+        warrant: Warrant,
     ) -> Erasure:
-        """Delete the personal data of these entries and calls, and every checkpoint, since it may hold the same data.
+        """Delete the personal data of these entries and calls, and every checkpoint that holds one of them or the same data.
 
         The chain holds without it, and the audit says what was done. Meant for calls that have ended: the daemon still knows
         an open one, and puts it into its next checkpoint. Raises `HeldError` for what is under a legal hold.
         """
+        with _explained(self._place), self._engine.connect() as connection:
+            look_ahead(connection, sequences, call_ids)
         with self.maintenance() as maintenance:
-            erased, forgotten = maintenance.erase(warrant, what, sequences, call_ids)
+            erased, forgotten = maintenance.erase(warrant, "erase", sequences, call_ids)
         return self.purged(Erasure(facts=erased, checkpoints=forgotten, purged=False, lingers=""))
 
     def purged(self, done: Erasure) -> Erasure:
@@ -363,31 +369,12 @@ INSERT_PERSONAL = insert(personal)
 MOVE_HEAD = update(meta).values(head_sequence=bindparam("sequence"), head_hash=bindparam("hash"))
 
 
-@cache
-def _spelt(statement: Insert | Update, dialect: Dialect) -> tuple[str, tuple[str, ...] | None]:
-    """The statement in the driver's own words, and the order of its values where it takes them by position."""
-    compiled = statement.compile(dialect=dialect)
-    return str(compiled), tuple(compiled.positiontup or ()) if compiled.positional else None
-
-
-def _carry_out(connection: Connection, statement: Insert | Update, rows: Sequence[dict[str, Any]]) -> None:
-    """Hand rows to the driver as they are. Every agent waits for a commit, and SQLAlchemy's care for each value, of which none
-    needs any, is a quarter of its cost."""
-    if connection.dialect.name != "sqlite":
-        connection.execute(statement, rows)  # it takes not every character (edge.ledger.text)
-        return
-    text, order = _spelt(statement, connection.dialect)
-    values: Any = rows if order is None else [tuple(row[name] for name in order) for row in rows]
-    connection.exec_driver_sql(text, values)
-
-
-def _insert(connection: Connection, records: Sequence[Record], head: Head) -> None:
-    _carry_out(
-        connection, INSERT_FACTS, [{**record.row._asdict(), "hash": record.hash} for record in records]
-    )
+def _insert(place: Place, connection: Connection, records: Sequence[Record], head: Head) -> None:
+    rows = [{**record.row._asdict(), "hash": record.hash} for record in records]
+    place.carry_out(connection, INSERT_FACTS, rows)
     if private := [record.personal._asdict() for record in records if record.personal]:
-        _carry_out(connection, INSERT_PERSONAL, private)
-    _carry_out(connection, MOVE_HEAD, [head._asdict()])
+        place.carry_out(connection, INSERT_PERSONAL, private)
+    place.carry_out(connection, MOVE_HEAD, [head._asdict()])
 
 
 def _record(row: Sequence[Any]) -> Record:
@@ -473,7 +460,7 @@ def _place(url: str) -> Place:
         parsed = make_url(url)
     except ArgumentError as error:
         raise LedgerError(
-            f"{_without_password(url)!r} is no ledger URL: write sqlite:///path/to/ledger.db, "
+            f"{without_password(url)!r} is no ledger URL: write sqlite:///path/to/ledger.db, "
             "or postgresql+psycopg://user@host/database"
         ) from error
     backend = parsed.get_backend_name()
@@ -486,10 +473,6 @@ def _place(url: str) -> Place:
     raise LedgerError(
         f"a ledger in {backend} is not supported: write sqlite:///path, or postgresql+psycopg://user@host/database"
     )
-
-
-def _without_password(url: str) -> str:
-    return re.sub(r"(?<=//).*@", "…@", url)
 
 
 def _existing(url: str) -> Place:
@@ -511,7 +494,7 @@ def open_ledger(url: str, *, create: bool = True) -> Ledger:
     if ledger.synthetic:
         ledger.close()
         raise LedgerError(
-            f"{_without_password(url)}: this ledger was made up (`edge ledger synthesise`): no daemon serves on it; name another"
+            f"{without_password(url)}: this ledger was made up (`edge ledger synthesise`): no daemon serves on it; name another"
         )
     return ledger
 
@@ -581,12 +564,12 @@ def erase(
     url: str,
     sequences: Sequence[int] = (),
     call_ids: Sequence[str] = (),
-    warrant: Warrant = NOBODY,
-    what: str = "erase",
+    *,
+    warrant: Warrant,
 ) -> Erasure:
     """Erase personal data at `url` (`SqlLedger.erase`), beside a living daemon or without one. Raises `LedgerError`."""
     with closing(open_for_maintenance(url)) as ledger:
-        return ledger.erase(sequences, call_ids, warrant, what)
+        return ledger.erase(sequences, call_ids, warrant=warrant)
 
 
 def open_for_maintenance(url: str) -> SqlLedger:

@@ -47,21 +47,20 @@ class CallData:
 
     def is_held(self, holds: Iterable[Hold]) -> bool:
         """Whether one of these holds is on it. Numbers are read out of what is kept only for a hold on a number: that is slow."""
-        for hold in holds:
-            numbers = {number for body in self.kept for number in numbers_in(body)} if hold.number else ()
-            if hold.covers(self.call_id, numbers, self.first_utc_us, self.last_utc_us):
-                return True
-        return False
+        every = tuple(holds)
+        by_number = any(hold.number is not None for hold in every)
+        numbers = {number for body in self.kept for number in numbers_in(body)} if by_number else ()
+        return any(hold.covers(self.call_id, numbers, self.first_utc_us, self.last_utc_us) for hold in every)
 
 
 def calls_with_data(
-    reader: SqlReader, emergency_lines: frozenset[str], until_utc_us: int | None = None, like: str = "%"
+    reader: SqlReader, emergency_lines: frozenset[str], until_utc_us: int | None = None
 ) -> Iterator[CallData]:
     """Every call of whose caller anything is kept, in order of that; `until_utc_us`: recorded by then."""
     closed: dict[str, Row] | None = None
     seen: dict[str, None] = {}
     after = 0
-    while page := reader.personal_data(after, PAGE, like):
+    while page := reader.personal_data(after, PAGE):
         after = page[-1].sequence
         wanted = {row.call_id for row in page if row.call_id is not None and row.call_id not in seen}
         if until_utc_us is not None and page[0].utc_us > until_utc_us:
@@ -94,14 +93,16 @@ def _weigh(
     kept: dict[str, list[PersonalData]] = {call_id: [] for call_id in call_ids}
     for data in reader.personal_data_of(call_ids):
         kept[str(data.call_id)].append(data)
+    spans = reader.spans_of(call_ids)
     for call_id in call_ids:
-        yield _call(call_id, told[call_id], kept[call_id], closed, emergency_lines)
+        yield _call(call_id, told[call_id], kept[call_id], spans[call_id], closed, emergency_lines)
 
 
 def _call(
     call_id: str,
     told: list[Row],
     kept: list[PersonalData],
+    span: tuple[int, int],
     closed: dict[str, Row],
     emergency_lines: frozenset[str],
 ) -> CallData:
@@ -110,7 +111,7 @@ def _call(
     closings = [closed[task] for task in tasks if task in closed]
     over = bool(ends) and len(closings) == len(tasks)
     everything = [*told, *closings]
-    times = [row.utc_us for row in everything] + [data.utc_us for data in kept]
+    times = [*span, *(row.utc_us for row in closings)]
     return CallData(
         call_id=call_id,
         record_class=_class_of(told, emergency_lines),

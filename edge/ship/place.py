@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from edge.ledger.place import without_password
 from edge.ledger.postgres import PostgresSchema
 from edge.ports import LedgerError
 
@@ -18,6 +17,7 @@ def place_of(url: str, password: str | None = None) -> PostgresSchema:
     except ArgumentError:
         parsed = None
     if parsed is None or parsed.get_backend_name() != "postgresql" or "ledger" in parsed.query:
-        shown = re.sub(r"(?<=//).*@", "…@", url)
-        raise LedgerError(f"{shown!r} is no place to ship to: write postgresql+psycopg://user@host/database")
+        raise LedgerError(
+            f"{without_password(url)!r} is no place to ship to: write postgresql+psycopg://user@host/database"
+        )
     return PostgresSchema(parsed if parsed.password or password is None else parsed.set(password=password))

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import stat
+import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from edge.cli import output
-from edge.core.facts import KINDS, CallArrived, personal_fields
+from edge.core.facts import KINDS, CallAnnotated, CallArrived, personal_fields
 from edge.core.model import Instant
-from edge.ledger.store import open_reader
+from edge.ledger.store import open_reader, open_sql_ledger
 from edge.mi.acknowledgements import Acknowledgements
 from edge.mi.cursors import Cursor
 from edge.mi.disclosures import Disclosure, Disclosures
@@ -203,8 +205,33 @@ def test_a_hold_holds_until_it_is_released(later: Site, edge: Run, edge_json: Ca
     ]
 
 
-def test_kinds_of_holds(site: Site, edge: Run, edge_json: Callable[..., Any]) -> None:
-    """One call by the end of its id, a period of days; what makes no sense is refused."""
+def test_a_held_period_holds_a_call_with_a_late_fact_in_it(
+    later: Site, edge: Run, edge_json: Callable[..., Any]
+) -> None:
+    """Retention and the erasing reckon a call's time alike: it is kept, and the others go all the same."""
+    call_id, before = later.ids["answered"], later.room.entries[-1]
+    late = replace(
+        before,
+        sequence=before.sequence + 1,
+        at=before.at.plus(2 * 86_400),
+        fact=CallAnnotated(call_id=call_id, kind="incident", value="OIS-4711", state="", by="4001"),
+    )
+    with closing(open_sql_ledger(later.ledger_url)) as ledger:
+        ledger.append([late])
+    acknowledge(later, late.sequence)
+    day = datetime.fromtimestamp(late.at.utc_us / 1_000_000, UTC).date() - timedelta(days=1)
+    edge_json("hold", "add", "--from", str(day), *WHY)
+    done = edge_json("ledger", "retain", "--apply")
+    assert (classes(done)["routine"]["held"], call_id in numbers(later)) == (1, True)
+    assert classes(done)["routine"]["erase"] > 0
+
+
+def test_kinds_of_holds(
+    site: Site, edge: Run, edge_json: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One call by the end of its id, a period of the site's days, whatever the machine's zone; what makes no sense is refused."""
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
     call_id = site.ids["answered"]
     edge_json("hold", "add", "--call", call_id[-8:], *WHY)
     edge_json("hold", "add", "--from", "2026-01-01", *WHY)

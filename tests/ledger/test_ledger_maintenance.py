@@ -6,12 +6,15 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from edge.core.facts import CallArrived
-from edge.ledger.maintenance import Hold, Warrant, numbers_in
+from edge.core.facts import CallAnswered, CallArrived, CallPassedOn
+from edge.core.model import Instant, Side, TransferKind
+from edge.ledger.maintenance import HeldError, Hold, Maintenance, Warrant, numbers_in
 from edge.ledger.measure import arrivals
 from edge.ledger.store import SqlLedger, open_sql_ledger, verify
 from edge.ports import LedgerError
@@ -40,7 +43,8 @@ def kept(ledger: SqlLedger) -> list[int]:
 def test_an_erasure_is_audited(ledger: SqlLedger) -> None:
     """Who, when, what and why stand in the audit, in the order in which it was done, and copies can follow what went."""
     ledger.erase(sequences=[4, 2], warrant=ANN)
-    ledger.erase(call_ids=["call-000000000001"], warrant=ANN._replace(who="bob"), what="retain")
+    with ledger.maintenance() as maintenance:
+        maintenance.erase(ANN._replace(who="bob"), "retain", call_ids=["call-000000000001"])
     first, second = ledger.audit()
     assert (first.number, first.who, first.what, first.why) == (1, "ann", "erase", "request 12/2026")
     assert (second.who, second.what) == ("bob", "retain")
@@ -69,16 +73,75 @@ def test_what_is_held_is_not_erased(ledger: SqlLedger, hold: Hold, held: list[in
         number = maintenance.hold(Warrant("ann", "court 7"), hold)
     for sequence in held:
         with pytest.raises(LedgerError, match=r"is under legal hold 1 \(court 7\); release it first"):
-            ledger.erase(sequences=[*{1, 2, 3, 4, 5} - set(held), sequence])
+            ledger.erase(sequences=[*{1, 2, 3, 4, 5} - set(held), sequence], warrant=ANN)
     assert kept(ledger) == [1, 2, 3, 4, 5]
-    ledger.erase(sequences=[*{1, 2, 3, 4, 5} - set(held)])
+    ledger.erase(sequences=[*{1, 2, 3, 4, 5} - set(held)], warrant=ANN)
     assert kept(ledger) == held
     with ledger.maintenance() as maintenance:
         maintenance.release(Warrant("ann", "closed"), number)
-    ledger.erase(sequences=[1, 2, 3, 4, 5])
+    ledger.erase(sequences=[1, 2, 3, 4, 5], warrant=ANN)
     (released,) = ledger.holds(released=True)
     assert (kept(ledger), ledger.holds(), released.number) == ([], [], None)
     assert NUMBER[1:] not in "".join(f"{entry.why}{entry.detail}" for entry in ledger.audit())
+
+
+@pytest.mark.parametrize(("from_utc_us", "held"), [(60, True), (61, False)], ids=["its day", "the day after"])
+def test_a_period_holds_a_call_that_goes_on_into_it(ledger: SqlLedger, from_utc_us: int, held: bool) -> None:
+    """The call over midnight: its number came the day before, and it ended on the day that is held."""
+    (arrived,) = arrivals(6, 1)
+    spoken = replace(
+        arrivals(7, 1)[0], at=Instant(60, 60), fact=CallAnswered(call_id="call-000000000006", by=Side.AGENT)
+    )
+    ledger.append([arrived, spoken])
+    with ledger.maintenance() as maintenance:
+        maintenance.hold(ANN, Hold(hold=0, since_utc_us=0, by="", why="", from_utc_us=from_utc_us))
+    if held:
+        with pytest.raises(HeldError, match="call-000000000006 is under legal hold 1"):
+            ledger.erase(sequences=[6], warrant=ANN)
+    else:
+        assert ledger.erase(sequences=[6], warrant=ANN).facts == 1
+
+
+def test_numbers_are_read_before_the_transaction_and_only_for_a_hold_on_one(
+    ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The daemon's commits wait for its end: however many holds there are, each fact is read once, or not at all."""
+    read_before: list[int] = []
+    erase = Maintenance.erase
+
+    def counted(maintenance: Maintenance, *given: Any) -> tuple[int, int]:
+        read_before.append(numbers_in.cache_info().misses)
+        return erase(maintenance, *given)
+
+    numbers_in.cache_clear()
+    with ledger.maintenance() as maintenance:
+        maintenance.hold(ANN, Hold(hold=0, since_utc_us=0, by="", why="", from_utc_us=1000))
+    ledger.erase(sequences=[1], warrant=ANN)
+    assert numbers_in.cache_info().misses == 0
+    with ledger.maintenance() as maintenance:
+        for last in range(5):
+            number = f"+44770090020{last}"
+            maintenance.hold(ANN, Hold(hold=0, since_utc_us=0, by="", why="", number=number))
+    different = len({data.body for data in ledger.personal_data(1, 2)})
+    monkeypatch.setattr(Maintenance, "erase", counted)
+    ledger.erase(sequences=[2, 3], warrant=ANN)
+    assert (read_before, numbers_in.cache_info().misses) == ([different], different)
+
+
+def test_a_checkpoint_that_holds_nothing_of_it_stays(ledger: SqlLedger) -> None:
+    """Its call and its data tell; an agent's extension, to which it was passed on, stands in every state and tells nothing."""
+    passed_on = replace(
+        arrivals(6, 1)[0],
+        fact=CallPassedOn(
+            call_id="call-000000000006", agent="4001", kind=TransferKind.BLIND, to_agent=None, target="4002"
+        ),
+    )
+    ledger.append([passed_on])
+    ledger.save_checkpoint(5, b"4002 call-000000000003")
+    ledger.save_checkpoint(6, b"4002 +447700900124")
+    assert ledger.erase(sequences=[6, 1], warrant=ANN).checkpoints == 0
+    assert ledger.erase(sequences=[3], warrant=ANN).checkpoints == 1
+    assert ledger.load_checkpoint() == (6, b"4002 +447700900124")
 
 
 def test_only_a_hold_that_holds_can_be_released(ledger: SqlLedger) -> None:

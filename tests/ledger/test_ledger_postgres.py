@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from edge.core.facts import AgentBecameNotReady
+from edge.ledger.maintenance import Warrant
 from edge.ledger.measure import arrivals
 from edge.ledger.postgres import PostgresSchema
 from edge.ledger.schema import REVISIONS, metadata
@@ -91,7 +92,7 @@ def test_erasing(url: str) -> None:
     """The rows are gone, the chain holds; that the server's own log keeps them for a while is said."""
     with closing(open_sql_ledger(url)) as ledger:
         ledger.append(arrivals(1, 4))
-    done = erase(url, sequences=[1, 2])
+    done = erase(url, sequences=[1, 2], warrant=Warrant("ann", "test"))
     assert (done.facts, done.purged, "write-ahead log" in done.lingers) == (2, False, True)
     assert verify(url).erased == 2
 

@@ -13,6 +13,7 @@ from typing import IO
 import pytest
 
 from edge.core.facts import Entry
+from edge.ledger.maintenance import Warrant
 from edge.ledger.measure import arrivals
 from edge.ledger.store import erase, open_reader, open_sql_ledger, verify
 from edge.ports import LedgerError
@@ -90,7 +91,7 @@ def test_erasing_beside_a_living_writer(url: str) -> None:
     with writing(url) as (_, said):
         while int(said.readline()) < 60:
             pass
-        done = erase(url, sequences=range(1, 61))
+        done = erase(url, sequences=range(1, 61), warrant=Warrant("ann", "test"))
         reached = max(int(said.readline()) for _ in range(50))
     verification = verify(url)
     assert (verification.sound, verification.erased, done.facts) == (True, 60, 60)

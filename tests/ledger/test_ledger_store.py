@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from edge.core.facts import CallArrived, Entry
+from edge.ledger.maintenance import Warrant
 from edge.ledger.measure import arrivals
 from edge.ledger.store import (
     CALLS_AT_ONCE,
@@ -31,6 +32,7 @@ from edge.ledger.store import (
 from edge.ports import LedgerError
 
 NOBODY = 65534
+ANN = Warrant("ann", "request 12/2026")
 
 
 @pytest.fixture
@@ -251,7 +253,14 @@ def test_a_reader_sees_what_is_committed(url: str, ledger: SqlLedger) -> None:
 
 
 @pytest.mark.parametrize(
-    "use", [open_reader, lambda url: open_ledger(url, create=False), verify, head, erase]
+    "use",
+    [
+        open_reader,
+        lambda url: open_ledger(url, create=False),
+        verify,
+        head,
+        lambda url: erase(url, warrant=ANN),
+    ],
 )
 def test_a_missing_ledger_is_not_made_by_looking(url: str, path: Path, use: Callable[[str], object]) -> None:
     """Only the daemon creates a ledger; everything else says that there is none."""
@@ -305,7 +314,9 @@ def test_erased_data_is_in_no_file(path: Path, url: str, ledger: SqlLedger) -> N
     """After erasing beside a living daemon, database, WAL and checkpoints hold no trace of the number."""
     ledger.append(arrivals(4, 700))
     ledger.save_checkpoint(700, b"+447700900123" * 1000)
-    done = erase(url, sequences=range(1, 600), call_ids=[f"call-{n:012d}" for n in range(600, 704)])
+    done = erase(
+        url, sequences=range(1, 600), call_ids=[f"call-{n:012d}" for n in range(600, 704)], warrant=ANN
+    )
     assert (done.facts, done.checkpoints, done.purged) == (703, 1, True)
     assert [file.name for file in path.parent.iterdir() if b"7700900123" in file.read_bytes()] == []
     ledger.append(arrivals(704, 1))
@@ -318,15 +329,15 @@ def test_erasing_says_when_it_is_not_yet_purged(path: Path, url: str, ledger: Sq
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN")
         other.execute("SELECT count(*) FROM personal").fetchone()
-        assert ledger.erase([1]).purged is False
+        assert ledger.erase([1], warrant=ANN).purged is False
         other.execute("ROLLBACK")
-    assert ledger.erase([1]).purged is True
+    assert ledger.erase([1], warrant=ANN).purged is True
 
 
 def test_statistics(url: str, path: Path, ledger: SqlLedger) -> None:
     """Counts, times, head, checkpoint and size."""
     ledger.save_checkpoint(2, b"x")
-    erase(url, [3])
+    erase(url, [3], warrant=ANN)
     ledger.save_checkpoint(3, b"x")
     found = statistics(url)
     assert (found.facts, found.first_utc_us, found.last_utc_us) == (3, 1, 3)

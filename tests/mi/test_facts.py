@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from edge.ledger.maintenance import Warrant
 from edge.ledger.store import erase, open_reader, open_sql_ledger
 from edge.mi import stream
 from edge.mi.formats import FORMULA, cell
@@ -77,7 +78,7 @@ async def test_numbers_only_with_their_scope_and_the_same_hash_always(served: Se
 
 
 async def test_what_was_erased_is_said_to_be(served: Served, url: str) -> None:
-    erase(url, call_ids=["call-000000001"])
+    erase(url, call_ids=["call-000000001"], warrant=Warrant("ann", "test"))
     found = await pulled(served, served.token("facts", "numbers"), kind="CallArrived")
     gone = [fact for fact in found if fact["erased"]]
     assert [fact["call_id"] for fact in gone] == ["call-000000001"]

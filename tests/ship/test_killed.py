@@ -15,6 +15,7 @@ from random import Random
 import click
 import pytest
 
+from edge.ledger.maintenance import Warrant
 from edge.ledger.measure import arrivals
 from edge.ledger.store import erase, open_reader, open_sql_ledger
 from hwtest.lab.postgres import server
@@ -102,7 +103,7 @@ def test_either_side_is_killed(tmp_path: Path, own_shared: Shared) -> None:
             with process(url, own_shared, "--batch", "50") as running:
                 until(lambda: position(own_shared) >= reached + chance.randint(100, 600))  # noqa: B023 - used at once
                 ledger.append(arrivals(ledger.last_sequence() + 1, 300))
-                erase(url, sequences=range(reached + 1, reached + 400, 3))
+                erase(url, sequences=range(reached + 1, reached + 400, 3), warrant=Warrant("ann", "test"))
                 if killed == "server":
                     own_shared.server.kill()
                     own_shared.server.start()
