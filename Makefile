@@ -1,6 +1,6 @@
 # `make` or `make help` lists what can be done here.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test endure simulate simulate-long lint bench soak clean
+.PHONY: help setup setup-tests run test endure simulate simulate-long lint bench soak clean
 
 FOR ?=
 AGENTS ?=
@@ -16,13 +16,16 @@ help: ## show this list
 setup: ## prepare .venv; implied by the others, takes no time when all is there
 	@scripts/setup
 
+setup-tests: ## the same with what only tests and the benchmark need: PostgreSQL's programs, Chromium, strace, libfaketime
+	@scripts/setup --tests
+
 run: setup ## a shift on a real Asterisk with real SIP callers, until Ctrl-C; FOR=60 ends it after a minute
 	@.venv/bin/hwtest shift $(if $(FOR),--for $(FOR)) $(if $(AGENTS),--agents $(AGENTS)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-test: setup ## all tests, the live ones included, those that measure last and alone
+test: setup-tests ## all tests, the live ones included, those that measure last and alone
 	@.venv/bin/python -m tests $(ARGS)
 
-endure: setup ## the tests that take minutes, such as three of silence on a call
+endure: setup-tests ## the tests that take minutes, such as three of silence on a call
 	@.venv/bin/python -m pytest -m endurance $(ARGS)
 
 simulate: setup ## one night of trouble against a switch in memory; SEED=7 CALLS=80 gives the same facts each time
@@ -36,7 +39,7 @@ lint: setup ## style and types
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
 
-bench: setup ## the figures: how fast a caller gets an agent, against app_queue on the same switch
+bench: setup-tests ## the figures: how fast a caller gets an agent, against app_queue on the same switch
 	@.venv/bin/hwtest bench $(ARGS)
 
 soak: setup ## ten minutes of calls with a fault of the daemon every few seconds: is every call accounted for? FOR=60

@@ -247,7 +247,7 @@ class LiveLab:
 def _another_date(ahead_seconds: float) -> tuple[str, ...]:
     """What a command is begun with for another date; env(1) makes way for it, so that its process is the same as ever."""
     libraries = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
-    assert libraries, "libfaketime is missing: run `make setup`"
+    assert libraries, "libfaketime is missing: run `make setup-tests`"
     return (
         "/usr/bin/env",
         f"LD_PRELOAD={libraries[0]}",

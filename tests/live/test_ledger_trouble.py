@@ -260,7 +260,7 @@ async def test_a_disk_that_takes_its_time(room: Room, fsync_seconds: float) -> N
     on disk; at 2 s nobody waits for more than 250 ms of it, the trouble is recorded, and so is everything else."""
     live = room.live
     if shutil.which("strace") is None:
-        pytest.skip("strace is missing: run `make setup`")
+        pytest.skip("strace is missing: run `make setup-tests`")
     await live.lose_daemon(signal.SIGTERM)
     before = daemon.last_sequence(live.lab.ledger)
     delay = f"inject=fsync,fdatasync:delay_enter={round(fsync_seconds * 1e6)}"

@@ -33,7 +33,7 @@ Make = Callable[[Room], Bench]
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     """Debian's, one for all tests here; as root it must do without its sandbox."""
-    assert Path(CHROMIUM).exists(), "chromium is missing: run `make setup`"
+    assert Path(CHROMIUM).exists(), "chromium is missing: run `make setup-tests`"
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
