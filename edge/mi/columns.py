@@ -46,7 +46,7 @@ class Flag(IntFlag):
     UPGRADED = 4
     WITHHELD = 8
     ADOPTED = 16
-    """Found waiting: its true arrival was not seen."""
+    """Found waiting: its true arrival was not seen, and the switch's own record has not told it since."""
     ASSISTED = 32
     FALLBACK = 64
     OFFERED_CALLBACK = 128
@@ -362,7 +362,7 @@ def _flags(record: CallRecord, fate: Fate, short: bool) -> int:
         (_CONSULTATION, record.consultation_of is not None),
         (_UPGRADED, record.upgraded),
         (_WITHHELD, record.number_withheld),
-        (_ADOPTED, record.adopted),
+        (_ADOPTED, record.adopted and record.traced_by is None),
         (_ASSISTED, record.assisted),
         (_FALLBACK, record.fallback_at is not None),
         (_OFFERED_CALLBACK, bool(record.callback_offers)),

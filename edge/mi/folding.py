@@ -112,6 +112,10 @@ class HoleRecord:
     detail: str
     started_us: int
     ended_us: int | None = None
+    gap: int | None = None
+    """The number of the daemon's own account of it."""
+    traced: bool = False
+    """The switch's own record has told all that happened in it."""
 
 
 HOLE_FACTS = (
@@ -123,6 +127,7 @@ HOLE_FACTS = (
     facts.LedgerTroubleEnded,
     facts.ClockChanged,
     facts.GapEnded,
+    facts.GapTraced,
 )
 
 
@@ -130,9 +135,15 @@ class HoleFold:
     """When something could not be relied on."""
 
     def __init__(
-        self, lasting: Iterable[HoleRecord] = (), first_us: int | None = None, last_us: int | None = None
+        self, kept: Iterable[HoleRecord] = (), first_us: int | None = None, last_us: int | None = None
     ) -> None:
-        self.lasting = {hole.hole: hole for hole in lasting}
+        """`kept`: holes that last or are to be traced."""
+        kept = list(kept)
+        self.lasting = {hole.hole: hole for hole in kept if hole.ended_us is None}
+        self.untraced = {
+            hole.gap: hole for hole in kept if hole.ended_us is not None and hole.gap is not None
+        }
+        """Gaps that are over, by number."""
         self.first_us, self.last_us = first_us, last_us
         """When the first and the newest fact were made."""
 
@@ -158,6 +169,10 @@ class HoleFold:
                 return self._begin(entry, Hole.SWITCH, f"{link} was lost")
             case facts.GapEnded(why=why) if why is not Blindness.FIRST_START:
                 return self._gap(entry, entry.fact)
+            case facts.GapTraced(gap=number, complete=True) if number in self.untraced:
+                hole = self.untraced.pop(number)
+                hole.traced = True
+                return [hole]
             case facts.SwitchRestored():
                 return self._end(entry, Hole.SWITCH)
             case facts.LedgerTroubleBegan(detail=detail):
@@ -175,8 +190,9 @@ class HoleFold:
         said = f"{gap.why.value}; its beginning is known by: {gap.bound.value}"
         if Hole.SWITCH not in self.lasting:
             self._begin(entry, Hole.SWITCH, said, gap.since.utc_us)
-            return self._end(entry, Hole.SWITCH)
-        self.lasting[Hole.SWITCH].started_us = gap.since.utc_us
+            said = ""
+        hole = self.untraced[gap.gap] = self.lasting[Hole.SWITCH]
+        hole.started_us, hole.gap = gap.since.utc_us, gap.gap
         return self._end(entry, Hole.SWITCH, said)
 
     def _begin(

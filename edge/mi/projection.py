@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     Columns = numpy.ndarray[Any, Any]
 
-LAYOUT = 4
+LAYOUT = 5
 """Of the file. One of another layout is deleted and folded again: raise it with every change of the fold or the tables."""
 PAGE = 20_000
 """Facts in one transaction at most, while there is much to fold."""
@@ -74,10 +74,10 @@ CREATE INDEX calls_by_position ON calls (position);
 CREATE INDEX calls_by_contact ON calls (contact);
 CREATE INDEX promised_by_position ON calls (position) WHERE promised;
 CREATE TABLE columns (
-    arrived_us INTEGER NOT NULL, number INTEGER NOT NULL, ended_us INTEGER NOT NULL, flat BLOB NOT NULL, work BLOB NOT NULL,
-    PRIMARY KEY (arrived_us, number)
-) WITHOUT ROWID;
-CREATE INDEX columns_by_end ON columns (ended_us);
+    number INTEGER PRIMARY KEY, arrived_us INTEGER NOT NULL, over_us INTEGER NOT NULL, flat BLOB NOT NULL, work BLOB NOT NULL
+);
+CREATE INDEX columns_by_arrival ON columns (arrived_us);
+CREATE INDEX columns_by_end ON columns (over_us);
 CREATE TABLE words (id INTEGER PRIMARY KEY, word TEXT NOT NULL UNIQUE);
 CREATE TABLE callers (caller INTEGER PRIMARY KEY, contact INTEGER NOT NULL, last_us INTEGER NOT NULL);
 CREATE TABLE tasks (
@@ -92,7 +92,8 @@ CREATE TABLE spans (
     PRIMARY KEY (started_us, agent, state)
 ) WITHOUT ROWID;
 CREATE TABLE holes (
-    sequence INTEGER PRIMARY KEY, hole TEXT NOT NULL, detail TEXT NOT NULL, started_us INTEGER NOT NULL, ended_us INTEGER
+    sequence INTEGER PRIMARY KEY, hole TEXT NOT NULL, detail TEXT NOT NULL, started_us INTEGER NOT NULL, ended_us INTEGER,
+    gap INTEGER, traced INTEGER NOT NULL
 );
 """
 TYPICAL = CallRecord(
@@ -440,8 +441,9 @@ class Projection:
     def figures(self, since_us: int, until_us: int, attribution: str = "arrival") -> Figures:
         """The columns of every call that may belong to this time.
 
-        By `arrival`: those that arrived in it. Otherwise (`event`, `completion`) those that arrived before its end and had not
-        ended before its begin: which of them belong is for the definition to say. Work and hours are those that may touch it.
+        By `arrival`: those that arrived in it. Otherwise (`event`, `completion`) those that arrived before its end and that, with
+        their wrap-ups, were not over before its begin: which of them belong is for the definition to say. Work and hours are
+        those that may touch it.
         """
         with self._reading() as connection:
             connection.execute("BEGIN")
@@ -451,7 +453,7 @@ class Projection:
                 ).fetchone()
                 touching = connection.execute(
                     "SELECT flat, work FROM columns WHERE arrived_us >= ? AND arrived_us < ?"
-                    " UNION ALL SELECT flat, work FROM columns WHERE ended_us >= ? AND arrived_us < ?",
+                    " UNION ALL SELECT flat, work FROM columns WHERE over_us >= ? AND arrived_us < ?",
                     (since_us, until_us, since_us, since_us),
                 ).fetchall()
                 words = [""]
@@ -612,7 +614,9 @@ class _Memory:
         memory._words |= {word: number for number, word in connection.execute("SELECT id, word FROM words")}
         memory.wrap_ups = dict(connection.execute("SELECT agent, call_id FROM wrap_ups").fetchall())
         memory.agents = AgentFold(_desks(connection))
-        memory.holes = HoleFold(_holes(connection, "WHERE ended_us IS NULL"), *times)
+        memory.holes = HoleFold(
+            _holes(connection, "WHERE ended_us IS NULL OR gap IS NOT NULL AND NOT traced"), *times
+        )
 
         def known(caller: int) -> tuple[int, int] | None:
             found: tuple[int, int] | None = connection.execute(
@@ -755,8 +759,11 @@ class _Memory:
             [(s.started_us, s.agent, s.state, s.ended_us) for s in self._spans],
         )
         connection.executemany(
-            "INSERT OR REPLACE INTO holes VALUES (?, ?, ?, ?, ?)",
-            [(h.sequence, h.hole, h.detail, h.started_us, h.ended_us) for h in self._changed_holes.values()],
+            "INSERT OR REPLACE INTO holes VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [
+                (h.sequence, h.hole, h.detail, h.started_us, h.ended_us, h.gap, int(h.traced))
+                for h in self._changed_holes.values()
+            ],
         )
         for kept in changed:
             kept.changed = False
@@ -782,9 +789,9 @@ class _Memory:
     def _column_values(self, kept: _Kept) -> tuple[object, ...]:
         record = kept.record
         return (
-            record.arrived_at.utc_us,
             kept.number,
-            OPEN_US if record.ended_at is None else record.ended_at.utc_us,
+            record.arrived_at.utc_us,
+            _over_us(record),
             columns.call_row(record, kept.number, kept.contact, kept.caller, kept.short, self.word),
             columns.work_rows(record, kept.number, kept.short, self.word),
         )
@@ -823,6 +830,12 @@ def _call_values(kept: _Kept) -> tuple[object, ...]:
     )
 
 
+def _over_us(record: CallRecord) -> int:
+    """When the call and all work on it had ended."""
+    ends = [record.ended_at, *(each.ended_at for each in record.wrap_ups)]
+    return max(OPEN_US if end is None else end.utc_us for end in ends)
+
+
 def _pack(record: CallRecord) -> bytes:
     packer = zlib.compressobj(1, zdict=_DICTIONARY)
     return packer.compress(msgspec.json.encode(record)) + packer.flush()
@@ -858,12 +871,18 @@ def _desks(connection: sqlite3.Connection) -> list[Desk]:
 
 
 def _holes(connection: sqlite3.Connection, where: str, *values: int) -> list[HoleRecord]:
-    query = f"SELECT sequence, hole, detail, started_us, ended_us FROM holes {where}"  # noqa: S608 - `where` is ours
+    query = f"SELECT sequence, hole, detail, started_us, ended_us, gap, traced FROM holes {where}"  # noqa: S608 - `where` is ours
     return [
         HoleRecord(
-            sequence=sequence, hole=Hole(hole), detail=detail, started_us=started_us, ended_us=ended_us
+            sequence=sequence,
+            hole=Hole(hole),
+            detail=detail,
+            started_us=started_us,
+            ended_us=ended_us,
+            gap=gap,
+            traced=bool(traced),
         )
-        for sequence, hole, detail, started_us, ended_us in connection.execute(query, values)
+        for sequence, hole, detail, started_us, ended_us, gap, traced in connection.execute(query, values)
     ]
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from edge.core import facts
-from edge.core.model import CallOutcome, ClockState, Instant, Stage
+from edge.core.model import Blindness, Bound, CallOutcome, ClockState, Instant, Side, Stage
 from edge.ledger.memory import MemoryLedger
 from edge.mi import projection as module
-from edge.mi.columns import OPEN_US
+from edge.mi.columns import OPEN_US, Flag
 from edge.mi.projection import CallVersion, Projection
 from edge.views.caller import caller_id
 from edge.views.calls import fold_calls
@@ -231,3 +231,80 @@ def test_hours_and_holes_are_kept() -> None:
     assert hole.ended_us is not None
     assert hole.ended_us - hole.started_us == 30_000_000
     projection.close()
+
+
+def test_a_traced_call_stands_once_however_it_was_folded(tmp_path: Path) -> None:
+    """The switch's own record moves its arrival after it was folded: no second row waits for ever at the old one."""
+    tape = Tape()
+    tape.say(facts.CallArrived(call_id="c1", leg_id="l1", line="main", number_withheld=True, adopted=True))
+    ledger = ledger_of(tape.entries)
+    projection = Projection(ledger, tmp_path / "projection.db")
+    projection.catch_up()
+    folded, earlier = len(tape.entries), tape.now.plus(-20)
+    tape.wait(60)
+    tape.say(_traced("c1", earlier))
+    ledger.append(tape.entries[folded:])
+    projection.catch_up()
+    afresh = Projection(ledger, None)
+    afresh.catch_up()
+    found, expected = projection.figures(0, OPEN_US), afresh.figures(0, OPEN_US)
+    assert found.calls["arrived_us"].tolist() == [earlier.utc_us]
+    assert found.calls.tobytes() == expected.calls.tobytes()
+    assert not int(found.calls["flags"][0]) & Flag.ADOPTED
+    projection.close()
+    afresh.close()
+
+
+def _traced(call_id: str, arrived_at: Instant) -> facts.CallTraced:
+    return facts.CallTraced(
+        call_id=call_id,
+        gap=1,
+        source="cel",
+        added=False,
+        arrived_at=arrived_at,
+        answered_at=None,
+        fallback_at=None,
+        connected_at=None,
+        agent=None,
+        ended_at=None,
+        outcome=None,
+        side=Side.CALLER,
+        cause="",
+        waited_seconds=0.0,
+        talked_seconds=0.0,
+    )
+
+
+@pytest.mark.parametrize("complete", [True, False])
+def test_a_gap_that_was_traced_is_marked(complete: bool, tmp_path: Path) -> None:
+    """By its number, even after the file was closed between the gap and its trace."""
+    tape = Tape()
+    since = tape.now
+    tape.say(facts.SwitchLost(link="ari", error="closed"))
+    tape.wait(30)
+    tape.say(
+        facts.GapEnded(gap=1, why=Blindness.LINK_LOST, since=since, bound=Bound.SEEN, seconds=30.0, calls=())
+    )
+    tape.say(facts.SwitchRestored(calls_adopted=0, calls_kept=0, calls_missing=0))
+    ledger, folded = ledger_of(tape.entries), len(tape.entries)
+    projection = Projection(ledger, tmp_path / "projection.db")
+    projection.catch_up()
+    assert [(hole.gap, hole.traced) for hole in projection.holes()] == [(1, False)]
+    projection.close()
+    tape.wait(1)
+    tape.say(
+        facts.GapTraced(
+            gap=1,
+            complete=complete,
+            detail="",
+            calls_seen=0,
+            calls_added=0,
+            calls_corrected=0,
+            calls_unknown=0,
+        )
+    )
+    ledger.append(tape.entries[folded:])
+    again = Projection(ledger, tmp_path / "projection.db")
+    again.catch_up()
+    assert [(hole.gap, hole.traced) for hole in again.holes()] == [(1, complete)]
+    again.close()
