@@ -329,15 +329,16 @@ def _value(figure: Figure) -> str:
 
 def _complete(figure: Figure) -> str:
     found = figure.completeness
-    if found.is_whole and found.known_until_us >= figure.period.end_us:
+    if found.is_whole:
         return "yes"
     until = datetime.fromtimestamp(found.known_until_us // 1_000_000, UTC).astimezone().strftime("%H:%M")
     parts = [
         "has not begun" if found.seen_share is None else "",
         f"{output.share(found.seen_share)} seen" if found.seen_share not in (None, 1.0) else "",
+        f"{found.untraced_gaps} gaps not traced" if found.untraced_gaps else "",
         f"{found.in_progress} calls go on" if found.in_progress else "",
         f"{found.unknown} ends not seen" if found.unknown else "",
         "ledger trouble" if found.ledger_trouble else "",
-        f"known until {until}" if found.known_until_us < figure.period.end_us else "",
+        f"known until {until}" if not found.known_to_end else "",
     ]
     return ", ".join(filter(None, parts))

@@ -177,6 +177,8 @@ def completeness_row(found: Completeness, zone: ZoneInfo) -> dict[str, Any]:
     return {
         "whole": found.is_whole,
         "seen_share": found.seen_share,
+        "untraced_gaps": found.untraced_gaps,
+        "known_to_end": found.known_to_end,
         "known_until": _time(found.known_until_us, zone),
         "calls_in_progress": found.in_progress,
         "calls_unknown": found.unknown,

@@ -20,8 +20,6 @@ import msgspec
 from edge.errors import PermanentError
 from edge.metrics.definition import AnyDefinition, Definition
 
-FILE_NAME = "metrics.toml"
-"""A force's own, beside the configuration."""
 SHIPPED = "definitions.toml"
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _SECTIONS = {"policy", "demand", "force", "metric"}

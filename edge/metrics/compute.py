@@ -86,8 +86,14 @@ class Completeness:
 
     seen_share: float | None
     """Of the period as far as it is over: the share in which the switch was seen. None: it has not begun."""
+    untraced_gaps: int
+    """Times in it in which the switch was not seen, and of which its own record has not told everything since."""
+    known_from_begin: bool
+    """The record began before the period did."""
+    known_to_end: bool
+    """The period is over, and something is known of later. Before that its figures will change."""
     known_until_us: int
-    """Nothing is known of later; before the period's end, its figures will change."""
+    """Nothing is known of later."""
     in_progress: int
     """Calls that arrived in it and have not ended: their figures will change."""
     unknown: int
@@ -102,7 +108,8 @@ class Completeness:
     @property
     def is_whole(self) -> bool:
         """Nothing is missing, and nothing will change but by a late correction."""
-        return self.seen_share == 1.0 and not (self.in_progress or self.unknown or self.ledger_trouble)
+        missing = self.untraced_gaps or self.in_progress or self.unknown or self.ledger_trouble
+        return self.known_from_begin and self.known_to_end and not missing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -263,6 +270,9 @@ class Calculator:
         return [
             Completeness(
                 seen_share=_part_left(int(unseen[i]), int(over[i])),
+                untraced_gaps=self._untraced(period),
+                known_from_begin=self.figures.first_us <= period.start_us,
+                known_to_end=period.end_us <= until,
                 known_until_us=until,
                 in_progress=in_progress[i],
                 unknown=unknown[i],
@@ -270,8 +280,17 @@ class Calculator:
                 ledger_trouble=bool(stuck[i]),
                 clock_share=_part_left(int(unsure[i]), int(over[i])),
             )
-            for i in range(len(self.periods))
+            for i, period in enumerate(self.periods)
         ]
+
+    def _untraced(self, period: Period) -> int:
+        return sum(
+            hole.hole is Hole.SWITCH
+            and not hole.traced
+            and hole.started_us < period.end_us
+            and (hole.ended_us is None or hole.ended_us > period.start_us)
+            for hole in self.figures.holes
+        )
 
     def _missing(self, hole: Hole) -> Array:
         """Microseconds of each period that fall into such holes."""

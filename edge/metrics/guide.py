@@ -55,7 +55,9 @@ meaning = "As agreed with the commissioner."
 - **By local time.** Periods are half hours, hours, days, weeks (from Monday), months and quarters of the site's time zone: a day
   has 23 or 25 hours when the clocks change, and the hour that comes twice is two hours.
 - **With what is missing.** Each figure says in which share of its period the switch was seen and the clock was synchronised, how
-  many of its calls go on, ended unseen or were found waiting, and until when the record goes. Holes: `/v1/gaps`.
+  many gaps the switch's own record has not told everything of since, how many of its calls go on, ended unseen or were found
+  waiting, and until when the record goes. It is whole (`whole`) once its period is over and nothing of that is missing. Holes:
+  `/v1/gaps`.
 - **Percentiles are of the calls themselves**, never averaged: the p90 of a month is not made of those of its days. Nearest rank.
 - **Of all who waited** (`of = "waited"`): Kaplan and Meier. A caller who gave up after three minutes would have waited at least
   three minutes: who has not been answered is counted as long as they waited, and drops out then. Median and p90 of answered calls

@@ -65,12 +65,20 @@ def basis(figure: Figure) -> str:
 def completeness(found: Completeness) -> str:
     """How far the figures of a period can be relied on, in one sentence."""
     if found.is_whole:
-        return "Complete: the switch was seen all the time, every call has ended, and every end was seen."
+        seen = "the switch was seen all the time"
+        if found.seen_share is not None and found.seen_share < 1:
+            share = written(found.seen_share, "share")
+            seen = f"the switch was seen {share} of the time, and its own record tells of the rest"
+        return f"Complete: {seen}, every call has ended, and every end is known."
     parts = []
     if found.seen_share is None:
         return "The period has not begun."
     if found.seen_share < 1:
         parts.append(f"the switch was seen {written(found.seen_share, 'share')} of the time")
+    if found.untraced_gaps and found.seen_share < 1:
+        parts.append("of the rest its own record does not tell everything")
+    if not found.known_to_end:
+        parts.append("its end is not known yet")
     if found.in_progress:
         parts.append(f"{found.in_progress:,} calls have not ended")
     if found.unknown:
