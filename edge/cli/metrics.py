@@ -13,14 +13,14 @@ from zoneinfo import ZoneInfo
 import click
 
 from edge.cli import output
-from edge.cli.places import Site, reading, site
+from edge.cli.places import Site, site
+from edge.cli.projected import projected
 from edge.metrics.periods import Every
 
 if TYPE_CHECKING:
     from edge.metrics.book import Book
     from edge.metrics.compute import Figure
     from edge.metrics.definition import Definition
-    from edge.mi.projection import Projection
 
 HIDDEN = ("version", "title", "meaning")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -191,22 +191,18 @@ def compute(
     as_json: bool,
 ) -> None:
     """Figures of these definitions (ids or patterns, such as 101-*). Without a folder of `edge mi` the ledger is folded first."""
-    from edge.metrics.asking import ask, is_made_up, names_of
+    from edge.metrics.asking import ask, is_made_up, names_of, times_of
 
     here = site()
     book, zone = _book(here, definitions), ZoneInfo(here.timezone)
-    start_us, end_us = _known(lambda: _times(period, since, until, zone))
+    start_us, end_us = _known(lambda: times_of(period, since, until, zone, output.now().utc_us))
     wanted = _known(lambda: names_of(book, names))
 
-    def answer(projection: Projection) -> list[Figure]:
-        found: list[Figure] = _known(
-            lambda: ask(projection, book, wanted, start_us, end_us, every=Every(every), zone=zone, by=by)
+    with projected(here, quiet=as_json or as_csv) as made:
+        figures: list[Figure] = _known(
+            lambda: ask(made, book, wanted, start_us, end_us, every=Every(every), zone=zone, by=by)
         )
-        return found
-
-    figures, synthetic = _with_projection(
-        here, quiet=as_json or as_csv, do=lambda it: (answer(it), is_made_up(it))
-    )
+        synthetic = is_made_up(made)
     if as_json:
         from edge.metrics.asking import figure_row
 
@@ -215,50 +211,6 @@ def compute(
         click.echo(figures_csv(figures, by, zone, synthetic=synthetic), nl=False)
     else:
         _print(figures, by, zone)
-
-
-def _times(period: str | None, since: str | None, until: str | None, zone: ZoneInfo) -> tuple[int, int]:
-    from edge.metrics.asking import PeriodError, moment_of, period_of
-
-    now_us = output.now().utc_us
-    if since is None:
-        if until is not None:
-            raise PeriodError("--until goes with --since")
-        return period_of(period or "today", zone, now_us)
-    if period is not None:
-        raise PeriodError("give --period or --since, and not both")
-    start_us, end_us = moment_of(since, zone), now_us if until is None else moment_of(until, zone)
-    if end_us <= start_us:
-        raise PeriodError("--until must be later than --since")
-    return start_us, end_us
-
-
-def _with_projection(here: Site, *, quiet: bool, do: Callable[[Projection], Any]) -> Any:
-    from edge.errors import PermanentError
-    from edge.metrics.asking import projection_of
-    from edge.mi.places import directory_of
-    from edge.views.caller import read_key
-
-    try:
-        directory = directory_of(here.ledger_url, here.mi_directory)
-    except PermanentError:
-        directory = None
-    screen = output.console(stderr=True)
-    with reading(here.ledger_url) as reader:
-        if quiet or not screen.is_terminal:
-            with projection_of(reader, directory, read_key(here.ledger_url)) as projection:
-                return do(projection)
-        from rich.progress import Progress
-
-        with Progress(console=screen, transient=True) as bar:
-            task = bar.add_task("facts folded")
-            with projection_of(
-                reader,
-                directory,
-                read_key(here.ledger_url),
-                lambda done, total: bar.update(task, completed=done, total=total),
-            ) as projection:
-                return do(projection)
 
 
 def figures_csv(figures: Sequence[Figure], by: Sequence[str], zone: ZoneInfo, *, synthetic: bool) -> str:

@@ -63,6 +63,8 @@ class Site:
     timezone: str = DEFAULT_TIMEZONE
     definitions: Path | None = None
     """The force's own definitions of metrics, beside the configuration."""
+    is_other: bool = False
+    """The ledger was named on the command line and is not the configuration's, such as a copy."""
 
 
 def site() -> Site:
@@ -71,13 +73,14 @@ def site() -> Site:
     ledger_url: str | None = ctx.find_root().meta.get(LEDGER_META)
     path: str = ctx.find_root().obj
     if ledger_url is not None and not Path(path).exists():
-        return Site(ledger_url)
+        return Site(ledger_url, is_other=True)
     document = _document(path)
+    own_url = _text(_table(document, "ledger").get("url")) or DEFAULT_LEDGER_URL
     lines = [table for _, table in _tables(document, "line")]
     number_list, incident = _text(_table(document, "number_list").get("file")), _table(document, "incident")
     closed = incident.get("closed_queues")
     return Site(
-        ledger_url or _text(_table(document, "ledger").get("url")) or DEFAULT_LEDGER_URL,
+        ledger_url or own_url,
         {name: _target_seconds(queue) for name, queue in _tables(document, "queue")},
         {number: _text(agent.get("name")) for number, agent in _tables(document, "agent")},
         frozenset(_text(line.get("queue")) for line in lines if line.get("tier") == "999"),
@@ -91,6 +94,7 @@ def site() -> Site:
         name=_text(_table(document, "site").get("name")) or "Edge101",
         timezone=_text(_table(document, "site").get("timezone")) or DEFAULT_TIMEZONE,
         definitions=own if (own := Path(path).parent / DEFINITIONS_FILE).exists() else None,
+        is_other=ledger_url not in (None, own_url),
     )
 
 

@@ -10,6 +10,7 @@ import click
 
 from edge.cli import Failure, output
 from edge.cli.places import Site, reading, site
+from edge.cli.projected import projected
 from edge.core.model import MICROSECONDS
 
 if TYPE_CHECKING:
@@ -78,16 +79,12 @@ def _calls(here: Site, file: Path, utc: bool, tolerance: float) -> Comparison:
 
 
 def _figures(here: Site, file: Path) -> Comparison:
-    from edge.metrics.asking import projection_of
     from edge.metrics.book import read_book
-    from edge.mi.places import directory_of
     from edge.reports.others import read_bt
     from edge.reports.reconcile import compare_figures
-    from edge.views.caller import read_key
 
     theirs = read_bt(file)
-    place, key = directory_of(here.ledger_url, here.mi_directory), read_key(here.ledger_url)
-    with reading(here.ledger_url) as reader, projection_of(reader, place, key) as made:
+    with projected(here) as made:
         book, now_us = read_book(here.definitions), output.now().utc_us
         return compare_figures(made, book, theirs, ZoneInfo(here.timezone), now_us)
 

@@ -11,7 +11,8 @@ from zoneinfo import ZoneInfo
 import click
 
 from edge.cli import Failure, output
-from edge.cli.places import reading, site
+from edge.cli.places import site
+from edge.cli.projected import projected
 
 if TYPE_CHECKING:
     from edge.reports.report import Kind, Report
@@ -72,11 +73,9 @@ def command(
 
 
 def _compute(kind: Kind, period: str | None, go_live: date | None, definitions: Path | None) -> Report:
-    from edge.metrics.asking import PeriodError, is_made_up, period_of, projection_of
+    from edge.metrics.asking import PeriodError, is_made_up, period_of
     from edge.metrics.book import read_book
-    from edge.mi.places import directory_of
     from edge.reports.report import begin_of, compute
-    from edge.views.caller import read_key
 
     here, now_us = site(), output.now().utc_us
     zone = ZoneInfo(here.timezone)
@@ -88,12 +87,7 @@ def _compute(kind: Kind, period: str | None, go_live: date | None, definitions: 
         except PeriodError as error:
             raise Failure(str(error), 2) from error
     book = read_book(definitions or here.definitions)
-    with (
-        reading(here.ledger_url) as reader,
-        projection_of(
-            reader, directory_of(here.ledger_url, here.mi_directory), read_key(here.ledger_url)
-        ) as made,
-    ):
+    with projected(here) as made:
         return compute(
             made,
             book,

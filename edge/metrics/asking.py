@@ -83,6 +83,22 @@ def moment_of(words: str, zone: ZoneInfo) -> int:
         raise PeriodError(f"{words!r} is no time such as 2026-10-25T14:00 or 2026-10-25T14:00:00Z") from error
 
 
+def times_of(
+    period: str | None, since: str | None, until: str | None, zone: ZoneInfo, now_us: int
+) -> tuple[int, int]:
+    """Of a period in words (None: today), or else from `since` until `until` (None: now). Raises `PeriodError`."""
+    if since is None:
+        if until is not None:
+            raise PeriodError("until goes with since")
+        return period_of(period or "today", zone, now_us)
+    if period is not None:
+        raise PeriodError("give period or since, and not both")
+    start_us, end_us = moment_of(since, zone), now_us if until is None else moment_of(until, zone)
+    if end_us <= start_us:
+        raise PeriodError("until must be later than since")
+    return start_us, end_us
+
+
 def names_of(book: Book, wanted: Sequence[str]) -> list[str]:
     """Ids that these ids or patterns (101-*) name, each once, in their order. Raises `UnknownDefinitionError`."""
     found: dict[str, None] = {}

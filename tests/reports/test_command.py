@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from edge.ledger.store import open_sql_ledger
 from tests.cli.conftest import Run, Site
 
 
@@ -38,3 +41,24 @@ def test_what_cannot_be_done_is_said(site: Site, edge: Run, tmp_path: Path) -> N
     nowhere = edge("report", "month", "2026-11", "--out", str(tmp_path / "no/where.html"))
     assert nowhere.exit_code == 1
     assert "cannot be written" in nowhere.output
+
+
+def test_a_copy_leaves_what_mi_has_of_the_own_ledger_alone(site: Site, edge: Run, tmp_path: Path) -> None:
+    """A ledger named by hand, wherever it stands: the projection of `edge mi` is not folded anew from it."""
+    (site.directory / "mi").mkdir()
+    assert edge("report", "week", "2026-W47", "--out", str(tmp_path / "a.html")).exit_code == 0
+    file = site.directory / "mi" / "projection.db"
+    own = file.stat().st_ino
+    copy = site.directory / "copy.sqlite"
+    ledger = open_sql_ledger(f"sqlite:///{copy}")
+    ledger.append(site.room.entries[:5])
+    ledger.close()
+    for command in (
+        ("report", "week", "2026-W47", "--out", str(tmp_path / "b.html")),
+        ("metrics", "compute", "offered"),
+    ):
+        done = edge("--ledger", f"sqlite:///{copy}", *command)
+        assert done.exit_code == 0, done.output
+    assert file.stat().st_ino == own
+    with closing(sqlite3.connect(file)) as opened:
+        assert opened.execute("SELECT through FROM state").fetchone() == (len(site.room.entries),)

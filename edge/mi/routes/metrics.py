@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
-from zoneinfo import ZoneInfo
 
 import msgspec
 from fastapi import APIRouter, Depends, Query
@@ -13,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from edge.ledger.chain import is_synthetic
-from edge.metrics.asking import PeriodError, ask, figure_row, moment_of, names_of, period_of
+from edge.metrics.asking import PeriodError, ask, figure_row, names_of, times_of
 from edge.metrics.book import UnknownDefinitionError
 from edge.metrics.compute import RefusedFigureError
 from edge.metrics.periods import Every, TooManyPeriodsError
@@ -140,7 +139,7 @@ async def metrics(
 ) -> Response:
     """Figures under these definitions. A changed definition recomputes the past."""
     zone = shared.zone()
-    start_us, end_us = mended(lambda: _times(period, since, until, zone, shared.now_utc_us()))
+    start_us, end_us = mended(lambda: times_of(period, since, until, zone, shared.now_utc_us()))
     page, rows = await run_in_threadpool(_figures, shared, id, (start_us, end_us), every, by)
     await disclosed(
         shared,
@@ -154,21 +153,6 @@ async def metrics(
     )
     body = await run_in_threadpool(written, how.form, "figures", page, COLUMNS, rows)
     return answer(how, body, page)
-
-
-def _times(
-    period: str | None, since: str | None, until: str | None, zone: ZoneInfo, now_us: int
-) -> tuple[int, int]:
-    if since is None:
-        if until is not None:
-            raise PeriodError("until goes with since")
-        return period_of(period or "today", zone, now_us)
-    if period is not None:
-        raise PeriodError("give period or since, and not both")
-    start_us, end_us = moment_of(since, zone), now_us if until is None else moment_of(until, zone)
-    if end_us <= start_us:
-        raise PeriodError("until must be later than since")
-    return start_us, end_us
 
 
 def _figures(
