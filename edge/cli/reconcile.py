@@ -24,7 +24,7 @@ FILE = click.Path(path_type=Path, dir_okay=False)
     "--cdr",
     type=FILE,
     metavar="FILE",
-    help="Asterisk's Master.csv, or the same with a header; compared call by call.",
+    help="Asterisk's cdr-custom/edge101.csv or Master.csv, or the same with a header; compared call by call.",
 )
 @click.option(
     "--bt",

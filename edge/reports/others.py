@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +15,8 @@ from zoneinfo import ZoneInfo
 
 from edge.errors import PermanentError
 from edge.metrics.periods import utc_us
+from edge.pbx.asterisk.identity import is_own_leg
+from edge.pbx.asterisk.record.wire import microseconds
 
 CDR_COLUMNS = (
     "accountcode",
@@ -37,6 +39,19 @@ CDR_COLUMNS = (
     "userfield",
 )
 """Of Master.csv, which has no header; `loguniqueid = yes` in cdr.conf writes the last two."""
+OUR_CDR_COLUMNS = (
+    "uniqueid",
+    "linkedid",
+    "channel",
+    "dstchannel",
+    "start",
+    "answer",
+    "end",
+    "disposition",
+    "lastapp",
+    "userfield",
+)
+"""Of cdr-custom/edge101.csv, which our edge101-cdr_custom.conf has Asterisk write: times of UTC, to the microsecond."""
 CDR_NEEDED = ("start", "end", "disposition", "uniqueid")
 BT_FIGURES = {
     "answered": "999 calls answered",
@@ -55,7 +70,7 @@ class TheirsError(PermanentError):
 
 @dataclass(slots=True, kw_only=True)
 class TheirCall:
-    """One call as the switch's own records have it, all its rows together. Microseconds of UTC, whole seconds."""
+    """One call as the switch's own records have it, all its rows together. Microseconds of UTC; of Master.csv whole seconds."""
 
     key: str
     started_us: int
@@ -66,10 +81,15 @@ class TheirCall:
 
 
 def read_cdr(file: Path, zone: ZoneInfo | None) -> dict[str, TheirCall]:
-    """By uniqueid. `zone`: in which the switch wrote its times; None: UTC (usegmtime = yes). Raises `TheirsError`."""
+    """By uniqueid, without the legs that we dialled: they are of calls that came by another.
+
+    `zone`: in which the switch wrote its times; None: UTC (usegmtime = yes). Raises `TheirsError`.
+    """
     calls: dict[str, TheirCall] = {}
-    for line, row in _rows(file, CDR_COLUMNS, CDR_NEEDED):
+    for line, row in _rows(file, _cdr_columns, CDR_NEEDED):
         key = row["uniqueid"]
+        if is_own_leg(key):
+            continue
         if not key:
             raise TheirsError(
                 f"{file}:{line}: uniqueid is empty: calls are matched by it. Set loguniqueid = yes in cdr.conf and export again."
@@ -84,10 +104,17 @@ def read_cdr(file: Path, zone: ZoneInfo | None) -> dict[str, TheirCall]:
     return calls
 
 
+def _cdr_columns(cells: Sequence[str]) -> Sequence[str]:
+    """Of a file without a header; none: of no kind that is known."""
+    if len(cells) == len(OUR_CDR_COLUMNS) and microseconds(cells[OUR_CDR_COLUMNS.index("start")]) is not None:
+        return OUR_CDR_COLUMNS
+    return CDR_COLUMNS if len(cells) >= len(CDR_COLUMNS) - 1 else ()
+
+
 def read_bt(file: Path) -> dict[str, dict[str, float]]:
     """Figures by period (2026-10, 2026-10-25, 2026-Q4 or 2026). Raises `TheirsError`."""
     periods: dict[str, dict[str, float]] = {}
-    for line, row in _rows(file, (), ("period",)):
+    for line, row in _rows(file, lambda _: (), ("period",)):
         period = row["period"]
         if not PERIOD.fullmatch(period):
             raise TheirsError(
@@ -105,9 +132,9 @@ def read_bt(file: Path) -> dict[str, dict[str, float]]:
 
 
 def _rows(
-    file: Path, columns: Sequence[str], needed: Sequence[str]
+    file: Path, columns_of: Callable[[Sequence[str]], Sequence[str]], needed: Sequence[str]
 ) -> Iterator[tuple[int, Mapping[str, str]]]:
-    """Each row by column, with its line. The first row names the columns, unless they are known and it holds values."""
+    """Each row by column, with its line. The first row names the columns, or they are known by its values (`columns_of`)."""
     try:
         with file.open(encoding="utf-8-sig", newline="") as opened:
             reader = csv.reader(opened)
@@ -119,11 +146,11 @@ def _rows(
                 if names is None:
                     named = [cell.lower() for cell in cells]
                     is_header = set(needed) <= set(named)
-                    if not is_header and (not columns or len(cells) < len(columns) - 1):
+                    names = named if is_header else columns_of(cells)
+                    if not names:
                         raise TheirsError(
                             f"{file}:{reader.line_num}: the first row must name the columns, among them {', '.join(needed)}"
                         )
-                    names = named if is_header else columns
                     if is_header:
                         continue
                 yield (
@@ -137,6 +164,8 @@ def _rows(
 
 
 def _moment(file: Path, line: int, name: str, text: str, zone: ZoneInfo | None) -> int:
+    if (exactly := microseconds(text)) is not None:
+        return exactly
     try:
         at = datetime.fromisoformat(text)
     except ValueError as error:

@@ -12,9 +12,12 @@ from zoneinfo import ZoneInfo
 
 from edge.core import facts
 from edge.core.model import MICROSECONDS
-from edge.metrics.asking import ask, period_of
+from edge.metrics.asking import period_of
 from edge.metrics.book import Book
+from edge.metrics.compute import Calculator
+from edge.metrics.periods import Every, divide
 from edge.reports.others import BT_FIGURES, TheirCall
+from edge.views.calls import CallFold, CallRecord
 from edge.views.reading import Reader, entries_of, sequence_before
 
 if TYPE_CHECKING:
@@ -24,7 +27,16 @@ TOLERANCE_SECONDS = 2.0
 """The switch's records have whole seconds, and are closed a moment after the call."""
 LONGEST_CALL_US = 6 * 3600 * MICROSECONDS
 """How far before the other party's first call ours may have arrived, to be looked for."""
-KINDS = (facts.CallArrived, facts.CallConnected, facts.FallbackConnected, facts.CallEnded)
+KINDS = (
+    facts.CallArrived,
+    facts.CallConnected,
+    facts.FallbackConnected,
+    facts.CallbackPromised,
+    facts.CallbackWaits,
+    facts.CallEnded,
+    facts.CallTraced,
+)
+"""What the parts of a record are folded from that are compared."""
 BT_DEFINITIONS = {
     "under_10": "999-under-10",
     "from_10_to_60": "999-10-to-60",
@@ -35,7 +47,7 @@ BT_DEFINITIONS = {
 
 @dataclass(slots=True, kw_only=True)
 class OurCall:
-    """What is compared of one of ours. `key`: the leg by which it came, as the switch names it."""
+    """What is compared of one of ours. `key`: the leg by which it came, as the switch names it, whose end `ended_us` is."""
 
     call_id: str
     key: str
@@ -66,18 +78,29 @@ class Comparison:
 
 
 def our_calls(reader: Reader, since_us: int, until_us: int) -> list[OurCall]:
-    """Calls that arrived from so long before `since_us` that they may reach into it, until `until_us`."""
-    found: dict[str, OurCall] = {}
+    """Calls that arrived from so long before `since_us` that they may reach into it, until `until_us`; as corrected since."""
+    fold, legs = CallFold(), dict[str, str]()
     for entry in entries_of(reader, KINDS, sequence_before(reader, since_us - LONGEST_CALL_US)):
-        match entry.fact:
-            case facts.CallArrived(call_id=call_id, leg_id=leg_id) if entry.at.utc_us < until_us:
-                found[call_id] = OurCall(call_id=call_id, key=leg_id, arrived_us=entry.at.utc_us)
-            case facts.CallConnected(call_id=call_id) | facts.FallbackConnected(call_id=call_id):
-                if call_id in found:
-                    found[call_id].connected = True
-            case facts.CallEnded(call_id=call_id) if call_id in found:
-                found[call_id].ended_us = entry.at.utc_us
-    return list(found.values())
+        fold.add(entry)
+        if isinstance(entry.fact, facts.CallArrived):
+            legs[entry.fact.call_id] = entry.fact.leg_id
+    return [
+        OurCall(
+            call_id=call.call_id,
+            key=legs[call.call_id],
+            arrived_us=call.arrived_at.utc_us,
+            ended_us=_left_us(call),
+            connected=bool(call.connections),
+        )
+        for call in fold.calls.values()
+        if call.arrived_at.utc_us < until_us
+    ]
+
+
+def _left_us(call: CallRecord) -> int | None:
+    """When the leg was gone by which it came: whoever has a call-back is off the line long before the call ends."""
+    left = call.ended_at if call.callback is None else call.callback.off_line_at or call.ended_at
+    return None if left is None else left.utc_us
 
 
 def compare_calls(
@@ -159,10 +182,12 @@ def compare_figures(
     found, compared = [], 0
     for period, figures in theirs.items():
         start_us, end_us = period_of(period, zone, now_us)
-        values = {
-            name: ask(projection, book, [definition], start_us, end_us, zone=zone)[0].value
-            for name, definition in BT_DEFINITIONS.items()
-        }
+        one = Calculator(
+            projection.figures(start_us, end_us, "completion"),
+            book,
+            divide(start_us, end_us, Every.WHOLE, zone),
+        )
+        values = {name: one.compute(definition)[0].value for name, definition in BT_DEFINITIONS.items()}
         values["answered"] = sum(values[name] or 0.0 for name in ("under_10", "from_10_to_60", "over_60"))
         for name, other in figures.items():
             compared += 1

@@ -124,7 +124,9 @@ def compute(
         by_language={name: one.compute(name, ("language",)) for name in BY_LANGUAGE},
         holes=[hole for hole in figures.holes if _touches(hole, period, figures)],
         clock_changes=_clock_changes(period, zone),
-        outcome=None if go_live is None else _outcome(projection, book, go_live, period, zone),
+        outcome=None
+        if go_live is None
+        else _outcome(projection, book, go_live, min(period.end_us, figures.last_us), zone),
         synthetic=synthetic,
         meanings={name: book[name].meaning for name in {*shown, *TRENDS, *BY_QUEUE, *BY_LANGUAGE, *OUTCOMES}},
     )
@@ -160,10 +162,9 @@ def _clock_changes(period: Period, zone: ZoneInfo) -> list[date]:
     return [local(day.start_us, zone).date() for day in days if day.end_us - day.start_us != DAY_US]
 
 
-def _outcome(projection: Projection, book: Book, day: date, period: Period, zone: ZoneInfo) -> Outcome:
+def _outcome(projection: Projection, book: Book, day: date, until_us: int, zone: ZoneInfo) -> Outcome:
     """As many days before as after, up to the end of the report's period or of what is known."""
-    figures = projection.figures(midnight(day, zone), period.end_us, "arrival")
-    end = local(min(period.end_us, figures.last_us), zone).date()
+    end = local(until_us, zone).date()
     days = max(1, min(MOST_OUTCOME_DAYS, (end - day).days))
     cuts = [midnight(day + timedelta(days=shift), zone) for shift in (-days, 0, days)]
     spans = [

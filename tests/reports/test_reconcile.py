@@ -9,8 +9,13 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from edge.core import facts
+from edge.core.model import CallOutcome, Side
+from edge.pbx.asterisk.identity import leg_of_attempt, leg_of_offer
 from edge.reports.others import TheirsError, read_bt, read_cdr
+from edge.reports.reconcile import our_calls
 from tests.cli.conftest import Run, Site
+from tests.metrics.calls import SECOND, START_US, Told, instant, ledger_of
 
 LONDON = ZoneInfo("Europe/London")
 ROW = (
@@ -76,6 +81,39 @@ def test_every_kind_of_difference(compare: Reconcile, site: Site) -> None:
     assert (found["ours"], found["theirs"], found["matched"]) == (5, 5, 4)
 
 
+def test_what_was_corrected_since_is_compared_as_corrected() -> None:
+    """A call whose beginning and end the switch's own record told afterwards."""
+    traced = facts.CallTraced(
+        call_id="c0",
+        gap=1,
+        source="cel",
+        added=False,
+        arrived_at=instant(-20 * SECOND),
+        answered_at=None,
+        fallback_at=None,
+        connected_at=instant(10 * SECOND),
+        agent="4001",
+        ended_at=instant(30 * SECOND),
+        outcome=CallOutcome.ANSWERED,
+        side=Side.CALLER,
+        cause="16",
+        waited_seconds=30.0,
+        talked_seconds=20.0,
+    )
+    ledger = ledger_of([Told(arrives=0, waits=40 * SECOND, fate="unknown")], (90 * SECOND, traced))
+    [call] = our_calls(ledger, START_US - 3_600_000_000, START_US + 3_600_000_000)
+    assert (call.arrived_us - START_US, call.connected) == (-20_000_000, True)
+    assert call.ended_us == START_US + 30_000_000
+    assert our_calls(ledger, START_US - 3_600_000_000, START_US - 20_000_000) == []
+
+
+def test_a_call_back_ends_for_the_switch_when_its_caller_leaves() -> None:
+    """It was answered an hour later; the leg by which it came was gone at once."""
+    ledger = ledger_of([Told(arrives=0, waits=3600 * SECOND, promised=20 * SECOND)])
+    [call] = our_calls(ledger, START_US, START_US + 1_000_000)
+    assert call.ended_us == START_US + 20_000_000
+
+
 def test_a_header_and_several_rows_of_one_call(tmp_path: Path) -> None:
     """The first begins it, the last ends it, one answer is an answer; local time is what the file has."""
     file = tmp_path / "cdr.csv"
@@ -89,6 +127,27 @@ def test_a_header_and_several_rows_of_one_call(tmp_path: Path) -> None:
     [utc] = read_cdr(file, None).values()
     assert (call.ended_us - call.started_us, call.answered, call.line) == (60_000_000, True, 2)
     assert utc.started_us - call.started_us == 3_600_000_000
+
+
+def test_the_record_that_our_dialplan_has_the_switch_write(compare: Reconcile, site: Site) -> None:
+    """To the microsecond, in UTC whatever the zone; the legs of agents and of call-backs in it are no calls."""
+    noon_us = 1_795_348_800_000_000
+    row = '"{key}","{key}","PJSIP/t-1","","{start}","0.000000","{end}","NO ANSWER","Stasis",""\n'
+
+    def at(second: float) -> str:
+        return f"{noon_us // 1_000_000 + second:.6f}"
+
+    offer = next(e.fact.offer_id for e in site.room.entries if isinstance(e.fact, facts.OfferMade))
+    answered, rejected = at(0.004), at(11.1)
+    text = (
+        row.format(key="leg-1", start=answered, end=at(15.1))
+        + row.format(key=leg_of_offer(offer), start=at(1), end=at(9))
+        + row.format(key=leg_of_attempt("20261122T120000Z-1", 1), start=at(1), end=at(9))
+        + row.format(key="leg-2", start=rejected, end=at(15.1))
+    )
+    _, found = compare("--cdr", text.replace("NO ANSWER", "ANSWERED", 1))
+    assert (found["theirs"], found["matched"]) == (2, 2)
+    assert told(found) == []
 
 
 def test_figures_of_999(compare: Reconcile) -> None:

@@ -57,6 +57,11 @@ def offer_of_leg(leg_id: str) -> str | None:
     return leg_id[len(_LEG_PREFIX) : -len(_LEG_SUFFIX)]
 
 
+def is_own_leg(leg_id: str) -> bool:
+    """Whether we dialled it, for an offer or to call somebody back: no caller came by it."""
+    return leg_id.startswith(_LEG_PREFIX) and leg_id.endswith(_LEG_SUFFIX)
+
+
 def asking(offer_id: str, nonce: str) -> str:
     """The id of one playing to an agent who is asked for a key. No announcement to a caller is named so."""
     return f"{_ASKING_PREFIX}{offer_id}.{nonce}"
