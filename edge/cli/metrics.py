@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
     from edge.metrics.definition import Definition
 
 HIDDEN = ("version", "title", "meaning")
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def definitions_option(function: Any) -> Any:
@@ -235,18 +232,9 @@ def figures_csv(figures: Sequence[Figure], by: Sequence[str], zone: ZoneInfo, *,
 
 
 def _csv(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """No cell of text is taken for a formula."""
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(columns)
-    writer.writerows(
-        [
-            "" if cell is None else "'" + cell if isinstance(cell, str) and cell.startswith(FORMULA) else cell
-            for cell in row
-        ]
-        for row in rows
-    )
-    return text.getvalue()
+    from edge.mi.formats import csv_bytes
+
+    return csv_bytes(columns, rows).decode()
 
 
 def _print(figures: Sequence[Figure], by: Sequence[str], zone: ZoneInfo) -> None:

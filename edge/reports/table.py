@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator
 
 from edge.metrics.compute import Figure
 from edge.metrics.periods import local
+from edge.mi.formats import csv_bytes
 from edge.reports.report import Report
 
 COLUMNS = (
@@ -28,17 +27,11 @@ COLUMNS = (
     "calls_in_progress",
     "calls_unknown",
 )
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def table(report: Report) -> str:
     """Everything in it, the parts one after the other."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\r\n")
-    writer.writerow(COLUMNS)
-    for part, figure in _figures(report):
-        writer.writerow([_harmless(cell) for cell in _row(part, figure, report)])
-    return file.getvalue()
+    return csv_bytes(COLUMNS, (_row(part, figure, report) for part, figure in _figures(report))).decode()
 
 
 def _figures(report: Report) -> Iterator[tuple[str, Figure]]:
@@ -77,8 +70,3 @@ def _row(part: str, figure: Figure, report: Report) -> tuple[object, ...]:
         found.in_progress,
         found.unknown,
     )
-
-
-def _harmless(cell: object) -> object:
-    """A text that a spreadsheet would compute is shown as the text that it is (OWASP: CSV injection)."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell
