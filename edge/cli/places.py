@@ -17,6 +17,7 @@ import click
 
 from edge.core.model import STANDARD_CLASS
 from edge.errors import PermanentError
+from edge.metrics import DEFINITIONS_FILE
 from edge.ports import LedgerError
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ CONFIGURATION_FILES = ("/etc/edge101/edge101.toml", "edge101.toml")
 DEFAULT_LEDGER_URL = "sqlite:////var/lib/edge101/ledger.sqlite"
 """As in `edge.config.model.LedgerSection`, which takes too long to import for a look; a test holds them together."""
 DEFAULT_TIMEZONE = "Europe/London"
-DEFINITIONS_FILE = "metrics.toml"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 LEDGER_META = "edge101.ledger"
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge.config.definitions import check_definitions
 from edge.config.findings import Finding, Level
 from edge.config.languages import FIRST, languages, manifest
 from edge.config.load import examine
@@ -17,8 +18,9 @@ _YES = frozenset({"yes", "true", "on", "1", "y", "t"})
 
 
 def check(path: str | Path, asterisk_directory: str | Path | None = None) -> list[Finding]:
-    """Findings about the configuration in `path` and, with the switch's /etc/asterisk, about the switch's own."""
+    """Findings about the configuration in `path`, definitions of figures beside it and, with its /etc/asterisk, the switch."""
     configuration, findings = examine(Path(path))
+    findings.extend(check_definitions(Path(path), configuration))
     if asterisk_directory is None:
         return findings
     directory = Path(asterisk_directory)

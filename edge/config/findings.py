@@ -10,7 +10,7 @@ from edge.errors import PermanentError
 
 
 class Level(StrEnum):
-    """`error`: the daemon refuses to start. `warning`: it starts, and says so."""
+    """`error`: the daemon refuses to start, or whatever reads the file that it is in. `warning`: it starts, and says so."""
 
     ERROR = "error"
     WARNING = "warning"

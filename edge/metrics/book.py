@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
@@ -19,6 +19,7 @@ import msgspec
 
 from edge.errors import PermanentError
 from edge.metrics.definition import AnyDefinition, Definition
+from edge.metrics.slips import Key, Slip, slip_of
 
 SHIPPED = "definitions.toml"
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
@@ -27,6 +28,19 @@ _SECTIONS = {"policy", "demand", "force", "metric"}
 
 class DefinitionsError(PermanentError):
     """The file cannot be used. One line per finding: what is wrong, where, and how to mend it."""
+
+    def __init__(self, file: Path | str, slips: Iterable[Slip]) -> None:
+        self.file, self.slips = file, tuple(slips)
+        super().__init__("\n".join(f"{self.where(s.key)}: {s.problem}. {s.mend}" for s in self.slips))
+
+    def where(self, key: Key) -> str:
+        """File, line and key; the file alone without one."""
+        if not key:
+            return str(self.file)
+        from edge.config.position import Positions  # with what reads configurations, which takes its time
+
+        text = self.file.read_text(encoding="utf-8") if isinstance(self.file, Path) else ""
+        return f"{self.file}:{Positions(text).line(key)}: {'.'.join(key)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,10 +80,12 @@ def read_book(file: Path | None = None) -> Book:
     try:
         document = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise DefinitionsError(f"{file}: cannot be read: {error.strerror}") from error
+        slip = Slip((), f"cannot be read: {error.strerror}", "Name the file, or let this user read it.")
+        raise DefinitionsError(file, [slip]) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DefinitionsError(f"{file}: is not TOML: {error}. Mend the syntax at that place.") from error
-    return _book(ours, document, str(file))
+        slip = Slip((), f"is not TOML: {error}", "Mend the syntax at that place.")
+        raise DefinitionsError(file, [slip]) from error
+    return _book(ours, document, file)
 
 
 @cache
@@ -77,25 +93,24 @@ def _shipped() -> dict[str, Any]:
     return tomllib.loads(files("edge.metrics").joinpath(SHIPPED).read_text(encoding="utf-8"))
 
 
-def _book(ours: dict[str, Any], own: dict[str, Any], where: str) -> Book:
-    findings: list[str] = []
-    definitions = _definitions(ours, SHIPPED, findings)
-    theirs = _definitions(own, where, findings)
-    findings += [
-        f"{where}: metric.{name}: it replaces ours of version {definitions[name].version}, so its version must be higher"
-        for name, made in theirs.items()
-        if name in definitions and made.version <= definitions[name].version
-    ]
-    findings += [
-        f"{where}: {section}: there is no such section; it has {', '.join(sorted(_SECTIONS))}"
+def _book(ours: dict[str, Any], own: dict[str, Any], file: Path | str) -> Book:
+    slips: list[Slip] = []
+    definitions = _definitions(ours, slips)
+    theirs = _definitions(own, slips)
+    for name, made in theirs.items():
+        if name in definitions and made.version <= (version := definitions[name].version):
+            problem = f"it replaces ours of version {version}, so its version must be higher"
+            slips.append(Slip(("metric", name, "version"), problem, f"Write version = {version + 1}."))
+    slips += [
+        Slip((section,), "there is no such section", f"It has {', '.join(sorted(_SECTIONS))}.")
         for section in own
         if section not in _SECTIONS
     ]
-    policy = _section(own, "policy", {"by_agent": bool}, where, findings)
-    demand = _section(own, "demand", {"internal_lines": list, "failure_codes": list}, where, findings)
-    forces = _forces(own, where, findings)
-    if findings:
-        raise DefinitionsError("\n".join(findings))
+    policy = _section(own, "policy", {"by_agent": bool}, slips)
+    demand = _section(own, "demand", {"internal_lines": list, "failure_codes": list}, slips)
+    forces = _forces(own, slips)
+    if slips:
+        raise DefinitionsError(file, slips)
     return Book(
         definitions={**definitions, **theirs},
         own=frozenset(theirs),
@@ -106,56 +121,66 @@ def _book(ours: dict[str, Any], own: dict[str, Any], where: str) -> Book:
     )
 
 
-def _definitions(document: dict[str, Any], where: str, findings: list[str]) -> dict[str, Definition]:
+def _definitions(document: dict[str, Any], slips: list[Slip]) -> dict[str, Definition]:
     metrics = document.get("metric", {})
     if not isinstance(metrics, dict):
-        findings.append(f"{where}: metric: write each definition as a table [metric.ID]")
+        slips.append(Slip(("metric",), "is no table", "Write each definition as a table [metric.ID]."))
         return {}
     made: dict[str, Definition] = {}
     for name, table in metrics.items():
         if not _ID.fullmatch(name):
-            findings.append(f"{where}: metric.{name}: an id is made of a-z, 0-9 and -, at most 64")
+            problem = "an id is made of a-z, 0-9 and -, at most 64"
+            slips.append(Slip(("metric", name), problem, "Rename it."))
             continue
         try:
             made[name] = msgspec.convert(table, AnyDefinition)
         except msgspec.ValidationError as error:
-            findings.append(f"{where}: metric.{name}: {str(error).replace(' - at `$', ' - at `')}")
+            slips.append(slip_of(("metric", name), table, error))
             continue
         if (complaint := made[name].complaint()) is not None:
-            findings.append(f"{where}: metric.{name}: {complaint}")
+            problem, _, mend = complaint.partition(": ")
+            slips.append(
+                Slip(
+                    ("metric", name),
+                    problem,
+                    f"{mend[:1].upper()}{mend[1:]}." if mend else "Change one of them.",
+                )
+            )
     return made
 
 
-def _section(
-    document: dict[str, Any], name: str, keys: dict[str, type], where: str, findings: list[str]
-) -> dict[str, Any]:
+def _section(document: dict[str, Any], name: str, keys: dict[str, type], slips: list[Slip]) -> dict[str, Any]:
     section = document.get(name, {})
     if not isinstance(section, dict):
-        findings.append(f"{where}: {name}: write it as a table [{name}]")
+        slips.append(Slip((name,), "is no table", f"Write it as a table [{name}]."))
         return {}
     for key, value in section.items():
         if key not in keys:
-            findings.append(f"{where}: {name}.{key}: there is no such key; it has {', '.join(keys)}")
+            slips.append(Slip((name, key), "there is no such key", f"It has {', '.join(keys)}."))
         elif not isinstance(value, keys[key]) or (isinstance(value, list) and not _is_texts(value)):
             wanted = "true or false" if keys[key] is bool else 'a list such as ["internal"]'
-            findings.append(f"{where}: {name}.{key}: write {wanted}")
+            slips.append(Slip((name, key), f"is not {wanted}", f"Write {wanted}."))
     return section
 
 
-def _forces(document: dict[str, Any], where: str, findings: list[str]) -> dict[str, str]:
+def _forces(document: dict[str, Any], slips: list[Slip]) -> dict[str, str]:
     forces = document.get("force", {})
     of_line: dict[str, str] = {}
-    for name, table in forces.items() if isinstance(forces, dict) else ():
+    if not isinstance(forces, dict):
+        mend = 'Write each force as a table [force.NAME] with lines = ["main"].'
+        slips.append(Slip(("force",), "is no table", mend))
+        return {}
+    for name, table in forces.items():
         lines = table.get("lines") if isinstance(table, dict) else None
         if not isinstance(lines, list) or not _is_texts(lines) or set(table) != {"lines"}:
-            findings.append(f'{where}: force.{name}: write [force.{name}] lines = ["main", "999"]')
+            mend = f'Write [force.{name}] lines = ["main", "999"].'
+            slips.append(Slip(("force", name), "has not exactly a list of lines", mend))
             continue
         for line in lines:
             if line in of_line:
-                findings.append(f"{where}: force.{name}: line {line} is of force {of_line[line]} already")
+                problem = f"line {line} is of force {of_line[line]} already"
+                slips.append(Slip(("force", name, "lines"), problem, "Leave it with one of them."))
             of_line[line] = name
-    if not isinstance(forces, dict):
-        findings.append(f'{where}: force: write each force as a table [force.NAME] with lines = ["main"]')
     return of_line
 
 

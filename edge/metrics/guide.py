@@ -26,7 +26,8 @@ edge metrics compute 101-in-30 101-in-30-net 101-in-30-without-callbacks --perio
 ## A force's own definitions
 
 `metrics.toml` beside the configuration adds definitions, or replaces ours under a higher version. `edge mi` reads it when it
-starts. What is wrong with it is said with its place.
+starts. `edge check` says what is wrong with it: file, line and key, and what would be right; it warns of queues, lines and codes
+that the configuration does not have.
 
 ```toml
 [policy]

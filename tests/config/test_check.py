@@ -31,6 +31,34 @@ def test_nothing_to_find(site: tuple[Path, Path]) -> None:
     assert check(*site) == []
 
 
+DEFINITIONS = """
+[demand]
+failure_codes = ["chasing"]
+[metric.ours]
+version = 1
+measure = "volume"
+title = "Ours"
+meaning = "Those that we want."
+queues = ["public", "pubic"]
+lines = ["public"]
+"""
+
+
+def test_definitions_of_figures_are_looked_at_too(site: tuple[Path, Path]) -> None:
+    """Those beside the configuration: names that it does not have are a warning, what `edge mi` would refuse is an error."""
+    file = site[0].parent / "metrics.toml"
+    file.write_text(DEFINITIONS, encoding="utf-8")
+    queue, code = check(site[0])
+    assert (queue.level, queue.where) == (Level.WARNING, f"{file}:9: metric.ours.queues")
+    assert queue.problem == "pubic is no queue of the configuration"
+    assert "Did you mean public?" in queue.mend
+    assert (code.level, code.where) == (Level.WARNING, f"{file}:3: demand.failure_codes")
+    file.write_text(DEFINITIONS.replace("version = 1", "version = 0"), encoding="utf-8")
+    (refused,) = check(site[0])
+    assert (refused.level, refused.where) == (Level.ERROR, f"{file}:5: metric.ours.version")
+    assert refused.mend == "Write a whole number of at least 1."
+
+
 SPOILED = [
     # file, its new content, key, part of problem or mend
     ("http.conf", "[general]\nenabled=yes\nbindaddr=127.0.0.1\n", "sessionlimit", "sessionlimit = 500"),

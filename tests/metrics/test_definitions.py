@@ -110,20 +110,68 @@ def test_a_force_adds_and_replaces(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("threshold_seconds = 40", 'threshold_seconds = "40"', "metric.ours: Expected `float`, got `str`"),
-        ("threshold_seconds = 40", "threshold = 40", "threshold"),
-        ('formula = "sl3"', 'formula = "sl9"', "metric.ours: Invalid enum value 'sl9'"),
+        (
+            "threshold_seconds = 40",
+            'threshold_seconds = "40"',
+            "metrics.toml:12: metric.ours.threshold_seconds: Expected `float`, got `str`. Write a number from 0 to 86400.",
+        ),
+        (
+            "threshold_seconds = 40",
+            "threshold_second = 40",
+            "metric.ours.threshold_second: unknown key. Did you mean threshold_seconds?",
+        ),
+        (
+            "threshold_seconds = 40",
+            "",
+            "metric.ours.threshold_seconds: is missing. Add it: a number from 0 to 86400.",
+        ),
+        (
+            'formula = "sl3"',
+            'formula = "sl9"',
+            'metrics.toml:11: metric.ours.formula: Invalid enum value \'sl9\'. Write one of "offered", "sl1",',
+        ),
+        (
+            'title = "Ours"',
+            'title = ""',
+            "metric.ours.title: Expected `str` of length >= 1. Write text in quotes, of 1 to 100 characters.",
+        ),
+        (
+            'title = "Ours"',
+            'title = "Ours"\nqueues = "general"',
+            'metric.ours.queues: Expected `array | null`, got `str`. Write a list such as ["general"]',
+        ),
+        (
+            "[metric.ours]",
+            "[metric]\nours = 1\n[metric.more]",
+            "metrics.toml:9: metric.ours: is no table. Write it as [metric.ours]",
+        ),
         ('formula = "sl3"', 'formula = "sl5"', "sl5 needs short_abandon_seconds"),
-        ('measure = "service_level"\nformula = "sl3"', 'measure = "servicelevel"', "metric.ours: Invalid value 'servicelevel'"),
-        ("version = 2", "version = 1", "metric.101-in-30: it replaces ours of version 1, so its version must be higher"),
-        ("by_agent = true", "by_agent = 1", "policy.by_agent: write true or false"),
+        (
+            'measure = "service_level"\nformula = "sl3"',
+            'measure = "servicelevel"',
+            "metric.ours.measure: Invalid value 'servicelevel'. Write one of abandonment, band,",
+        ),
+        (
+            "version = 2",
+            "version = 1",
+            "16: metric.101-in-30.version: it replaces ours of version 1, so its version must be higher. Write version = 2.",
+        ),
+        (
+            "by_agent = true",
+            "by_agent = 1",
+            "metrics.toml:3: policy.by_agent: is not true or false. Write true or false.",
+        ),
         ("by_agent = true", "by_agents = true", "policy.by_agents: there is no such key"),
-        ('lines = ["main"]', 'lines = "main"', "force.west: write [force.west] lines"),
+        (
+            'lines = ["main"]',
+            'lines = "main"',
+            "force.west: has not exactly a list of lines. Write [force.west] lines",
+        ),
         ("[metric.ours]", "[metric.OURS]", "metric.OURS: an id is made of a-z, 0-9 and -"),
         ("[policy]", "[polices]", "polices: there is no such section"),
         ("[policy]", "[policy", "is not TOML"),
     ],
-)  # fmt: skip
+)
 def test_a_slip_is_named_with_its_place(tmp_path: Path, old: str, new: str, said: str) -> None:
     """What is wrong, where, and how to mend it."""
     assert old in OWN
