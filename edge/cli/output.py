@@ -17,8 +17,9 @@ import click
 
 from edge.core.model import MICROSECONDS, Instant
 from edge.views import caller, words
-from edge.views.record import AlarmRecord, CallbackRecord, CallRecord, OfferRecord
+from edge.views.record import AlarmRecord, CallbackRecord, CallRecord, OfferRecord, TaskRecord
 from edge.views.shift import Summary, Waits
+from edge.views.times import rfc3339 as rfc3339
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -67,13 +68,6 @@ def clean(text: object) -> str:
 def emit(value: object, indent: int | None = 2) -> None:
     """JSON in ASCII: no character of a stranger's reaches the terminal as itself."""
     click.echo(json.dumps(value, indent=indent, allow_nan=False))
-
-
-def rfc3339(utc_us: int) -> str:
-    """RFC 3339 in UTC with microseconds."""
-    return datetime.fromtimestamp(utc_us // MICROSECONDS, UTC).strftime("%Y-%m-%dT%H:%M:%S") + (
-        f".{utc_us % MICROSECONDS:06d}Z"
-    )
 
 
 def instant(at: Instant | None) -> dict[str, Any] | None:
@@ -391,6 +385,40 @@ def _work_json(call: CallRecord) -> dict[str, Any]:
                 "by": note.by,
             }
             for note in call.annotations
+        ],
+    }
+
+
+def task_json(task: TaskRecord, shown: Callers) -> dict[str, Any]:
+    """A ring-back task in JSON."""
+    return {
+        "task_id": task.task_id,
+        "call_id": task.call_id,
+        "kind": task.kind,
+        "detail": task.detail,
+        **shown.number_fields(task.number, withheld=task.number_withheld),
+        "opened": instant(task.opened_at),
+        "waited_seconds": task.waited_seconds,
+        "rang_seconds": task.rang_seconds,
+        "attempts": task.attempts,
+        "calls_in_day": task.calls_in_day,
+        "emergency": task.emergency,
+        "number_withheld": task.number_withheld,
+        "linked": task.linked,
+        "assigned_to": task.assigned_to,
+        "assigned": instant(task.assigned_at),
+        "closed": instant(task.closed_at),
+        "closed_by": task.closed_by,
+        "outcome": task.outcome,
+        "note": task.note or None,
+        "rung": [
+            {
+                "agent": attempt.agent,
+                "ended": instant(attempt.at),
+                "outcome": attempt.outcome,
+                "talked_seconds": attempt.talked_seconds,
+            }
+            for attempt in task.rung
         ],
     }
 

@@ -267,33 +267,4 @@ def _heads(task: TaskRecord, shown: output.Callers) -> dict[str, object]:
 
 
 def _json(task: TaskRecord, shown: output.Callers, at: Instant) -> dict[str, Any]:
-    return {
-        "task_id": task.task_id,
-        "call_id": task.call_id,
-        "kind": task.kind,
-        "detail": task.detail,
-        "emergency": task.emergency,
-        **shown.number_fields(task.number, withheld=task.number_withheld),
-        "number_withheld": task.number_withheld,
-        "opened": output.instant(task.opened_at),
-        "open_seconds": _open_seconds(task, at),
-        "waited_seconds": task.waited_seconds,
-        "rang_seconds": task.rang_seconds,
-        "attempts": task.attempts,
-        "rung": [
-            {
-                "agent": attempt.agent,
-                "ended": output.instant(attempt.at),
-                "outcome": attempt.outcome,
-                "talked_seconds": attempt.talked_seconds,
-            }
-            for attempt in task.rung
-        ],
-        "calls_in_day": task.calls_in_day,
-        "linked": task.linked,
-        "assigned_to": task.assigned_to,
-        "closed": output.instant(task.closed_at),
-        "closed_by": task.closed_by,
-        "outcome": task.outcome,
-        "note": task.note or None,
-    }
+    return {**output.task_json(task, shown), "open_seconds": _open_seconds(task, at)}

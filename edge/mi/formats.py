@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-import time
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
 
 import msgspec
 
-from edge.core.model import MICROSECONDS
 from edge.mi.stream import Page, Row
 from edge.mi.vocabulary import EVENTS
 from edge.views.caller import caller_id
+from edge.views.times import rfc3339
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 """What makes a spreadsheet run a cell, when it stands first (OWASP: CSV injection)."""
@@ -53,17 +51,6 @@ class _Numbers(msgspec.Struct):
 
 
 _numbers = msgspec.json.Decoder(_Numbers)
-
-
-@lru_cache(maxsize=4096)
-def _second(utc_s: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(utc_s))
-
-
-def rfc3339(utc_us: int) -> str:
-    """RFC 3339 in UTC with microseconds."""
-    second, part = divmod(utc_us, MICROSECONDS)
-    return f"{_second(second)}.{part:06d}Z"
 
 
 def fact_lines(page: Page, key: bytes | None, *, numbers: bool) -> list[FactLine]:

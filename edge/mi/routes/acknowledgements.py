@@ -11,10 +11,10 @@ from starlette.concurrency import run_in_threadpool
 from edge.mi import problems
 from edge.mi.acknowledgements import Acknowledgement
 from edge.mi.cursors import LONGEST
-from edge.mi.formats import rfc3339
 from edge.mi.paging import read_any_cursor
 from edge.mi.security import Client, require
 from edge.mi.services import Services, services
+from edge.views.times import rfc3339
 
 router = APIRouter(prefix="/v1", tags=["acknowledgements"], responses=problems.EVERYWHERE)
 

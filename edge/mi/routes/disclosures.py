@@ -11,11 +11,11 @@ from starlette.concurrency import run_in_threadpool
 from edge.mi import problems
 from edge.mi.cursors import Cursor
 from edge.mi.disclosures import Disclosure
-from edge.mi.formats import rfc3339
 from edge.mi.paging import disclosed, read_cursor
 from edge.mi.security import Client, require
 from edge.mi.services import Services, services
 from edge.mi.tokens import READER
+from edge.views.times import rfc3339
 
 STREAM = "disclosures"
 MOST = 1000
