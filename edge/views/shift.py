@@ -126,8 +126,7 @@ def summarise(records: Iterable[CallRecord], target_seconds: float) -> Summary:
     in_vain = sum(waited_in_vain(r) for r in (*by_fate[Fate.TURNED_AWAY], *by_fate[Fate.OVERFLOWED]))
     waits = known(record.first_human_seconds for record in answered)
     within = sum(seconds < target_seconds for seconds in waits)
-    results = len(answered) + len(by_fate[Fate.ABANDONED]) + len(by_fate[Fate.UNKNOWN]) + in_vain
-    results += len(by_fate[Fate.UNREACHED])
+    results = len(answered) + sum(map(is_lost, counted))
     promised = [record for record in counted if record.callback is not None]
     return Summary(
         offered=len(counted),
@@ -197,6 +196,17 @@ def fate_of(record: CallRecord) -> Fate:
             return Fate.MERGED
         case CallOutcome.ABANDONED:
             return Fate.TURNED_AWAY if record.leaving else Fate.ABANDONED
+
+
+def is_lost(record: CallRecord) -> bool:
+    """Whether it counts against the service level: abandoned, end unknown, unreached, or let go after it had waited in vain."""
+    match fate_of(record):
+        case Fate.ABANDONED | Fate.UNKNOWN | Fate.UNREACHED:
+            return True
+        case Fate.TURNED_AWAY | Fate.OVERFLOWED:
+            return waited_in_vain(record)
+        case _:
+            return False
 
 
 def waited_in_vain(record: CallRecord) -> bool:

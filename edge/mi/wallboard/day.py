@@ -1,5 +1,7 @@
 """The figures of a day, counted as it goes: a call is kept as a record while it is open, and as a number once it has ended.
 
+Of a call that a gap hid, the switch's own record may tell more after its end: it is kept until that was read.
+
 The definitions are those of `edge.views.shift`, to which a test holds them; a busy day costs as little to look at as a quiet one.
 """
 
@@ -8,14 +10,15 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime, time, tzinfo
+from zoneinfo import ZoneInfo
 
 from edge.core import facts
-from edge.core.model import MICROSECONDS, Instant
+from edge.core.model import MICROSECONDS, CallOutcome, Instant
+from edge.metrics.periods import local, midnight
 from edge.views.calls import CallFold, CallRecord
 from edge.views.queues import DEFAULT_TARGET_SECONDS
 from edge.views.record import AlarmRecord
-from edge.views.shift import Fate, fate_of, waited_in_vain
+from edge.views.shift import Fate, fate_of, is_lost
 
 Key = tuple[int, str]
 """Tier and queue."""
@@ -28,7 +31,6 @@ ALARM_SECONDS = 3600.0
 """How long an alarm is shown."""
 RESULTS_MOST, ALARMS_MOST = 50_000, 1_000
 """More than one queue can have in half an hour, or a room in an hour; beyond it the oldest is forgotten."""
-LOSSES = frozenset({Fate.ABANDONED, Fate.UNKNOWN, Fate.UNREACHED})
 
 
 @dataclass(slots=True, kw_only=True)
@@ -58,7 +60,7 @@ class Tally:
         self.offered += 1
         self.answered += fate is Fate.ANSWERED
         self.abandoned += fate is Fate.ABANDONED
-        self.lost += fate in LOSSES or is_in_vain(record, fate)
+        self.lost += is_lost(record)
         self.sent_away += fate in (Fate.REFUSED, Fate.TURNED_AWAY, Fate.OVERFLOWED)
         self.promised += record.callback is not None
         self.kept += record.callback is not None and fate is Fate.ANSWERED
@@ -88,11 +90,6 @@ class Tally:
         return self.wait_seconds / self.waits if self.waits else None
 
 
-def is_in_vain(record: CallRecord, fate: Fate) -> bool:
-    """Whether it was let go after it had waited as long as its queue allows."""
-    return fate in (Fate.TURNED_AWAY, Fate.OVERFLOWED) and waited_in_vain(record)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recent:
     """The service level now: of the calls answered or lost in the last half hour, and of those that wait longer than their
@@ -112,7 +109,7 @@ class Day:
 
     def __init__(
         self,
-        zone: tzinfo,
+        zone: ZoneInfo,
         targets: Mapping[str, float],
         now: Instant,
         through: int = 0,
@@ -128,8 +125,10 @@ class Day:
         self._results: defaultdict[Key, deque[tuple[int, bool]]] = defaultdict(
             lambda: deque(maxlen=RESULTS_MOST)
         )
-        self._answered: set[str] = set()
-        """Open calls whose answer stands in `_results`."""
+        self._noted: dict[str, tuple[int, bool]] = {}
+        """Of the calls that are kept: what stands of them in `_results`."""
+        self._untraced: set[int] = set()
+        """Gaps of which the switch's own record has not been read."""
         self._alarms: deque[AlarmRecord] = deque(maxlen=ALARMS_MOST)
         self.begins_utc_us = midnight_utc_us(now, zone)
         self.through = through
@@ -144,12 +143,18 @@ class Day:
             self._alarms.append(
                 AlarmRecord(at=entry.at, kind=fact.kind, detail=fact.detail, call_id=fact.call_id)
             )
+        if isinstance(fact, facts.GapEnded):
+            self._untraced.add(fact.gap)
+        if isinstance(fact, facts.GapTraced):
+            self._untraced.discard(fact.gap)
+            if not self._untraced:
+                self._close_ended()
         record = self._fold.calls.get(getattr(fact, "call_id", None) or "")
         if record is None:
             return
         if record.counts:
-            self._note_result(record, entry.at)
-        if record.ended_at is not None:
+            self._note_result(record, entry)
+        if record.ended_at is not None and not _may_be_corrected(record):
             self._close(record)
 
     def recall(self, call_id: str, before: int) -> None:
@@ -161,31 +166,40 @@ class Day:
             for entry in earlier:
                 self._fold.add(entry)
             if (record := self._fold.calls.get(call_id)) is not None and fate_of(record) is Fate.ANSWERED:
-                self._answered.add(call_id)  # before what is shown began
+                self._noted[call_id] = 0, False  # before what is shown began
 
-    def _note_result(self, record: CallRecord, at: Instant) -> None:
-        """An answer or a loss, when it happens, once for each call."""
+    def _note_result(self, record: CallRecord, entry: facts.Entry) -> None:
+        """An answer or a loss, when it happens, once for each call; what the switch's own record tells takes its place."""
         fate, seconds = fate_of(record), record.first_human_seconds
         is_answer = fate is Fate.ANSWERED
-        if record.call_id in self._answered or not (is_answer or fate in LOSSES or is_in_vain(record, fate)):
-            return
-        if is_answer:
-            self._answered.add(record.call_id)
-        elif record.ended_at is None:
+        noted = self._noted.get(record.call_id)
+        if not (is_answer or is_lost(record)) or (noted and not isinstance(entry.fact, facts.CallTraced)):
             return
         within = is_answer and seconds is not None and seconds < self.target_seconds(record.counted_queue)
-        self._results[_key(record)].append((at.utc_us, within))
+        results = self._results[_key(record)]
+        if noted is None:
+            results.append((entry.at.utc_us, within))
+        elif noted in results:
+            results[results.index(noted)] = noted[0], within
+        self._noted[record.call_id] = entry.at.utc_us if noted is None else noted[0], within
+
+    def _close_ended(self) -> None:
+        """Nothing more will be told of those that have ended."""
+        for record in tuple(self._fold.calls.values()):
+            if record.ended_at is not None:
+                self._close(record)
 
     def _close(self, record: CallRecord) -> None:
         """An ended call is only a number from now on."""
         del self._fold.calls[record.call_id]
-        self._answered.discard(record.call_id)
+        self._noted.pop(record.call_id, None)
         if record.counts and record.arrived_at.utc_us >= self.begins_utc_us:
             self._tallies[_key(record)].add(record, self.target_seconds(record.counted_queue))
 
     def turn(self, now: Instant) -> None:
         """Begin a new day where midnight has come, and forget what is too old to be shown."""
         if (begins := midnight_utc_us(now, self._zone)) > self.begins_utc_us:
+            self._close_ended()
             self.begins_utc_us = begins
             self._tallies.clear()
         oldest = now.utc_us - int(RECENT_SECONDS * MICROSECONDS)
@@ -204,12 +218,12 @@ class Day:
     def keys(self) -> set[Key]:
         """Tiers and queues that there is anything to say of."""
         recent = {key for key, results in self._results.items() if results}
-        return {*self._tallies, *recent, *(_key(record) for record in self._open())}
+        return {*self._tallies, *recent, *(_key(record) for record in self._kept())}
 
     def today(self, key: Key) -> Tally:
         """Of the calls that arrived today, open ones included."""
         tally = Tally() + self._tallies.get(key, Tally())
-        for record in self._open():
+        for record in self._kept():
             if _key(record) == key and record.arrived_at.utc_us >= self.begins_utc_us:
                 tally.add(record, self.target_seconds(key[1]))
         return tally
@@ -221,7 +235,7 @@ class Day:
             _key(record) == key
             and fate_of(record) is Fate.WAITING
             and age(record.queued_at) >= self.target_seconds(key[1])
-            for record in self._open()
+            for record in self._kept()
         )
         return Recent(within=sum(within for _, within in results), of=len(results) + late)
 
@@ -230,15 +244,24 @@ class Day:
         """Those of the last hour, the newest first."""
         return list(reversed(self._alarms))
 
-    def _open(self) -> list[CallRecord]:
+    @property
+    def calls_kept(self) -> int:
+        """How many calls are kept as records: those that are open, and those of which more may be told."""
+        return len(self._fold.calls)
+
+    def _kept(self) -> list[CallRecord]:
         return [record for record in self._fold.calls.values() if record.counts]
+
+
+def _may_be_corrected(record: CallRecord) -> bool:
+    """Whether a gap hid part of it, so that the switch's own record may tell more."""
+    return record.adopted or record.outcome is CallOutcome.ENDED_UNKNOWN
 
 
 def _key(record: CallRecord) -> Key:
     return record.counted_tier, record.counted_queue
 
 
-def midnight_utc_us(at: Instant, zone: tzinfo) -> int:
+def midnight_utc_us(at: Instant, zone: ZoneInfo) -> int:
     """The beginning of the local day that `at` is in."""
-    today = datetime.fromtimestamp(at.utc_us / MICROSECONDS, UTC).astimezone(zone).date()
-    return int(datetime.combine(today, time(), zone).timestamp() * MICROSECONDS)
+    return midnight(local(at.utc_us, zone).date(), zone)

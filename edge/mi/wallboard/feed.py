@@ -17,7 +17,7 @@ import structlog
 
 from edge.core.model import Instant
 from edge.mi.wallboard.live import Live
-from edge.mi.wallboard.picture import picture
+from edge.mi.wallboard.picture import picture, without_calls
 
 LOOK_SECONDS = 0.2
 """How often the record is asked for its newest fact while somebody watches: what is committed is seen well within a second."""
@@ -101,7 +101,8 @@ class Feed:
         return changed, self._live.is_level
 
     def _draw(self) -> Picture:
-        return Picture(_json(picture(self._live)), _json(picture(self._live, calls=True)))
+        whole = picture(self._live, calls=True)
+        return Picture(_json(without_calls(whole)), _json(whole))
 
     async def _publish(self, made: Picture) -> None:
         async with self._changed:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import tzinfo
+from zoneinfo import ZoneInfo
 
 import structlog
 
@@ -41,7 +41,7 @@ class Site:
     """What the wallboard needs of the configuration."""
 
     name: str
-    zone: tzinfo
+    zone: ZoneInfo
     targets: Mapping[str, float]
     """Queue -> target seconds."""
     shares: Mapping[str, float] = field(default_factory=dict)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import Any
 
 from edge.core.model import (
@@ -24,6 +23,7 @@ from edge.mi.wallboard.signs import Daemon
 from edge.views import words
 from edge.views.agents import AgentView, view_agents
 from edge.views.queues import CALLBACKS, DIALLING, WAITING
+from edge.views.times import rfc3339_milliseconds
 
 ALARMS_SHOWN = 5
 CALLS_SHOWN = 60
@@ -31,6 +31,8 @@ CALLS_SHOWN = 60
 DEFAULT_SHARE = Queue.__dataclass_fields__["target_share"].default
 PULL_LATE_SECONDS = 3600.0
 """A reader that has pulled nothing for so long is worth a look."""
+OF_CALLS = frozenset({"calls", "calls_open", "people"})
+"""Of the numbers: those for who may see calls."""
 WITH_NOBODY = WAITING | {CallState.FALLBACK}
 
 
@@ -39,13 +41,13 @@ def picture(live: Live, calls: bool = False) -> dict[str, Any]:
     one, for who may see calls."""
     stale, state = live.staleness(), live.state
     shown: dict[str, Any] = {
-        "at": rfc3339(live.signs.now().utc_us),
+        "at": rfc3339_milliseconds(live.signs.now().utc_us),
         "site": live.site.name,
         "timezone": str(live.site.zone),
         "stale": None
         if stale is None
         else {
-            "since": None if stale.since_utc_us is None else rfc3339(stale.since_utc_us),
+            "since": None if stale.since_utc_us is None else rfc3339_milliseconds(stale.since_utc_us),
             "why": stale.why,
         },
         "health": health(live),
@@ -57,7 +59,7 @@ def picture(live: Live, calls: bool = False) -> dict[str, Any]:
         "sequence": state.sequence,
         "incident_since": _time(state.incident_since),
         "alarms": [
-            {"at": rfc3339(alarm.at.utc_us), "kind": alarm.kind, "detail": alarm.detail}
+            {"at": rfc3339_milliseconds(alarm.at.utc_us), "kind": alarm.kind, "detail": alarm.detail}
             for alarm in live.day.alarms[:ALARMS_SHOWN]
         ],
         "alarms_more": max(0, len(live.day.alarms) - ALARMS_SHOWN),
@@ -70,6 +72,14 @@ def picture(live: Live, calls: bool = False) -> dict[str, Any]:
     if calls:
         numbers |= {"calls": open_calls(live), "calls_open": len(state.calls), "people": people(live)}
     return {**shown, "numbers": numbers}
+
+
+def without_calls(shown: dict[str, Any]) -> dict[str, Any]:
+    """The same picture for who may not see calls."""
+    numbers = shown["numbers"]
+    if numbers is None:
+        return shown
+    return {**shown, "numbers": {name: numbers[name] for name in numbers if name not in OF_CALLS}}
 
 
 def waiting(live: Live) -> list[dict[str, Any]]:
@@ -261,7 +271,7 @@ def _pull(live: Live) -> dict[str, Any]:
     if pulled is None:
         return _item("Last MI pull", None, "never")
     seconds = max(0.0, (live.signs.now().utc_us - pulled) / MICROSECONDS)
-    return {**_item("Last MI pull", seconds < PULL_LATE_SECONDS, ""), "since": rfc3339(pulled)}
+    return {**_item("Last MI pull", seconds < PULL_LATE_SECONDS, ""), "since": rfc3339_milliseconds(pulled)}
 
 
 def _item(name: str, ok: bool | None, text: str, since: Instant | None = None) -> dict[str, Any]:
@@ -273,10 +283,4 @@ def _oldest(live: Live, times: Iterable[Instant]) -> float | None:
 
 
 def _time(at: Instant | None) -> str | None:
-    return None if at is None else rfc3339(at.utc_us)
-
-
-def rfc3339(utc_us: int) -> str:
-    """RFC 3339 in UTC with milliseconds."""
-    at = datetime.fromtimestamp(utc_us // MICROSECONDS, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    return f"{at}.{utc_us % MICROSECONDS // 1000:03d}Z"
+    return None if at is None else rfc3339_milliseconds(at.utc_us)

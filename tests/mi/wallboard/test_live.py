@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from edge.core import facts, inputs
-from edge.core.model import Instant
+from edge.core.model import CallOutcome, Instant, Side
 from edge.core.state import replay
 from edge.mi.wallboard import live as live_module
 from edge.mi.wallboard.day import Tally, midnight_utc_us
 from edge.mi.wallboard.live import Live
-from edge.mi.wallboard.picture import picture
+from edge.mi.wallboard.picture import picture, without_calls
 from edge.mi.wallboard.signs import OVERDUE_SECONDS, Daemon, Disk
 from edge.views.calls import fold_calls
 from edge.views.queues import view_queues
@@ -98,6 +98,68 @@ def test_a_tally_is_the_sum_of_its_parts() -> None:
         (left if index % 2 else right).add(record, 10.0)
     assert left + right == whole
     assert whole.offered == summarise(records, 10.0).offered == len(records)
+
+
+@pytest.mark.parametrize("came_unseen", [True, False])
+@pytest.mark.parametrize("outcome", [CallOutcome.ANSWERED, CallOutcome.ABANDONED])
+@pytest.mark.parametrize("looks_between", [True, False])
+def test_what_is_told_after_a_gap_is_in_the_day(
+    bench: Make, came_unseen: bool, outcome: CallOutcome, looks_between: bool
+) -> None:
+    """A caller whom the switch's own queue had unseen, and one of ours whose end was not seen: the figures of the shift."""
+    room = Room()
+    at = bench(room)
+    shown = at.live()
+    level(shown)
+    joined = room.now.utc_us + 1_000_000
+    call_id = "20261122T120000Z-unseen"
+    if not came_unseen:
+        call_id, joined = room.arrive(), room.now.utc_us
+    room.wait(0.5)
+    room.give(inputs.LinkLost(link="ari", error="reset"))
+    room.wait(60.0)
+    room.give(inputs.Reconciled(switch_utc_us=room.now.utc_us))
+    if looks_between:
+        at.commit()
+        assert level(shown)["numbers"] is not None
+    is_served = outcome is CallOutcome.ANSWERED
+    traced = inputs.TracedCall(
+        call_id=call_id,
+        leg_id="leg",
+        line="main",
+        caller_number=None,
+        number_withheld=True,
+        joined_utc_us=joined,
+        arrived_utc_us=joined,
+        answered_utc_us=joined,
+        fallback_utc_us=joined + 700_000,
+        connected_utc_us=joined + 5_000_000 if is_served else None,
+        ended_utc_us=joined + 30_000_000,
+        latest_utc_us=joined + 30_000_000,
+        side=Side.CALLER,
+        source="CEL",
+    )
+    for gap in (*room.engine.state.untraced,):
+        room.give(inputs.TraceRead(gap=gap, calls=(traced,), complete=True))
+    at.commit()
+    told = fold_calls(room.entries)
+    assert (told[call_id].outcome, told[call_id].traced_by) == (outcome, "CEL")
+    summary = summarise(told.values(), SITE.targets["general"])
+    service = level(shown)["numbers"]["service"]
+    [row] = [row for row in service if row["queue"] == "general"]
+    assert row["today"] == {
+        "share": summary.service_level,
+        "offered": 1,
+        "answered": summary.answered,
+        "abandoned": summary.abandoned,
+        "sent_away": 0,
+        "mean_seconds": summary.waits.mean_seconds,
+        "longest_seconds": summary.waits.longest_seconds,
+    }
+    assert (row["now"]["share"], row["now"]["of"]) == (summary.service_level, 1)
+    assert summary.service_level == float(is_served)
+    assert service == level(at.live())["numbers"]["service"]
+    assert not shown.day.calls_kept
 
 
 def test_ten_seconds_is_not_under_ten_and_who_waits_too_long_already_counts(bench: Make) -> None:
@@ -329,6 +391,7 @@ def test_what_is_shown(bench: Make) -> None:
     assert {call["call_id"] for call in numbers["calls"]} == {ids["talking"], ids["fallback"], ids["waiting"]}
     assert [one["name"] for one in numbers["people"]] == ["Ann"]
     plain = picture(shown)
+    assert without_calls(picture(shown, calls=True)) == plain
     assert {"calls", "people"} & plain["numbers"].keys() == set()
     assert "+4416" not in str(picture(shown, calls=True))
     assert "Alex Example" not in str(picture(shown, calls=True))
