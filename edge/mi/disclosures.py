@@ -11,6 +11,8 @@ from sqlalchemy import func, insert, select
 from edge.mi.schema import disclosures
 from edge.mi.store import Store
 
+PULLED = ("facts", "calls", "contacts", "callbacks", "tasks")
+"""Resources that a reader follows. Who looks at the wallboard, scrapes metrics or reads this log has pulled nothing."""
 NEWEST = select(func.max(disclosures.c.at_utc_us))
 
 
@@ -62,10 +64,15 @@ class Disclosures:
             rows = connection.execute(query.order_by(disclosures.c.disclosure).limit(limit)).all()
         return [_disclosure(row) for row in rows]
 
-    def newest_utc_us(self, besides: str = "") -> int | None:
-        """When anybody last pulled anything but the resource `besides`."""
+    def newest_utc_us(self) -> int | None:
+        """When anybody was last told anything."""
         with self._store.transaction() as connection:
-            return connection.execute(NEWEST.where(disclosures.c.resource != besides)).scalar()
+            return connection.execute(NEWEST).scalar()
+
+    def last_pull_utc_us(self) -> int | None:
+        """When a reader last pulled (`PULLED`), whether or not there was anything."""
+        with self._store.transaction() as connection:
+            return connection.execute(NEWEST.where(disclosures.c.resource.in_(PULLED))).scalar()
 
 
 def _disclosure(row: Any) -> Disclosure:

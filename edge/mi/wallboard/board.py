@@ -17,9 +17,12 @@ from edge.mi.wallboard.feed import Feed
 from edge.mi.wallboard.live import Live, Site
 from edge.mi.wallboard.routes import Board, NotLetInError
 from edge.mi.wallboard.signs import OwnWord, Signs, daemon_state, disk_of, nothing_said
+from edge.views.reading import whole_call
 
 RESOURCE = "wallboard/calls"
 """Under which looking at a call stands in the log of disclosures."""
+STREAM = "wallboard/stream"
+"""And looking at the open calls one by one, without anybody's number: once for each time that it was begun."""
 
 
 def board_of(services: Services) -> Board:
@@ -30,7 +33,7 @@ def board_of(services: Services) -> Board:
         site=site,
         sessions=Sessions(lambda token_id: _visitor(services.tokens.valid(token_id))),
         let_in=partial(_let_in, services),
-        read_call=lambda call_id: services.reader().read_call(call_id),
+        read_call=lambda call_id: whole_call(services.reader(), call_id),
         key=services.caller_key,
         disclose=partial(_disclose, services),
         is_secure=services.settings.certificate_file is not None,
@@ -63,7 +66,7 @@ def signs_of(services: Services) -> Signs:
         boot_id=lambda: boot_id,
         daemon=partial(daemon_state, services.ledger_url),
         disk=partial(disk_of, services.ledger_url),
-        last_pull_utc_us=partial(services.disclosures.newest_utc_us, besides=RESOURCE),
+        last_pull_utc_us=services.disclosures.last_pull_utc_us,
         own_word=nothing_said if port is None else OwnWord(port),
     )
 
@@ -87,16 +90,16 @@ def _visitor(token: Token | None) -> Visitor | None:
     return None if token is None else Visitor(token.token_id, token.reader, token.scopes)
 
 
-def _disclose(services: Services, visitor: Visitor, address: str, call_id: str) -> None:
+def _disclose(services: Services, visitor: Visitor, address: str, call_id: str | None) -> None:
     services.disclosures.record(
         Disclosure(
             at_utc_us=services.now_utc_us(),
             reader=visitor.name,
             token_id=visitor.token_id,
             address=address,
-            resource=RESOURCE,
-            selection=f"call_id={call_id}",
+            resource=STREAM if call_id is None else RESOURCE,
+            selection="" if call_id is None else f"call_id={call_id}",
             count=1,
-            numbers=visitor.may_see_numbers,
+            numbers=call_id is not None and visitor.may_see_numbers,
         )
     )

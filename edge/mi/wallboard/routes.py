@@ -11,8 +11,10 @@ from urllib.parse import parse_qs, urlsplit
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, StreamingResponse
+from starlette.concurrency import run_in_threadpool
 
 from edge.core.facts import Entry
+from edge.mi.security import address_of
 from edge.mi.wallboard.access import COOKIE, SESSION_SECONDS, Sessions, Visitor
 from edge.mi.wallboard.feed import VIEWERS_MOST, Feed, Picture
 from edge.mi.wallboard.live import Site
@@ -50,8 +52,8 @@ class Board:
     read_call: Callable[[str], Sequence[Entry]]
     key: Callable[[], bytes | None]
     """For the hash under which callers are known."""
-    disclose: Callable[[Visitor, str, str], None]
-    """Write down that somebody at this address looked at this call."""
+    disclose: Callable[[Visitor, str, str | None], None]
+    """Write down that somebody at this address looked at this call; None: at the open calls."""
     is_secure: bool
     """Whether the pages come over TLS: the cookie is then for nothing else."""
 
@@ -88,7 +90,7 @@ async def sign_in(request: Request, mine: Mine) -> Response:
         return _trouble("Not from this page", "Sign in on the page of this wallboard.", 403)
     given = await _form_value(request, "token")
     try:
-        who = await mine.let_in(given, _address(request))
+        who = await mine.let_in(given, address_of(request))
     except NotLetInError as error:
         return _html(page("sign-in", site=mine.site.name, trouble=str(error)), error.status)
     answer = RedirectResponse("/wallboard", 303, HEADERS)
@@ -138,6 +140,8 @@ async def stream(request: Request, mine: Mine, guest: Guest) -> Response:
         return JSONResponse({"signed_in": False}, 401, HEADERS)
     if mine.feed.viewers >= VIEWERS_MOST:
         return Response("Too many wallboards are open: close one.", 503, {**HEADERS, "Retry-After": "30"})
+    if guest.may_see_calls:
+        await run_in_threadpool(mine.disclose, guest, address_of(request), None)
     return StreamingResponse(_events(mine, request.cookies.get(COOKIE)), 200, HEADERS, "text/event-stream")
 
 
@@ -154,7 +158,7 @@ def call_story(request: Request, call_id: str, mine: Mine, guest: Guest) -> Resp
         return _trouble(
             "No such call", "The record has no call of this id. Ids stand in the wallboard's list.", 404
         )
-    mine.disclose(guest, _address(request), call_id)
+    mine.disclose(guest, address_of(request), call_id)
     now, key = mine.feed.now(), mine.key()
     return _html(call_page(record, entries, now, mine.site.zone, key, guest.may_see_numbers))
 
@@ -204,10 +208,6 @@ async def _form_value(request: Request, name: str) -> str:
     except ValueError:
         return ""
     return fields.get(name, [""])[0].strip()
-
-
-def _address(request: Request) -> str:
-    return request.client.host if request.client is not None else "(none)"
 
 
 def _is_ours(request: Request) -> bool:

@@ -17,6 +17,7 @@ from edge.mi.wallboard.access import Sessions, Visitor
 from edge.mi.wallboard.feed import Feed
 from edge.mi.wallboard.live import Live
 from edge.mi.wallboard.routes import Board, NotLetInError, router
+from edge.views.reading import whole_call
 
 METRICS = Visitor("t1", "board", frozenset({"metrics"}))
 CALLS = Visitor("t2", "supervisor", frozenset({"metrics", "calls"}))
@@ -36,7 +37,7 @@ class Desk:
             "for-facts": FACTS,
         }
     )
-    looked: list[tuple[str, str]] = field(default_factory=list)
+    looked: list[tuple[str, str | None]] = field(default_factory=list)
 
     async def let_in(self, text: str, address: str) -> Visitor:
         """Who has this token."""
@@ -57,7 +58,7 @@ def board_over(live: Live, url: str, desk: Desk) -> Board:
 
     def read_call(call_id: str):  # type: ignore[no-untyped-def]
         with contextlib.closing(open_reader(url)) as reader:
-            return reader.read_call(call_id)
+            return whole_call(reader, call_id)
 
     return Board(
         feed=Feed(live),

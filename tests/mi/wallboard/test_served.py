@@ -17,7 +17,7 @@ from edge.config.sections import MiSection
 from edge.mi.application import create_app
 from edge.mi.server import Server
 from edge.mi.services import Services, open_services
-from edge.mi.wallboard.board import RESOURCE, site_of
+from edge.mi.wallboard.board import RESOURCE, STREAM, site_of
 from tests.mi.wallboard.conftest import Bench
 from tests.views.room import Room, busy_shift
 
@@ -92,6 +92,17 @@ async def test_a_stream_passes_through_everything(served: Served) -> None:
     assert (shown["stale"], shown["numbers"]["sequence"] > 0) == (None, True)
 
 
+@pytest.mark.parametrize("scopes", [("metrics",), ("metrics", "calls", "numbers")])
+async def test_looking_at_open_calls_is_a_disclosure(served: Served, scopes: tuple[str, ...]) -> None:
+    """Written down when the stream begins, for who sees calls one by one."""
+    await served.sign_in(served.token(*scopes))
+    async with served.session.get("/wallboard/stream") as answer:
+        await answer.content.readline()
+    found = served.services.disclosures.page(0, 10)
+    told = [(line.reader, line.resource, line.address, line.numbers) for line in found]
+    assert told == [("test", STREAM, "127.0.0.1", False)] * ("calls" in scopes)
+
+
 async def test_looking_at_a_call_is_a_disclosure_and_no_pull(served: Served) -> None:
     """Who, what, with or without numbers; the wallboard itself is not a reader that pulls."""
     await served.sign_in(served.token("metrics", "calls", "numbers"))
@@ -100,8 +111,13 @@ async def test_looking_at_a_call_is_a_disclosure_and_no_pull(served: Served) -> 
     [line] = served.services.disclosures.page(0, 10)
     assert (line.reader, line.resource, line.selection) == ("test", RESOURCE, "call_id=20261122T120000Z-2")
     assert (line.count, line.numbers, line.address) == (1, True, "127.0.0.1")
-    assert served.services.disclosures.newest_utc_us(besides=RESOURCE) is None
+    reader = served.token("facts", "metrics")
+    for path in ("/metrics", "/v1/gaps", "/v1/metrics/definitions"):
+        await served.get(path, Authorization=f"Bearer {reader}")
+    assert served.services.disclosures.last_pull_utc_us() is None
     assert served.services.disclosures.newest_utc_us() is not None
+    assert (await served.get("/v1/facts", Authorization=f"Bearer {reader}"))[0] == 200
+    assert served.services.disclosures.last_pull_utc_us() is not None
 
 
 async def test_metrics_need_a_token_with_the_scope(served: Served) -> None:
