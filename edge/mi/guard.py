@@ -13,10 +13,11 @@ from typing import Any
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from edge.mi import problems
-from edge.mi.security import too_many
+from edge.mi.security import address_of, too_many
 from edge.mi.services import Services
 
 LARGEST_BODY_BYTES = 64 * 1024
@@ -51,18 +52,28 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        timed = self._timed(_with_headers(send))
-        if refusal := self._refusal(scope):
-            await refusal(scope, receive, timed)
-            return
+        answer = _Answer(send, self.send_seconds)
         try:
-            await self.app(scope, _bounded(receive), timed)
+            if refusal := self._refusal(scope):
+                await refusal(scope, receive, answer.send)
+            else:
+                await self._served(scope, receive, answer)
         except SlowReaderError:
-            log.warning("slow reader let go", address=_address(scope))
+            log.warning("slow reader let go", address=address_of(HTTPConnection(scope)))
             await _hang_up(scope)
 
+    async def _served(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
+        try:
+            await self.app(scope, _bounded(receive), answer.send)
+        except SlowReaderError:
+            raise
+        except Exception as error:
+            if not answer.begun:
+                await problems.fault(error)(scope, receive, answer.send)
+            raise  # uvicorn logs where it was
+
     def _refusal(self, scope: Scope) -> ASGIApp | None:
-        address = _address(scope)
+        address = address_of(HTTPConnection(scope))
         settings = self.services.settings
         wait = self.services.rates.wait_seconds(f"address {address}", settings.requests_per_minute_of_address)
         if wait:
@@ -71,20 +82,6 @@ class Guard:
         if not length.isdecimal() or int(length) > LARGEST_BODY_BYTES:
             return _too_large().answer()
         return None
-
-    def _timed(self, send: Send) -> Send:
-        async def timed(message: Message) -> None:
-            try:
-                async with asyncio.timeout(self.send_seconds):
-                    await send(message)
-            except TimeoutError as error:
-                raise SlowReaderError from error
-
-        return timed
-
-
-def _address(scope: Scope) -> str:
-    return scope["client"][0] if scope.get("client") else "(none)"
 
 
 async def _hang_up(scope: Scope) -> None:
@@ -115,19 +112,34 @@ def _bounded(receive: Receive) -> Receive:
     return bounded
 
 
-def _with_headers(send: Send) -> Send:
-    async def with_headers(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            headers = MutableHeaders(raw=message.setdefault("headers", []))
-            for name, value in ALWAYS.items():
-                headers.setdefault(name, value)
-            tag = headers.get("etag", "")
-            if "content-encoding" in headers and tag.startswith('"'):
-                headers["ETag"] = f"W/{tag}"  # the same answer in other bytes
-            message["headers"] = headers.raw
-        await send(message)
+class _Answer:
+    """What is sent of one answer: with the headers that all have, each part taken in time."""
 
-    return with_headers
+    def __init__(self, send: Send, seconds: float) -> None:
+        self._send = send
+        self._seconds = seconds
+        self.begun = False
+
+    async def send(self, message: Message) -> None:
+        """One part. Raises `SlowReaderError`."""
+        if message["type"] == "http.response.start":
+            self.begun = True
+            _complete(message)
+        try:
+            async with asyncio.timeout(self._seconds):
+                await self._send(message)
+        except TimeoutError as error:
+            raise SlowReaderError from error
+
+
+def _complete(start: Message) -> None:
+    headers = MutableHeaders(raw=start.setdefault("headers", []))
+    for name, value in ALWAYS.items():
+        headers.setdefault(name, value)
+    tag = headers.get("etag", "")
+    if "content-encoding" in headers and tag.startswith('"'):
+        headers["ETag"] = f"W/{tag}"  # the same answer in other bytes
+    start["headers"] = headers.raw
 
 
 class EntityTags:

@@ -96,12 +96,11 @@ EVERYWHERE = documented(400, 401, 403, 404, 405, 406, 413, 422, 429, 500, 503)
 
 
 def install(app: FastAPI) -> None:
-    """Turn everything that can be raised into a problem."""
+    """Turn what is foreseen into a problem; the guard does that to the rest (`fault`)."""
     app.add_exception_handler(ProblemError, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(LedgerError, _unreadable)
-    app.add_exception_handler(Exception, _fault)
 
 
 async def _problem(_: Request, error: Exception) -> JSONResponse:
@@ -149,7 +148,8 @@ async def _unreadable(_: Request, error: Exception) -> JSONResponse:
     )
 
 
-async def _fault(_: Request, error: Exception) -> JSONResponse:
+def fault(error: Exception) -> JSONResponse:
+    """For what nobody foresaw."""
     log.error("fault", kind=type(error).__name__)
     return answer(
         500,

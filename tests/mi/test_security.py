@@ -254,7 +254,8 @@ async def test_a_fault_tells_nothing(served: Served, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr("edge.mi.routes.facts.read_page", broken)
     answer = await served.get("/v1/facts", served.token())
-    assert answer.status == 500
+    assert (answer.status, answer.json["type"]) == (500, "urn:edge101:problem:fault")
+    assert {name: answer.headers[name] for name in guard.ALWAYS} == guard.ALWAYS
     assert b"secret" not in answer.body
     assert str(tmp_path).encode() not in answer.body
     assert b"Traceback" not in answer.body
