@@ -21,12 +21,15 @@ from edge.mi.guard import SlowReaderError, matches
 from edge.mi.problems import ProblemError
 from edge.mi.security import Client
 from edge.mi.services import Services
+from edge.mi.stream import MovedError
 
 CHUNK_BYTES = 128 * 1024
 SLOWEST_BYTES_PER_SECOND = 16 * 1024
 PATIENCE_SECONDS = 30.0
 """A page is to be taken within this and the time that the slowest line needs for it."""
 EMPTY_PER_MINUTE = 1.0
+LONGEST_SEQUENCE = 18
+"""Digits: so many fit where sequences are kept."""
 
 
 class Form(StrEnum):
@@ -109,6 +112,35 @@ def read_cursor(cursors: Cursors, text: str, stream: str | None, filters: str | 
             "Send the filters with which you began; for others begin without a cursor.",
         )
     return cursor
+
+
+def read_id(text: str, what: str) -> tuple[str, int]:
+    """The ledger's id and the sequence in the `after_id` that `text` is. `what`: it is the id of. Raises `ProblemError` 422."""
+    ledger_id, _, sequence = text.rpartition("-")
+    if (
+        not ledger_id
+        or not sequence.isascii()
+        or not sequence.isdecimal()
+        or len(sequence) > LONGEST_SEQUENCE
+    ):
+        raise ProblemError(
+            422,
+            "start",
+            f"after_id is no id of a {what}",
+            f"Send the id of the last {what} that you have, as it was given.",
+        )
+    return ledger_id, int(sequence)
+
+
+def moved(error: MovedError) -> ProblemError:
+    """409, to who goes on from where the record is another one now."""
+    return ProblemError(
+        409,
+        "moved",
+        f"the record is not the one that you were reading: {error}",
+        "Tell whoever runs the appliance: this is recorded nowhere else. Then begin without a cursor, and keep what you have: its"
+        " ids name the ledger that they are from.",
+    )
 
 
 class PageResponse(Response):

@@ -27,14 +27,14 @@ from edge.mi.paging import (
     accepts_gzip,
     disclosed,
     form_of,
+    moved,
     read_cursor,
     utc_us,
 )
-from edge.mi.problems import ProblemError
 from edge.mi.projection import Projection
 from edge.mi.security import Client
 from edge.mi.services import Services, services
-from edge.mi.stream import anchors_of
+from edge.mi.stream import MovedError, Start, anchors_of, hash_at
 
 MOST = 1000
 BEGINNING = -1
@@ -144,27 +144,33 @@ async def pull(
     client: Client,
     shared: Services,
     read: Read,
+    personal: Sequence[str] = (),
 ) -> PageResponse:
-    """The answer: read, written in its form, and logged as a disclosure before it is given. `key`: of the rows in JSON."""
+    """The answer: read, written in its form, and logged as a disclosure before it is given. `key`: of the rows in JSON.
+    `personal`: the columns that there are besides for who may see numbers."""
     digest = digest_of(filters.given())
-    start = BEGINNING
     cursor = None if how.cursor is None else read_cursor(shared.cursors, how.cursor, stream, digest)
-    if cursor is not None:
-        start = cursor.position
+    columns = (*columns, *personal) if client.numbers else columns
     async with AsyncExitStack() as held:
         await held.enter_async_context(shared.slots.slot(client))
-        about, found = await run_in_threadpool(_found, shared, read, cursor, start, how.limit)
-        ledger_id, through, head = about
-        text = shared.cursors.text(
-            Cursor(stream=stream, ledger_id=ledger_id, position=found.position, filters=digest)
+        try:
+            about, found = await run_in_threadpool(_found, shared, read, cursor, how.limit)
+        except MovedError as error:
+            raise moved(error) from error
+        next_one = Cursor(
+            stream=stream,
+            ledger_id=about.ledger_id,
+            position=found.position,
+            filters=digest,
+            hash=about.hash,
         )
         page = {
-            "ledger_id": ledger_id,
-            "synthetic": is_synthetic(ledger_id),
-            "cursor": text,
+            "ledger_id": about.ledger_id,
+            "synthetic": is_synthetic(about.ledger_id),
+            "cursor": shared.cursors.text(next_one),
             "more": found.more,
-            "through_sequence": through,
-            "complete": through >= head,
+            "through_sequence": about.through,
+            "complete": about.through >= about.head,
         }
         body = await run_in_threadpool(written, how.form, key, page, columns, found.rows)
         await disclosed(
@@ -181,24 +187,35 @@ async def pull(
                 for name, value in filters.given().items()
                 if value is not None and "_us" not in name
             ),
+            numbers=client.numbers and bool(personal),
         )
         return answer(how, body, page, held.pop_all())
 
 
-def _found(
-    shared: Services, read: Read, cursor: Cursor | None, start: int, limit: int
-) -> tuple[tuple[str, int, int], Found]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _About:
+    """Of which ledger a page is, how far that is folded and goes, and the hash at the page's end."""
+
+    ledger_id: str
+    through: int
+    head: int
+    hash: str
+
+
+def _found(shared: Services, read: Read, cursor: Cursor | None, limit: int) -> tuple[_About, Found]:
+    """Raises `MovedError` when the cursor is of another record."""
+    start = Start() if cursor is None else Start(_sequence(cursor.position), cursor.ledger_id, cursor.hash)
     projection = shared.folded()
-    ledger_id, head = anchors_of(shared.reader())
-    if cursor is not None and (cursor.ledger_id != ledger_id or start > POSITIONS_PER_FACT * head + 1):
-        raise ProblemError(
-            409,
-            "moved",
-            "the record is not the one that you were reading: it belongs to another ledger, or to an older copy of this one",
-            "Tell whoever runs the appliance. Then begin without a cursor, and keep what you have.",
-        )
+    ledger_id, head = anchors_of(shared.reader(), start)
     through = projection.through
-    return (ledger_id, through, head), read(projection, start, limit)
+    found = read(projection, BEGINNING if cursor is None else cursor.position, limit)
+    last = hash_at(shared.reader(), _sequence(found.position))
+    return _About(ledger_id=ledger_id, through=through, head=head, hash=last), found
+
+
+def _sequence(position: int) -> int:
+    """Of the fact that a position follows from; below 1 before the first."""
+    return position // POSITIONS_PER_FACT
 
 
 def written(form: Form, key: str, page: Row, columns: Sequence[str], rows: Sequence[Row]) -> bytes:

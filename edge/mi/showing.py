@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 from sqlalchemy import select
 
-from edge.cli.output import Callers, call_json, instant, promise_json
+from edge.cli.output import Callers, call_json, instant, promise_json, task_json
 from edge.core.model import Instant
+from edge.core.promise import TaskKind
 from edge.ledger.schema import facts, personal
 from edge.ledger.store import SqlReader
-from edge.mi.projection import CallVersion, TaskVersion
-from edge.views.record import CallRecord
+from edge.mi.projection import TYPICAL, CallVersion, TaskVersion
+from edge.views.record import CallbackRecord, CallRecord, TaskRecord
 
 HASHED = Callers(None, numbers=False)
 """As a call is shown to everybody; the caller's hash comes from the projection, which has no numbers."""
@@ -26,6 +28,8 @@ def call_row(ledger_id: str, found: CallVersion) -> Row:
     """As `edge calls --json` has it, and which version of it this is."""
     shown = call_json(found.record, HASHED)
     del shown["caller_mask"]
+    if shown["callback"] is not None:
+        shown["callback"] = _without_caller(shown["callback"])
     return {
         "id": f"{ledger_id}-{found.call_id}",
         "version": found.version,
@@ -41,9 +45,6 @@ def callback_row(ledger_id: str, found: CallVersion) -> Row:
     """The promise, and as much of its call as tells what became of it."""
     record = found.record
     assert record.callback is not None
-    promise = promise_json(record.callback, HASHED)
-    for name in ("caller", "number_mask"):
-        promise.pop(name, None)
     return {
         "id": f"{ledger_id}-{found.call_id}",
         "call_id": found.call_id,
@@ -65,25 +66,24 @@ def callback_row(ledger_id: str, found: CallVersion) -> Row:
         "task": record.task,
         "gross_wait_seconds": record.first_human_seconds,
         "net_wait_seconds": record.on_line_seconds if record.first_human_seconds is not None else None,
-        **promise,
+        **_without_caller(promise_json(record.callback, HASHED)),
     }
+
+
+def _without_caller(shown: Row) -> Row:
+    """Not even the last digits of the number: the call's own hash says who it was."""
+    return {name: value for name, value in shown.items() if name not in ("caller", "number_mask")}
 
 
 def task_row(ledger_id: str, found: TaskVersion) -> Row:
     """Work for a human."""
-    values: Row = msgspec.to_builtins(found.record)
-    values.pop("number", None)
-    shown = {
-        name.removesuffix("_at"): instant(value) if isinstance(value, Instant) else values[name]
-        for name in values
-        for value in [getattr(found.record, name)]
-    }
     return {
         "id": f"{ledger_id}-{found.record.task_id}",
         "version": found.version,
         "through_sequence": found.through_sequence,
         "caller": found.caller,
-        **shown,
+        **_without_caller(task_json(found.record, HASHED)),
+        "note": found.record.note,
     }
 
 
@@ -142,10 +142,44 @@ def _is_999(record: CallRecord) -> bool:
     return record.counted_tier == 0
 
 
+_CALL = CallVersion(
+    position=0,
+    call_id="",
+    version=0,
+    through_sequence=0,
+    in_progress=True,
+    contact_id=0,
+    caller=None,
+    record=TYPICAL,
+)
+_PROMISED = replace(TYPICAL, callback=CallbackRecord(promised_at=Instant(0, 0), number=None, keyed=False))
+_TASK = TaskRecord(
+    task_id="",
+    call_id="",
+    kind=TaskKind.UNREACHED_CALLBACK,
+    detail="",
+    opened_at=Instant(0, 0),
+    waited_seconds=0.0,
+    rang_seconds=0.0,
+    attempts=0,
+    calls_in_day=0,
+    emergency=False,
+    number_withheld=False,
+    number=None,
+)
+CALL_COLUMNS = tuple(call_row("", _CALL))
+"""Of CSV: what a row in JSON has."""
+CALLBACK_COLUMNS = tuple(callback_row("", replace(_CALL, record=_PROMISED)))
+TASK_COLUMNS = tuple(
+    task_row("", TaskVersion(position=0, version=0, through_sequence=0, caller=None, record=_TASK))
+)
+CONTACT_COLUMNS = tuple(contact_row("", 0, [_CALL]))
+
+
 def numbers_of(reader: SqlReader, call_ids: Sequence[str]) -> dict[str, Row]:
     """Call id -> what is kept of its caller: `caller_number`, `caller_name`, `number` (of the call-back)."""
     query = (
-        select(facts.c.call_id, facts.c.kind, personal.c.body)
+        select(facts.c.call_id, personal.c.body)
         .join_from(facts, personal)
         .where(facts.c.kind.in_(("CallArrived", "CallbackPromised", "TaskOpened")))
         .order_by(facts.c.sequence)
@@ -154,7 +188,7 @@ def numbers_of(reader: SqlReader, call_ids: Sequence[str]) -> dict[str, Row]:
     with reader.snapshot() as connection:
         for start in range(0, len(call_ids), 500):
             some = facts.c.call_id.in_(call_ids[start : start + 500])
-            for call_id, _, body in connection.execute(query.where(some)):
+            for call_id, body in connection.execute(query.where(some)):
                 values = msgspec.json.decode(body)
                 found[call_id] |= {name: value for name, value in values.items() if value is not None}
     return found

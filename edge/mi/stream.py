@@ -6,21 +6,23 @@ a position never changes, and every reader that goes on from where it came to ha
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, Select, bindparam, case, func, select
+from sqlalchemy import Connection, Select, bindparam, case, select
 
 from edge.ledger.schema import facts, meta, personal
 from edge.ledger.store import SqlReader
 from edge.mi.cursors import SHOWN_HASH
 from edge.ports import LedgerError
+from edge.views.reading import last_before
 
 PAGE_FACTS = 5000
 """No page is longer."""
@@ -130,7 +132,8 @@ def read_page(reader: SqlReader, selection: Selection, start: Start, limit: int)
         _compare(connection, start, ledger_id, head_sequence)
         position = start.position
         if position == 0 and selection.since_utc_us is not None:
-            position = sequence_before(connection, selection.since_utc_us - CLOCK_MARGIN_US, head_sequence)
+            since_us = selection.since_utc_us - CLOCK_MARGIN_US
+            position = last_before(since_us, head_sequence, partial(_time_at, connection))
         found: Sequence[Row]
         if selection.everything:
             whole = _whole(connection, position, limit)
@@ -149,11 +152,18 @@ def read_page(reader: SqlReader, selection: Selection, start: Start, limit: int)
         )
 
 
-def anchors_of(reader: SqlReader) -> tuple[str, int]:
-    """The ledger's id, and the sequence of its newest fact."""
+def anchors_of(reader: SqlReader, start: Start = Start()) -> tuple[str, int]:
+    """The ledger's id, and the sequence of its newest fact. Raises `MovedError` when `start` is of another record."""
     with reader.snapshot() as connection:
         ledger_id, head_sequence, _ = _meta(connection)
+        _compare(connection, start, ledger_id, head_sequence)
     return ledger_id, head_sequence
+
+
+def hash_at(reader: SqlReader, sequence: int) -> str:
+    """Beginning of the hash of this fact, for a cursor; empty where there is none."""
+    with reader.snapshot() as connection:
+        return _hash_at(connection, sequence)
 
 
 def _meta(connection: Connection) -> tuple[str, int, str]:
@@ -221,8 +231,7 @@ def _looked_through(
 def _past(connection: Connection, selection: Selection, position: int) -> bool:
     if selection.until_utc_us is None:
         return False
-    at = connection.execute(TIME, {"sequence": position}).scalar()
-    return at is not None and at > selection.until_utc_us + CLOCK_MARGIN_US
+    return _time_at(connection, position) > selection.until_utc_us + CLOCK_MARGIN_US
 
 
 def _wanted(connection: Connection, selection: Selection, after: int, upper: int) -> list[Stored]:
@@ -283,23 +292,5 @@ def _portions(values: Sequence[str]) -> Iterable[Sequence[str]]:
         yield values[start : start + VALUES_AT_ONCE]
 
 
-class _Times(Sequence[int]):
-    """The time of every fact, read when it is looked at."""
-
-    def __init__(self, connection: Connection, length: int) -> None:
-        self._connection = connection
-        self._length = length
-
-    def __len__(self) -> int:
-        return self._length
-
-    def __getitem__(self, index: int) -> int:  # type: ignore[override]  # never sliced
-        found = self._connection.execute(
-            select(func.max(facts.c.utc_us)).where(facts.c.sequence == index + 1)
-        )
-        return int(found.scalar() or 0)
-
-
-def sequence_before(connection: Connection, utc_us: int, head: int) -> int:
-    """Sequence of the last fact made before this time (0: none), in some twenty reads. A stepped clock makes it a guess."""
-    return bisect_left(_Times(connection, head), utc_us)
+def _time_at(connection: Connection, sequence: int) -> int:
+    return int(connection.execute(TIME, {"sequence": sequence}).scalar() or 0)

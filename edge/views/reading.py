@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Protocol, get_args
 
 from edge.core.facts import (
@@ -107,23 +107,16 @@ def open_state(reader: Reader) -> State:
     return replay(entries(reader, state.sequence), state)
 
 
-class _Times(Sequence[int]):
-    """The time of every entry, read when it is looked at. Sequences have no gaps."""
-
-    def __init__(self, reader: Reader, length: int) -> None:
-        self._reader = reader
-        self._length = length
-
-    def __len__(self) -> int:
-        return self._length
-
-    def __getitem__(self, index: int) -> int:  # type: ignore[override]  # never sliced
-        return self._reader.read(index, 1)[0].at.utc_us
-
-
 def sequence_before(reader: Reader, utc_us: int) -> int:
     """Sequence of the last entry made before this time (0: none), in some twenty reads. A stepped clock makes it a guess."""
-    return bisect_left(_Times(reader, reader.last_sequence()), utc_us)
+    return last_before(
+        utc_us, reader.last_sequence(), lambda sequence: reader.read(sequence - 1, 1)[0].at.utc_us
+    )
+
+
+def last_before(utc_us: int, last: int, time_of: Callable[[int], int]) -> int:
+    """The same where `time_of` reads when an entry was made. Sequences have no gaps."""
+    return bisect_left(range(1, last + 1), utc_us, key=time_of)
 
 
 STORY_FACTS = (

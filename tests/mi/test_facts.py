@@ -197,17 +197,23 @@ async def test_an_older_copy_of_the_ledger_is_noticed(tmp_path: Path) -> None:
     write(ledger, 5, first_call=5)
     ledger.close()
     async with serving(url) as served:
-        token = served.token("facts")
+        token = served.token("facts", "calls")
         page = (await served.get("/v1/facts?limit=120", token)).json
         assert page["facts"][-1]["sequence"] == 120
+        calls = (await served.get("/v1/calls", token)).json
+        assert (len(calls["calls"]), calls["complete"]) == (10, True)
     shutil.copy(tmp_path / "copy", tmp_path / "ledger.sqlite")
     for left in ("ledger.sqlite-wal", "ledger.sqlite-shm"):
         (tmp_path / left).unlink(missing_ok=True)
     async with serving(url) as served:
-        refused = await served.get(f"/v1/facts?cursor={page['cursor']}", token)
-        assert refused.status == 409
+        for path in (f"/v1/facts?cursor={page['cursor']}", f"/v1/calls?cursor={calls['cursor']}"):
+            refused = await served.get(path, token)
+            assert (refused.status, refused.json["type"]) == (409, "urn:edge101:problem:moved")
+            assert "the ledger ends before it" in refused.json["detail"]
         ledger = open_sql_ledger(url)
         write(ledger, 10, first_call=100)  # other facts at the places that the reader has
         ledger.close()
-        refused = await served.get(f"/v1/facts?cursor={page['cursor']}", token)
-        assert refused.status == 409
+        for path in (f"/v1/facts?cursor={page['cursor']}", f"/v1/calls?cursor={calls['cursor']}"):
+            refused = await served.get(path, token)
+            assert (refused.status, refused.json["type"]) == (409, "urn:edge101:problem:moved")
+            assert "another fact at this place" in refused.json["detail"]

@@ -15,9 +15,11 @@ from urllib.parse import urlencode
 import pytest
 from starlette.types import ASGIApp, Message
 
+from edge.cli.output import instant
 from edge.core import facts
 from edge.core.facts import Entry
 from edge.core.model import ClockState
+from edge.core.promise import TaskAttemptOutcome
 from edge.ledger.store import open_sql_ledger
 from edge.ledger.synthesise import synthesise
 from edge.mi.application import create_app
@@ -195,6 +197,53 @@ def test_numbers_are_for_who_may_have_them(called_back: Desk) -> None:
     assert "number" not in task
     whole = called_back.get("/v1/calls/c1", "calls", "numbers").json()["call"]
     assert whole["caller_number"] == "+441632960123"
+
+
+@pytest.mark.parametrize("resource", ["calls", "callbacks", "tasks", "contacts"])
+@pytest.mark.parametrize("scopes", [("calls",), ("calls", "numbers")])
+def test_csv_has_every_field_of_json(called_back: Desk, resource: str, scopes: tuple[str, ...]) -> None:
+    """One head for both."""
+    (row, *_) = called_back.get(f"/v1/{resource}", *scopes).json()[resource]
+    head, *_ = called_back.get(f"/v1/{resource}", *scopes, format="csv").text.splitlines()
+    assert head.split(",") == list(row)
+
+
+def test_how_a_task_was_rung(called_back: Desk) -> None:
+    """In the words of `edge tasks --json`, as everything that happened at a time."""
+    ledger = open_sql_ledger(called_back.services.ledger_url)
+    last = ledger.read(ledger.last_sequence() - 1)[0]
+    rang = facts.TaskAttemptEnded(
+        task_id="c2",
+        task_offer_id="o1",
+        agent="4001",
+        attempt=1,
+        outcome=TaskAttemptOutcome.SPOKEN,
+        cause="16",
+        talked_seconds=12.5,
+        not_before=last.at,
+    )
+    ledger.append([replace(last, sequence=last.sequence + 1, at=last.at.plus(60), fact=rang)])
+    ledger.close()
+    (task,) = called_back.get("/v1/tasks").json()["tasks"]
+    assert task["rung"] == [
+        {"agent": "4001", "ended": instant(last.at.plus(60)), "outcome": "spoken", "talked_seconds": 12.5}
+    ]
+
+
+def test_the_log_says_numbers_only_where_numbers_were(called_back: Desk) -> None:
+    """A contact has none, whoever asks; nor has a call without the scope."""
+    for resource in ("contacts", "calls"):
+        called_back.get(f"/v1/{resource}", "calls", "numbers")
+    called_back.get("/v1/calls", "calls")
+    told = [(line.resource, line.numbers) for line in called_back.services.disclosures.page(0, 10)]
+    assert told == [("contacts", False), ("calls", True), ("calls", False)]
+
+
+def test_a_call_does_not_give_away_the_number_of_its_call_back(called_back: Desk) -> None:
+    """Not even its last digits, as nowhere else in MI."""
+    for call in called_back.get("/v1/calls", "calls").json()["calls"]:
+        assert call["callback"]["promised"]
+        assert not {"caller", "number_mask", "number"} & call["callback"].keys()
 
 
 def test_one_need_is_one_contact(called_back: Desk) -> None:

@@ -103,6 +103,13 @@ async def test_gaps_are_told_and_told_again_once_they_have_ended(served: Served,
     assert (len(first["gaps"]), first["more"]) == (2, True)
     rest = (await served.get(f"/v1/gaps?after_id={first['gaps'][-1]['id']}", token)).json
     assert first["gaps"] + rest["gaps"] == told["gaps"]
+    for after_id, status, name in (
+        (f"other-{ALL + 1}", 409, "moved"),
+        (f"{told['ledger_id']}-{10**9}", 409, "moved"),
+        ("x", 422, "start"),
+    ):
+        refused = await served.get(f"/v1/gaps?after_id={after_id}", token)
+        assert (refused.status, refused.json["type"]) == (status, f"urn:edge101:problem:{name}")
     late = (await served.get("/v1/gaps?since=2026-09-21T14:14:03Z", token)).json
     assert [gap["seconds"] for gap in late["gaps"]] == [1.0, None, 1.5, 1.0]
     early = (await served.get("/v1/gaps?until=2026-09-21T14:14:00Z", token)).json

@@ -12,46 +12,10 @@ from edge.mi import problems
 from edge.mi.projection import Projection
 from edge.mi.pulling import Filters, Found, How, Page, Shared, documented, pull
 from edge.mi.security import Client, require
-from edge.mi.showing import callback_row, with_numbers
+from edge.mi.showing import CALLBACK_COLUMNS, callback_row, with_numbers
 
 router = APIRouter(
     prefix="/v1", tags=["callbacks"], responses={**problems.EVERYWHERE, **problems.documented(409)}
-)
-COLUMNS = (
-    *(
-        "id",
-        "call_id",
-        "version",
-        "through_sequence",
-        "in_progress",
-        "contact",
-        "caller",
-        "line",
-        "queue",
-        "class",
-    ),
-    *(
-        "language",
-        "state",
-        "arrived",
-        "queued",
-        "connected",
-        "agent",
-        "outcome",
-        "task",
-        "gross_wait_seconds",
-    ),
-    *(
-        "net_wait_seconds",
-        "promised",
-        "keyed",
-        "into",
-        "confirmed",
-        "off_line",
-        "off_line_seconds",
-        "not_before",
-    ),
-    *("barred", "attempts", "matched", "moved"),
 )
 PERSONAL = ("number",)
 
@@ -90,5 +54,6 @@ async def callbacks(
             with_numbers(rows, shared.reader(), PERSONAL)
         return Found(rows, found[-1].position if found else start, len(found) == limit)
 
-    columns = (*COLUMNS, *PERSONAL) if client.numbers else COLUMNS
-    return await pull("callbacks", "callbacks", columns, how, filters, client, shared, read)
+    return await pull(
+        "callbacks", "callbacks", CALLBACK_COLUMNS, how, filters, client, shared, read, PERSONAL
+    )

@@ -14,28 +14,17 @@ from edge.mi import problems
 from edge.mi.formats import encoder
 from edge.mi.paging import Form, disclosed
 from edge.mi.problems import ProblemError
-from edge.mi.projection import TYPICAL, CallVersion, Projection
-from edge.mi.pulling import Asked, Filters, Found, How, Page, Shared, answer, documented, pull, written
+from edge.mi.projection import CallVersion, Projection
+from edge.mi.pulling import Filters, Found, How, Page, Shared, answer, documented, pull, written
 from edge.mi.security import Client, require
 from edge.mi.services import Services
-from edge.mi.showing import CALL_PERSONAL, call_row, with_numbers
+from edge.mi.showing import CALL_COLUMNS, CALL_PERSONAL, call_row, with_numbers
 from edge.mi.stream import anchors_of
 
 router = APIRouter(
     prefix="/v1", tags=["calls"], responses={**problems.EVERYWHERE, **problems.documented(409)}
 )
 May = Annotated[Client, Depends(require("calls"))]
-_EMPTY = CallVersion(
-    position=0,
-    call_id="",
-    version=0,
-    through_sequence=0,
-    in_progress=True,
-    contact_id=0,
-    caller=None,
-    record=TYPICAL,
-)
-COLUMNS = tuple(call_row("", _EMPTY))
 
 
 class Call(BaseModel):
@@ -81,8 +70,7 @@ async def calls(how: How, filters: Filters, client: May, shared: Shared) -> Resp
         rows = rows_of(shared, client, projection.ledger_id, found)
         return Found(rows, found[-1].position if found else start, len(found) == limit)
 
-    columns = (*COLUMNS, *CALL_PERSONAL) if client.numbers else COLUMNS
-    return await pull("calls", "calls", columns, how, filters, client, shared, read)
+    return await pull("calls", "calls", CALL_COLUMNS, how, filters, client, shared, read, CALL_PERSONAL)
 
 
 def rows_of(
@@ -105,8 +93,7 @@ async def call(
         raise ProblemError(404, "not-found", "there is no such call", "Use a call_id that /v1/calls gave.")
     page, row = found
     await disclosed(shared, client, "calls", 1, selection=f"call={row['call_id']}")
-    how = Asked(request=how.request, cursor=None, limit=1, form=how.form)
-    columns = (*COLUMNS, *CALL_PERSONAL) if client.numbers else COLUMNS
+    columns = (*CALL_COLUMNS, *CALL_PERSONAL) if client.numbers else CALL_COLUMNS
     alone = encoder.encode({**page, "call": row})
     body = alone if how.form is Form.JSON else written(how.form, "call", page, columns, [row])
     return answer(how, body, page)

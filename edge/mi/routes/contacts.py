@@ -12,22 +12,10 @@ from edge.mi import problems
 from edge.mi.projection import Projection
 from edge.mi.pulling import CallFilters, Found, How, Page, Shared, documented, pull
 from edge.mi.security import Client, require
-from edge.mi.showing import contact_row
+from edge.mi.showing import CONTACT_COLUMNS, contact_row
 
 router = APIRouter(
     prefix="/v1", tags=["contacts"], responses={**problems.EVERYWHERE, **problems.documented(409)}
-)
-COLUMNS = (
-    *("id", "contact", "version", "through_sequence", "in_progress", "caller", "arrived", "calls_count"),
-    *(
-        "got_through",
-        "got_through_on_call",
-        "until_first_human_seconds",
-        "right_desk_seconds",
-        "persons",
-        "transfers",
-    ),
-    *("called_999_too", "calls"),
 )
 
 
@@ -67,4 +55,4 @@ async def contacts(
         rows = [contact_row(ledger_id, position, projection.contact(contact)) for position, contact in found]
         return Found(rows, found[-1][0] if found else start, len(found) == limit)
 
-    return await pull("contacts", "contacts", COLUMNS, how, CallFilters(), client, shared, read)
+    return await pull("contacts", "contacts", CONTACT_COLUMNS, how, CallFilters(), client, shared, read)

@@ -24,7 +24,9 @@ from edge.mi.paging import (
     accepts_gzip,
     disclosed,
     form_of,
+    moved,
     read_cursor,
+    read_id,
     utc_us,
 )
 from edge.mi.problems import ProblemError
@@ -167,15 +169,8 @@ def _start(shared: Services, cursor: str | None, after_id: str | None, filters: 
         found = read_cursor(shared.cursors, cursor, STREAM, filters)
         return Start(found.position, found.ledger_id, found.hash)
     if after_id is not None:
-        ledger_id, _, sequence = after_id.rpartition("-")
-        if not ledger_id or not sequence.isascii() or not sequence.isdecimal() or len(sequence) > 18:
-            raise ProblemError(
-                422,
-                "start",
-                "after_id is no id of a fact",
-                "Send the id of the last fact that you have, as it was given.",
-            )
-        return Start(int(sequence), ledger_id)
+        ledger_id, sequence = read_id(after_id, "fact")
+        return Start(sequence, ledger_id)
     return Start()
 
 
@@ -237,7 +232,7 @@ async def _found(asked: _Asked, shared: Services, client: Client, held: AsyncExi
             try:
                 page = await run_in_threadpool(_read, shared, asked.selection, start, asked.limit)
             except MovedError as error:
-                raise _moved(error) from error
+                raise moved(error) from error
             left = until - time.monotonic()
             if page.facts or page.more or left <= 0:
                 await held.enter_async_context(slot.pop_all())
@@ -249,16 +244,6 @@ async def _found(asked: _Asked, shared: Services, client: Client, held: AsyncExi
 
 def _read(shared: Services, selection: Selection, start: Start, limit: int) -> Page:
     return read_page(shared.reader(), selection, start, limit)
-
-
-def _moved(error: MovedError) -> ProblemError:
-    return ProblemError(
-        409,
-        "moved",
-        f"the record is not the one that you were reading: {error}",
-        "Tell whoever runs the appliance: this is recorded nowhere else. Then begin without a cursor, and keep what you have: its"
-        " ids name the ledger that they are from.",
-    )
 
 
 def _written(form: Form, page: Page, cursor: str, key: bytes | None, numbers: bool) -> bytes:

@@ -10,16 +10,16 @@ from starlette.concurrency import run_in_threadpool
 
 from edge.mi import problems
 from edge.mi.folding import HoleRecord
-from edge.mi.formats import rfc3339
-from edge.mi.paging import disclosed, utc_us
+from edge.mi.paging import disclosed, moved, read_id, utc_us
 from edge.mi.projection import Projection
 from edge.mi.security import Client, require
 from edge.mi.services import Services, services
-from edge.mi.stream import anchors_of
+from edge.mi.stream import MovedError, Start, anchors_of
+from edge.views.times import rfc3339
 
 MOST = 1000
 
-router = APIRouter(prefix="/v1", tags=["gaps"], responses=problems.EVERYWHERE)
+router = APIRouter(prefix="/v1", tags=["gaps"], responses={**problems.EVERYWHERE, **problems.documented(409)})
 
 
 class Gap(BaseModel):
@@ -66,33 +66,22 @@ async def gaps(
 ) -> Gaps:
     """Every gap in the record, with what is known of it."""
     since_us, until_us = utc_us(since, "since"), utc_us(until, "until")
-    after = _after(after_id)
-    found = await run_in_threadpool(_read, shared, (since_us, until_us), after, limit)
+    ledger_id, after = ("", 0) if after_id is None else read_id(after_id, "gap")
+    try:
+        found = await run_in_threadpool(_read, shared, (since_us, until_us), Start(after, ledger_id), limit)
+    except MovedError as error:
+        raise moved(error) from error
     await disclosed(
         shared, client, "gaps", len(found.gaps), since_utc_us=since_us, until_utc_us=until_us, numbers=False
     )
     return found
 
 
-def _after(after_id: str | None) -> int:
-    if after_id is None:
-        return 0
-    sequence = after_id.rpartition("-")[2]
-    if not sequence.isascii() or not sequence.isdecimal() or len(sequence) > 18:
-        raise problems.ProblemError(
-            422,
-            "start",
-            "after_id is no id of a gap",
-            "Send the id of the last gap that you have, as it was given.",
-        )
-    return int(sequence)
-
-
-def _read(shared: Services, times: tuple[int | None, int | None], after: int, limit: int) -> Gaps:
+def _read(shared: Services, times: tuple[int | None, int | None], start: Start, limit: int) -> Gaps:
     projection = shared.folded()
     through = projection.through
-    ledger_id, head = anchors_of(shared.reader())
-    found, more = _chosen(projection, times, after, limit)
+    ledger_id, head = anchors_of(shared.reader(), start)
+    found, more = _chosen(projection, times, start.position, limit)
     return Gaps(
         ledger_id=ledger_id,
         gaps=[_shown(ledger_id, hole) for hole in found],

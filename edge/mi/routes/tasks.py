@@ -12,15 +12,10 @@ from edge.mi import problems
 from edge.mi.projection import Projection
 from edge.mi.pulling import CallFilters, Found, How, Page, Shared, documented, pull
 from edge.mi.security import Client, require
-from edge.mi.showing import task_row, with_numbers
+from edge.mi.showing import TASK_COLUMNS, task_row, with_numbers
 
 router = APIRouter(
     prefix="/v1", tags=["tasks"], responses={**problems.EVERYWHERE, **problems.documented(409)}
-)
-COLUMNS = (
-    *("id", "version", "through_sequence", "caller", "task_id", "call_id", "kind", "detail", "opened"),
-    *("waited_seconds", "rang_seconds", "attempts", "calls_in_day", "emergency", "number_withheld", "linked"),
-    *("assigned_to", "assigned", "closed", "closed_by", "outcome", "note"),
 )
 PERSONAL = ("number",)
 
@@ -59,6 +54,5 @@ async def tasks(
             with_numbers(rows, shared.reader(), PERSONAL)
         return Found(rows, found[-1].position if found else start, len(found) == limit)
 
-    columns = (*COLUMNS, *PERSONAL) if client.numbers else COLUMNS
     filters = CallFilters(in_progress=True if open else None)
-    return await pull("tasks", "tasks", columns, how, filters, client, shared, read)
+    return await pull("tasks", "tasks", TASK_COLUMNS, how, filters, client, shared, read, PERSONAL)
