@@ -46,13 +46,13 @@ def pooled(blocks: Blocks) -> list[float]:
     return [value for block in blocks for value in block]
 
 
-def ratio_of_medians(ours: Blocks, theirs: Blocks) -> float | None:
-    """Our pooled median by theirs; None where it is undefined (RFC 6076 §3: a ratio by zero is not zero)."""
+def ratio_of_percentiles(ours: Blocks, theirs: Blocks, share: float = 0.5) -> float | None:
+    """Our pooled percentile by theirs, the median by default; None where undefined (RFC 6076 §3: a ratio by zero is not zero)."""
     above, below = pooled(ours), pooled(theirs)
     if not above or not below:
         return None
-    median = percentile(below, 0.5)
-    return percentile(above, 0.5) / median if median > 0 else None
+    divisor = percentile(below, share)
+    return percentile(above, share) / divisor if divisor > 0 else None
 
 
 class Interval(NamedTuple):
@@ -62,15 +62,15 @@ class Interval(NamedTuple):
     high: float
 
 
-def bootstrap_ratio(ours: Blocks, theirs: Blocks, seed: int = 101) -> Interval | None:
-    """95 % percentile-bootstrap interval of `ratio_of_medians`; None where that is undefined.
+def bootstrap_ratio(ours: Blocks, theirs: Blocks, share: float = 0.5, seed: int = 101) -> Interval | None:
+    """95 % percentile-bootstrap interval of `ratio_of_percentiles`; None where that is undefined.
 
     Whole blocks are drawn, not values: what disturbs a machine disturbs a block, so its values are not independent.
     """
     ours, theirs = [block for block in ours if block], [block for block in theirs if block]
     dice = random.Random(seed)
     drawn = (
-        ratio_of_medians(dice.choices(ours, k=len(ours)), dice.choices(theirs, k=len(theirs)))
+        ratio_of_percentiles(dice.choices(ours, k=len(ours)), dice.choices(theirs, k=len(theirs)), share)
         for _ in range(RESAMPLES if ours and theirs else 0)
     )
     ratios = [ratio for ratio in drawn if ratio is not None]

@@ -17,6 +17,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from edge.config.sections import MiSection
 from edge.errors import PermanentError
+from edge.housekeeping import give_way
 
 KEEP_ALIVE_SECONDS = 30
 HEAD_SECONDS = 10.0
@@ -167,7 +168,8 @@ COLLECT_AFTER = 50_000
 
 
 def prepare_process() -> None:
-    """For pages of thousands of facts made beside a loop that sends them."""
+    """For pages of thousands of facts made beside a loop that sends them; calls go before it."""
+    give_way()
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     gc.collect()
     gc.freeze()

@@ -78,7 +78,8 @@ async def measure(rig: Rig, plan: Plan) -> Outcome:
     try:
         before = reader.last_sequence()
         for number, system in enumerate(ORDER * plan.rounds, 1):
-            measured = await _Block(rig, plan, system, number).measure()
+            line = plan.line if system == OURS else PLAIN_QUEUE
+            measured = await DispatchBlock(rig, plan, system, line, number).measure()
             records = measured.taken.records
             ours += records if system == OURS else []
             blocks.append(measured.block(plan.name, system, dispatch_latencies(records, rig.agent_ports)))
@@ -131,12 +132,14 @@ def _in_words(block: Block) -> str:
     return f"{block.system}: n {len(block.samples)}, p50 {middle:.1f} ms, {block.seconds:.0f} s{fault}"
 
 
-class _Block:
-    def __init__(self, rig: Rig, plan: Plan, system: str, number: int) -> None:
+class DispatchBlock:
+    """One block: callers of one system wait on `line`, and its agents hang up until there are samples enough."""
+
+    def __init__(self, rig: Rig, plan: Plan, system: str, line: str, number: int) -> None:
         self._rig = rig
         self._plan = plan
         self._system = system
-        self._line = plan.line if system == OURS else PLAIN_QUEUE
+        self._line = line
         self._wanted = (
             plan.samples_per_block(system) + plan.agents
         )  # the last hang-ups need not find their INVITE

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from edge.config.sections import MiSection
 from edge.core.facts import Entry, OfferEnded, OfferMade, OfferRang
 from edge.core.model import OfferOutcome
 from edge.ledger.measure import arrivals
@@ -94,7 +95,7 @@ def _measure(lab: Lab, progress: Progress, plan: Plan) -> Outcome:
     ):
         ensure_key(url)
         fill(ledger, plan.facts)
-        with _served(lab, url, Path(folder)) as (reader, pid):
+        with served(lab, url, Path(folder)) as (reader, pid):
             reader.pull_all(max(plan.pages))  # what is measured does not begin cold
             grown_from = _resident_mib(pid)
             rates = []
@@ -189,6 +190,7 @@ class Reader:
     """A central system, as lean as one can be: what it does not do is not ours to measure."""
 
     def __init__(self, port: int, token: str) -> None:
+        self.port, self.token = port, token
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_SECONDS)
         self._headers = {"Authorization": f"Bearer {token}", "Accept": "application/x-ndjson"}
         self.cursor = ""
@@ -224,16 +226,17 @@ class Reader:
 
 
 @contextmanager
-def _served(lab: Lab, url: str, folder: Path) -> Iterator[tuple[Reader, int]]:
-    """`edge mi` over this ledger, configured as the lab is."""
+def served(lab: Lab, url: str, folder: Path) -> Iterator[tuple[Reader, int]]:
+    """A further `edge mi`, over this ledger and with its own files in `folder`, configured as the lab is."""
     document = tomllib.loads(Path(lab.config).read_text(encoding="utf-8"))
     port = document.get("mi", {}).get("port", lab.ami.port) + PORT_ABOVE_MI
     unlimited = {"requests_per_minute": 1_000_000, "requests_per_minute_of_address": 1_000_000}
-    made = {**document, "ledger": {"url": url}, "mi": {"port": port, **unlimited}}
+    own = folder / "mi"
+    made = {**document, "ledger": {"url": url}, "mi": {"port": port, "directory": str(own), **unlimited}}
     file = Path(lab.directory, "pull.toml")
     file.touch(mode=0o600)
     file.write_text(lab_configuration.to_toml(made), encoding="utf-8")
-    services = open_services(url)
+    services = open_services(url, MiSection(directory=own))
     token = services.tokens.add("bench", ["facts"], 1.0, "hwtest bench")[1]
     services.close()
     command = (*daemon.command(Path(lab.directory))[:2], "edge", "--config", str(file), "mi")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from hwtest.statistics import Interval, Summary, bootstrap_ratio, percentile, ratio_of_medians, summarise
+from hwtest.statistics import Interval, Summary, bootstrap_ratio, percentile, ratio_of_percentiles, summarise
 
 LEAST_NULL_BLOCKS = 2
 """On each side: drawing from a single block gives an interval without width."""
@@ -87,7 +87,7 @@ def compare(name: str, ours: str, theirs: str, blocks: Sequence[Block], most: fl
     """Our p50 by theirs, which may be `most` at the most."""
     target = f"p50 <= {_times(most)} of {theirs}"
     our_blocks, their_blocks = valid(blocks, ours), valid(blocks, theirs)
-    ratio = ratio_of_medians(our_blocks, their_blocks)
+    ratio = ratio_of_percentiles(our_blocks, their_blocks)
     if ratio is None:
         return unmeasured(name, target, "no valid block of " + (ours if not any(our_blocks) else theirs))
     return Figure(
@@ -129,6 +129,25 @@ def compare_tail(name: str, ours: str, theirs: str, blocks: Sequence[Block], mos
     )
 
 
+def compare_p95(name: str, ours: str, theirs: str, blocks: Sequence[Block], most: float) -> Figure:
+    """Our p95 by theirs, which may be `most` at the most."""
+    target = f"p95 <= {_times(most)} of {theirs}"
+    our_blocks, their_blocks = valid(blocks, ours), valid(blocks, theirs)
+    ratio = ratio_of_percentiles(our_blocks, their_blocks, 0.95)
+    if ratio is None:
+        return unmeasured(name, target, "no valid block of " + (ours if not any(our_blocks) else theirs))
+    return Figure(
+        name=name,
+        system=ours,
+        summary=summarise([sample for samples in our_blocks for sample in samples]),
+        ratio=ratio,
+        interval=bootstrap_ratio(our_blocks, their_blocks, 0.95),
+        target=target,
+        met=ratio <= most,
+        notes=_notes_on_invalid(blocks, ours),
+    )
+
+
 def cap_tail(name: str, system: str, blocks: Sequence[Block], most_ms: float) -> Figure:
     """Our p95, which may be `most_ms` at the most."""
     target = f"p95 <= {most_ms:g} ms"
@@ -167,7 +186,7 @@ def null_test(name: str, system: str, blocks: Sequence[Block]) -> Figure:
     """The same system against itself, every other block: a rig that finds a difference here is broken."""
     samples = valid(blocks, system)
     odd, even = samples[::2], samples[1::2]
-    ratio = ratio_of_medians(odd, even)
+    ratio = ratio_of_percentiles(odd, even)
     notes = ["rig check: its interval should hold 1.00"]
     if len(even) < LEAST_NULL_BLOCKS:
         notes.append("too few blocks for an interval")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from edge.ports import LedgerError
-from hwtest.bench import callbacks, dispatch, faults, figures, idle, pull, record, ship, waiting
+from hwtest.bench import beside, callbacks, dispatch, faults, figures, idle, pull, record, ship, waiting
 from hwtest.bench.machine import LoadMeter, describe_machine
 from hwtest.bench.report import Report
 from hwtest.bench.results import Figure, Outcome
@@ -34,6 +34,7 @@ NAMES = (
     "pull",
     "ship",
     "report",
+    "beside",
     "faults",
 )
 
@@ -100,6 +101,26 @@ def measurements(samples: int) -> list[Measurement]:
         Measurement("facts", lambda rig: record.measure(rig, samples), record.not_measured),
         Measurement("waiting", waiting.measure, waiting.not_measured),
         *_of_the_record(samples, fair),
+        Measurement(
+            "beside",
+            lambda rig: beside.measure(
+                rig,
+                beside.Plan(
+                    dispatch=dispatch.Plan(
+                        name=beside.NAME,
+                        line=QUIET,
+                        waiting=20,
+                        agents=AGENTS,
+                        samples=samples,
+                        plain_samples=samples,
+                        rounds=rounds,
+                        least=SAMPLES,
+                    ),
+                    calls=100_000 if samples >= SAMPLES else 5_000,
+                ),
+            ),
+            beside.not_measured,
+        ),
         Measurement(
             "faults",
             lambda rig: faults.measure(rig, faults.Plan(samples=samples // 10)),

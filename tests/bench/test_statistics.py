@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hwtest.statistics import Summary, bootstrap_ratio, percentile, ratio_of_medians, summarise
+from hwtest.statistics import Summary, bootstrap_ratio, percentile, ratio_of_percentiles, summarise
 
 VALUES = st.lists(st.floats(0, 1e6), min_size=2, max_size=50)
 
@@ -66,7 +66,7 @@ def test_summary() -> None:
 )
 def test_ratio(ours: list[list[float]], theirs: list[list[float]], expected: float | None) -> None:
     """The ratio is that of pooled medians, and undefined rather than zero without either."""
-    assert ratio_of_medians(ours, theirs) == expected
+    assert ratio_of_percentiles(ours, theirs) == expected
 
 
 def test_interval_of_equal_blocks() -> None:
