@@ -7,14 +7,14 @@ the report have the two cores' leftovers in common with everything else, as noth
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 import tomllib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,6 +36,7 @@ TARGET = f"p95 <= {MOST:g}x of {ALONE}"
 PAGE = 5000
 FAR = ("nice", "-n", "19")
 """The reader is another machine's in truth: here it takes what the others leave."""
+BEGIN_SECONDS = 30.0
 FIRST, MONTH, DAYS = datetime(2026, 10, 1, tzinfo=UTC), "2026-10", 31
 
 
@@ -58,7 +59,8 @@ async def measure(rig: Rig, plan: Plan) -> Outcome:
             report = await asyncio.to_thread(_report, rig, plan.calls, folder)
             with served(rig.lab, rig.lab.ledger, folder) as (reader, _):
                 for number, system in enumerate(ORDER * plan.dispatch.rounds, 1):
-                    with _at_work(reader, report, folder) if system == BESIDE else contextlib.nullcontext():
+                    busy = _at_work(reader, report, folder) if system == BESIDE else nullcontext()
+                    with busy:
                         made = dispatch.DispatchBlock(rig, plan.dispatch, OURS, plan.dispatch.line, number)
                         measured = await made.measure()
                     samples = dispatch_latencies(measured.taken.records, rig.agent_ports)
@@ -71,9 +73,9 @@ async def measure(rig: Rig, plan: Plan) -> Outcome:
 
 
 def figures(blocks: Sequence[Block], plan: Plan, pulled: int, reported: int) -> list[Figure]:
-    """The two rows. Without a pull and a report made meanwhile nothing was measured."""
+    """The two rows. Without a pull and a report meanwhile nothing was measured."""
     seconds = sum(block.seconds for block in blocks if block.system == BESIDE)
-    work = f"meanwhile {pulled} facts were pulled and {reported} reports made, in {seconds:.0f} s"
+    work = f"meanwhile {pulled} facts were pulled and {reported} reports begun, in {seconds:.0f} s"
     if not pulled or not reported:
         return not_measured(work)
     compared = sized(
@@ -127,21 +129,22 @@ def _at_work(reader: Reader, report: Sequence[str], folder: Path) -> Iterator[No
     def reports() -> None:
         while not over.is_set():
             making = processes.start(report, folder / "report.log")
+            _add(reported, 1)
             while making.poll() is None and not over.wait(0.05):
                 pass
             if making.poll() is None:
                 making.kill()
                 making.wait()
-            elif making.returncode == 0:
-                _add(reported, 1)
 
     pulling = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
     assert pulling.stdin is not None
     with pulling.stdin:
         pulling.stdin.write(reader.token.encode())
     thread = threading.Thread(target=reports, name="reports")
+    before = _count(folder / "pulled")
     thread.start()
     try:
+        _until(lambda: _count(folder / "pulled") > before)
         yield
     finally:
         over.set()
@@ -150,8 +153,17 @@ def _at_work(reader: Reader, report: Sequence[str], folder: Path) -> Iterator[No
         thread.join()
 
 
+def _until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + BEGIN_SECONDS
+    while not holds():
+        if time.monotonic() > deadline:
+            raise RigError(f"the reader pulled nothing in {BEGIN_SECONDS:.0f} s")
+        time.sleep(0.05)
+
+
 def _count(file: Path) -> int:
-    return int(file.read_text(encoding="ascii")) if file.exists() else 0
+    """A writer may be at it: nothing, then."""
+    return int(file.read_text(encoding="ascii") or 0) if file.exists() else 0
 
 
 def _add(file: Path, count: int) -> None:
