@@ -38,7 +38,9 @@ def programs() -> Path:
     """The folder of the newest server that is installed. Raises `LabError`."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[-3]))
     if not found:
-        raise LabError("PostgreSQL is missing: run `make setup-tests`, which installs Debian's package postgresql")
+        raise LabError(
+            "PostgreSQL is missing: run `make setup-tests`, which installs Debian's package postgresql"
+        )
     return found[-1].parent
 
 
