@@ -1,5 +1,5 @@
-"""Folds of a projection beside that of calls: when agents were at work, and when the switch, the ledger or the clock was not to
-be relied on. Each keeps what is open, so that it goes on where it was put away."""
+"""Folds of a projection beside that of calls: when agents were at work, when the switch, the ledger or the clock was not to be
+relied on, and what happened that explains figures. Each keeps what is open, so that it goes on where it was put away."""
 
 from __future__ import annotations
 
@@ -216,3 +216,68 @@ class HoleFold:
         ended.ended_us = entry.at.utc_us
         ended.detail = "; ".join(filter(None, (ended.detail, detail)))
         return [ended]
+
+
+class Mark(StrEnum):
+    """What happened that explains figures, beside what could not be relied on."""
+
+    INCIDENT = "incident"
+    """A major incident was declared."""
+    ALARM = "alarm"
+    """A person had to look; of what kind it was is in `detail`."""
+    CLOCK = "clock"
+    """The clock was set or turned; by how much is in `detail`."""
+
+
+@dataclass(slots=True, kw_only=True)
+class MarkRecord:
+    """From when until when; the same where it took no time. `ended_us`: None while it lasts. Of nobody in particular."""
+
+    sequence: int
+    """Of the fact that began it."""
+    mark: Mark
+    detail: str
+    started_us: int
+    ended_us: int | None
+
+
+MARK_FACTS = (
+    facts.IncidentDeclared,
+    facts.IncidentEnded,
+    facts.AlarmRaised,
+    facts.ClockStepped,
+    facts.ClockSlewed,
+)
+
+
+class MarkFold:
+    """What happened, as far as figures may show it."""
+
+    def __init__(self, incident: MarkRecord | None = None) -> None:
+        """`incident`: that lasts."""
+        self.incident = incident
+
+    def add(self, entry: facts.Entry) -> list[MarkRecord]:
+        """Fold one fact; what it began or ended."""
+        match entry.fact:
+            case facts.IncidentDeclared() if self.incident is None:
+                self.incident = self._mark(entry, Mark.INCIDENT, "", None)
+                return [self.incident]
+            case facts.IncidentEnded() if self.incident is not None:
+                ended, self.incident = self.incident, None
+                ended.ended_us = entry.at.utc_us
+                return [ended]
+            case facts.AlarmRaised(kind=kind):
+                return [self._mark(entry, Mark.ALARM, kind, entry.at.utc_us)]
+            case facts.ClockStepped(seconds=seconds):
+                return [self._mark(entry, Mark.CLOCK, f"set by {seconds:+.3f} s", entry.at.utc_us)]
+            case facts.ClockSlewed(seconds=seconds, over_seconds=over):
+                said = f"turned by {seconds:+.3f} s within {over:.0f} s"
+                return [self._mark(entry, Mark.CLOCK, said, entry.at.utc_us)]
+        return []
+
+    @staticmethod
+    def _mark(entry: facts.Entry, mark: Mark, detail: str, ended_us: int | None) -> MarkRecord:
+        return MarkRecord(
+            sequence=entry.sequence, mark=mark, detail=detail, started_us=entry.at.utc_us, ended_us=ended_us
+        )

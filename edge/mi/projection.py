@@ -31,7 +31,20 @@ from edge.ledger.schema import personal
 from edge.ledger.store import SqlReader
 from edge.mi import columns
 from edge.mi.columns import CALL_FIELDS, OPEN_US, SPAN_FIELDS, WORK_FIELDS
-from edge.mi.folding import AGENT_FACTS, HOLE_FACTS, AgentFold, Desk, Hole, HoleFold, HoleRecord, Span
+from edge.mi.folding import (
+    AGENT_FACTS,
+    HOLE_FACTS,
+    MARK_FACTS,
+    AgentFold,
+    Desk,
+    Hole,
+    HoleFold,
+    HoleRecord,
+    Mark,
+    MarkFold,
+    MarkRecord,
+    Span,
+)
 from edge.ports import LedgerError
 from edge.views.caller import SHORTEST_SHOWN, caller_id
 from edge.views.calls import WRAP_UP_ENDS, CallFold
@@ -44,7 +57,7 @@ if TYPE_CHECKING:
 
     Columns = numpy.ndarray[Any, Any]
 
-LAYOUT = 5
+LAYOUT = 6
 """Of the file. One of another layout is deleted and folded again: raise it with every change of the fold or the tables."""
 PAGE = 20_000
 """Facts in one transaction at most, while there is much to fold."""
@@ -95,6 +108,10 @@ CREATE TABLE holes (
     sequence INTEGER PRIMARY KEY, hole TEXT NOT NULL, detail TEXT NOT NULL, started_us INTEGER NOT NULL, ended_us INTEGER,
     gap INTEGER, traced INTEGER NOT NULL
 );
+CREATE TABLE marks (
+    sequence INTEGER PRIMARY KEY, mark TEXT NOT NULL, detail TEXT NOT NULL, started_us INTEGER NOT NULL, ended_us INTEGER
+);
+CREATE INDEX marks_by_time ON marks (started_us);
 """
 TYPICAL = CallRecord(
     call_id="",
@@ -111,7 +128,7 @@ _decode_call = msgspec.json.Decoder(CallRecord).decode
 _decode_task = msgspec.json.Decoder(TaskRecord).decode
 
 
-_ASIDE = frozenset({*HOLE_FACTS, *AGENT_FACTS, *TASK_FACTS})
+_ASIDE = frozenset({*HOLE_FACTS, *MARK_FACTS, *AGENT_FACTS, *TASK_FACTS})
 """Kinds of facts that are not, or not only, about a call."""
 _WITH_NUMBERS = ("CallArrived", "TaskOpened")
 _ROWS = select(*ledger_facts.c).where(ledger_facts.c.sequence > bindparam("after"))
@@ -192,6 +209,8 @@ class Figures:
     """A text by its number in the columns."""
     holes: Sequence[HoleRecord]
     """All that touch the time asked for."""
+    marks: Sequence[MarkRecord]
+    """The same of what happened."""
     through: int
     """Sequence of the last fact in these figures."""
     first_us: int
@@ -323,6 +342,7 @@ class Projection:
         fact = entry.fact
         if type(fact) in _ASIDE:
             memory.note_holes(entry)
+            memory.note_marks(entry)
             if isinstance(fact, AGENT_FACTS):
                 memory.note_agents(entry)
             if isinstance(fact, TASK_FACTS):
@@ -468,6 +488,12 @@ class Projection:
                     OPEN_US,
                     since_us,
                 )
+                marks = _marks(
+                    connection,
+                    "WHERE started_us < ? AND (ended_us IS NULL OR ended_us >= ?) ORDER BY sequence",
+                    until_us,
+                    since_us,
+                )
             finally:
                 connection.execute("ROLLBACK")
         calls = columns.array(CALL_FIELDS, [flat for flat, _ in touching])
@@ -479,6 +505,7 @@ class Projection:
             spans=spans,
             words=words,
             holes=holes,
+            marks=marks,
             through=through,
             first_us=first_us or 0,
             last_us=last_us or 0,
@@ -593,12 +620,14 @@ class _Memory:
         """Agent -> the call whose wrap-up they are in."""
         self.agents = AgentFold()
         self.holes = HoleFold()
+        self.marks = MarkFold()
         self._words: dict[str, int] = {"": 0}
         self._new_words: list[tuple[int, str]] = []
         self._callers: dict[int, tuple[int, int]] = {}
         self._known_callers: Callable[[int], tuple[int, int] | None] = lambda _: None
         self._spans: list[Span] = []
         self._changed_holes: dict[int, HoleRecord] = {}
+        self._changed_marks: dict[int, MarkRecord] = {}
         self._tasks: dict[str, TaskRecord] = {}
         self._task_versions: dict[str, tuple[int, int, int, int]] = {}
         """Task id -> position, version, through, caller."""
@@ -617,6 +646,7 @@ class _Memory:
         memory.holes = HoleFold(
             _holes(connection, "WHERE ended_us IS NULL OR gap IS NOT NULL AND NOT traced"), *times
         )
+        memory.marks = MarkFold(next(iter(_marks(connection, "WHERE ended_us IS NULL")), None))
 
         def known(caller: int) -> tuple[int, int] | None:
             found: tuple[int, int] | None = connection.execute(
@@ -645,6 +675,11 @@ class _Memory:
         """What could not be relied on."""
         for hole in self.holes.add(entry):
             self._changed_holes[hole.sequence] = hole
+
+    def note_marks(self, entry: facts.Entry) -> None:
+        """What happened that explains figures."""
+        for mark in self.marks.add(entry):
+            self._changed_marks[mark.sequence] = mark
 
     def note_agents(self, entry: facts.Entry) -> None:
         """When agents were at work."""
@@ -765,12 +800,16 @@ class _Memory:
                 for h in self._changed_holes.values()
             ],
         )
+        connection.executemany(
+            "INSERT OR REPLACE INTO marks VALUES (?, ?, ?, ?, ?)",
+            [(m.sequence, m.mark, m.detail, m.started_us, m.ended_us) for m in self._changed_marks.values()],
+        )
         for kept in changed:
             kept.changed = False
         self._forget()
 
     def _forget(self) -> None:
-        self._new_words, self._spans = [], []
+        self._new_words, self._spans, self._changed_marks = [], [], {}
         self._callers, self._changed_holes, self._tasks, self._task_versions = {}, {}, {}, {}
         working_on = set(self.wrap_ups.values())
         settled = [
@@ -849,6 +888,16 @@ def _unpack(packed: bytes) -> CallRecord:
 def _signed(caller: str | None) -> int:
     """A keyed hash as a 64-bit number; 0 for none."""
     return 0 if caller is None else int.from_bytes(bytes.fromhex(caller), signed=True)
+
+
+def _marks(connection: sqlite3.Connection, where: str, *values: int) -> list[MarkRecord]:
+    query = f"SELECT sequence, mark, detail, started_us, ended_us FROM marks {where}"  # noqa: S608 - `where` is ours
+    return [
+        MarkRecord(
+            sequence=sequence, mark=Mark(mark), detail=detail, started_us=started_us, ended_us=ended_us
+        )
+        for sequence, mark, detail, started_us, ended_us in connection.execute(query, values)
+    ]
 
 
 def hash_of(caller: int) -> str | None:

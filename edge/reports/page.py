@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -12,6 +13,7 @@ from markupsafe import Markup
 
 from edge.metrics.compute import Figure
 from edge.metrics.periods import local
+from edge.mi.folding import Mark
 from edge.reports import plots, words
 from edge.reports.chapters import CHAPTERS
 from edge.reports.report import Outcome, Pair, Report
@@ -72,6 +74,9 @@ def page(report: Report) -> str:
                 ("Language by language", _table(report.by_language)),
             ],
             outcome=_outcome(report.outcome, report.meanings),
+            happened=_happened(report)[:LISTED_HOLES],
+            happened_more=max(0, len(_happened(report)) - LISTED_HOLES),
+            alarms=Counter(mark.detail for mark in report.marks if mark.mark is Mark.ALARM).most_common(),
             holes=_holes(report),
             holes_more=max(0, len(report.holes) - LISTED_HOLES),
         )
@@ -100,7 +105,9 @@ def _plots(report: Report, definitions: Sequence[str], chapter: str) -> list[dic
     drawn = [
         _plot(
             report.trends[name][0].title,
-            plots.trend(report.trends[name], report.zone, report.holes, report.clock_changes, go_live),
+            plots.trend(
+                report.trends[name], report.zone, report.holes, report.clock_changes, go_live, report.marks
+            ),
         )
         for name in definitions
         if name in report.trends
@@ -145,6 +152,25 @@ def _outcome(outcome: Outcome | None, meanings: Mapping[str, str]) -> dict[str, 
     }
 
 
+def _happened(report: Report) -> list[dict[str, str]]:
+    """All but alarms, which are counted by their kind."""
+    return [
+        {
+            "what": "a major incident was declared"
+            if mark.mark is Mark.INCIDENT
+            else f"the clock was {mark.detail}",
+            "since": _second(mark.started_us, report),
+            "until": "now" if mark.ended_us is None else _second(mark.ended_us, report),
+        }
+        for mark in report.marks
+        if mark.mark is not Mark.ALARM
+    ]
+
+
+def _second(at_us: int, report: Report) -> str:
+    return f"{local(at_us, report.zone):%Y-%m-%d %H:%M:%S}"
+
+
 def _holes(report: Report) -> list[dict[str, str]]:
     kinds = {
         "switch": "calls were not seen",
@@ -154,10 +180,8 @@ def _holes(report: Report) -> list[dict[str, str]]:
     return [
         {
             "what": kinds[hole.hole.value],
-            "since": f"{local(max(hole.started_us, report.period.start_us), report.zone):%Y-%m-%d %H:%M:%S}",
-            "until": "now"
-            if hole.ended_us is None
-            else f"{local(hole.ended_us, report.zone):%Y-%m-%d %H:%M:%S}",
+            "since": _second(max(hole.started_us, report.period.start_us), report),
+            "until": "now" if hole.ended_us is None else _second(hole.ended_us, report),
             "detail": hole.detail,
         }
         for hole in report.holes[:LISTED_HOLES]

@@ -18,11 +18,14 @@ from matplotlib.figure import Figure as Drawing
 
 from edge.metrics.compute import Figure
 from edge.metrics.periods import local, midnight
-from edge.mi.folding import HoleRecord
+from edge.mi.folding import Hole, HoleRecord, Mark, MarkRecord
 
 INK, LINE, SHADE, MARK = "#12161c", "#0a4f94", "#d9a400", "#7d4300"
 WIDE, HIGH = 9.0, 2.7
 """Inches."""
+TICKS = 400
+"""Across a plot: more alarms than that cannot be told apart."""
+INCIDENT = "major incident"
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "edge101",
@@ -43,8 +46,9 @@ def trend(
     holes: Sequence[HoleRecord] = (),
     clock_changes: Sequence[date] = (),
     go_live: date | None = None,
+    marks: Sequence[MarkRecord] = (),
 ) -> str:
-    """One figure over time. Where there is nothing there is a gap; what was not seen is shaded, changes of clocks are marked."""
+    """One figure over time. Where there is nothing there is a gap; what was not seen is shaded, what happened is marked."""
     with mpl.rc_context(STYLE):
         drawing, axes = _paper()
         unit = figures[0].unit
@@ -56,11 +60,52 @@ def trend(
         axes.set_xlim(_at(start, zone), _at(end, zone))
         axes.set_ylim(bottom=0, top=105 if unit == "share" else None)
         axes.set_ylabel({"share": "%", "seconds": "minutes"}.get(unit, unit))
-        _mark(axes, zone, start, end, holes, clock_changes, go_live)
+        _shade(axes, zone, start, end, holes)
+        _mark(axes, zone, start, end, clock_changes, go_live)
+        _happened(axes, zone, start, end, marks)
         locator = AutoDateLocator(tz=zone, maxticks=10)  # type: ignore[no-untyped-call]
         axes.xaxis.set_major_locator(locator)
         axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=zone))  # type: ignore[no-untyped-call]
         return _svg(drawing, f"{figures[0].title}, over time")
+
+
+def _shade(axes: Axes, zone: ZoneInfo, start: int, end: int, holes: Sequence[HoleRecord]) -> None:
+    """What cannot be relied on: full where calls were not seen, dotted where facts or times are in doubt."""
+    for hole in holes:
+        begun, ended = max(hole.started_us, start), min(end if hole.ended_us is None else hole.ended_us, end)
+        if begun < ended and hole.hole is Hole.SWITCH:
+            axes.axvspan(_at(begun, zone), _at(ended, zone), color=SHADE, alpha=0.5, linewidth=1)
+        elif begun < ended:
+            look: dict[str, Any] = {"facecolor": "none", "edgecolor": SHADE, "hatch": "..", "linewidth": 1}
+            axes.axvspan(_at(begun, zone), _at(ended, zone), **look)
+
+
+def _happened(axes: Axes, zone: ZoneInfo, start: int, end: int, marks: Sequence[MarkRecord]) -> None:
+    """Incidents hatched and named, alarms as ticks along the top, a clock that was set as a dotted line."""
+    top = axes.get_xaxis_transform()
+    incidents = [
+        (max(mark.started_us, start), min(end if mark.ended_us is None else mark.ended_us, end))
+        for mark in marks
+        if mark.mark is Mark.INCIDENT and mark.started_us < end
+    ]
+    for index, (begun, ended) in enumerate(sorted(incidents)):
+        look: dict[str, Any] = {"facecolor": "none", "edgecolor": MARK, "hatch": "//", "linewidth": 1}
+        axes.axvspan(_at(begun, zone), _at(ended, zone), alpha=0.6, **look)
+        if index == 0:
+            place = (_at(begun, zone), 0.04)
+            box = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+            axes.annotate(INCIDENT, place, xycoords=top, fontsize=8, color=MARK, bbox=box)
+    for mark in marks:
+        if mark.mark is Mark.CLOCK and start <= mark.started_us < end:
+            axes.axvline(_at(mark.started_us, zone), color=MARK, linestyle=":", linewidth=1)
+    alarms = {
+        (mark.started_us - start) * TICKS // (end - start)
+        for mark in marks
+        if mark.mark is Mark.ALARM and start <= mark.started_us < end
+    }
+    if alarms:
+        times = [_at(start + place * (end - start) // TICKS, zone) for place in sorted(alarms)]
+        axes.plot(times, [0.98] * len(times), "|", color=INK, markersize=7, transform=top, gid="alarms")
 
 
 def _mark(
@@ -68,15 +113,9 @@ def _mark(
     zone: ZoneInfo,
     start: int,
     end: int,
-    holes: Sequence[HoleRecord],
     clock_changes: Sequence[date],
     go_live: date | None,
 ) -> None:
-    for hole in holes:
-        ended = end if hole.ended_us is None else min(hole.ended_us, end)
-        begun = max(hole.started_us, start)
-        if hole.hole == "switch" and begun < ended:
-            axes.axvspan(_at(begun, zone), _at(ended, zone), color=SHADE, alpha=0.5, linewidth=1)
     days = [(day, "clocks change") for day in clock_changes]
     days += [(go_live, "go-live")] if go_live is not None else []
     for day, what in days:

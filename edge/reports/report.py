@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from edge.metrics.book import Book
 from edge.metrics.compute import Calculator, Figure
 from edge.metrics.periods import Every, Period, divide, local, midnight
-from edge.mi.folding import HoleRecord
+from edge.mi.folding import HoleRecord, MarkRecord
 from edge.reports.chapters import BY_LANGUAGE, BY_QUEUE, CHAPTERS, OUTCOMES, TRENDS
 
 if TYPE_CHECKING:
@@ -75,6 +75,8 @@ class Report:
     by_language: Mapping[str, Sequence[Figure]]
     holes: Sequence[HoleRecord]
     """What touches the period and cannot be relied on."""
+    marks: Sequence[MarkRecord]
+    """What happened in it that explains figures: major incidents, alarms, a clock that was set."""
     clock_changes: Sequence[date]
     """Local days of 23 or 25 hours in it."""
     outcome: Outcome | None
@@ -123,6 +125,7 @@ def compute(
         by_queue={name: one.compute(name, ("queue",)) for name in BY_QUEUE},
         by_language={name: one.compute(name, ("language",)) for name in BY_LANGUAGE},
         holes=[hole for hole in figures.holes if _touches(hole, period, figures)],
+        marks=[mark for mark in figures.marks if _touches(mark, period, figures)],
         clock_changes=_clock_changes(period, zone),
         outcome=None
         if go_live is None
@@ -152,9 +155,10 @@ def _pair(two: Calculator, name: str) -> Pair:
     return Pair(now=now, before=before)
 
 
-def _touches(hole: HoleRecord, period: Period, figures: Figures) -> bool:
-    ended = figures.last_us if hole.ended_us is None else hole.ended_us
-    return hole.started_us < period.end_us and ended > period.start_us
+def _touches(span: HoleRecord | MarkRecord, period: Period, figures: Figures) -> bool:
+    ended = figures.last_us if span.ended_us is None else span.ended_us
+    at_once = ended == span.started_us >= period.start_us
+    return span.started_us < period.end_us and (ended > period.start_us or at_once)
 
 
 def _clock_changes(period: Period, zone: ZoneInfo) -> list[date]:

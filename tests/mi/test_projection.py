@@ -308,3 +308,25 @@ def test_a_gap_that_was_traced_is_marked(complete: bool, tmp_path: Path) -> None
     again.catch_up()
     assert [(hole.gap, hole.traced) for hole in again.holes()] == [(1, complete)]
     again.close()
+
+
+def test_an_incident_goes_on_where_the_file_was_put_away(tmp_path: Path) -> None:
+    """Declared before, ended after; a second declaration of the same changes nothing."""
+    tape = Tape()
+    tape.say(facts.IncidentDeclared(by="4001"))
+    begun = tape.now.utc_us
+    ledger = ledger_of(tape.entries)
+    projection = Projection(ledger, tmp_path / "projection.db")
+    projection.catch_up()
+    assert [mark.ended_us for mark in projection.figures(0, OPEN_US).marks] == [None]
+    projection.close()
+    told = len(tape.entries)
+    tape.wait(60)
+    tape.say(facts.IncidentDeclared(by="4002"))
+    tape.say(facts.IncidentEnded(by="4002"))
+    ledger.append(tape.entries[told:])
+    again = Projection(ledger, tmp_path / "projection.db")
+    again.catch_up()
+    marks = again.figures(0, OPEN_US).marks
+    assert [(mark.started_us, mark.ended_us) for mark in marks] == [(begun, tape.now.utc_us)]
+    again.close()

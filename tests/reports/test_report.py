@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from edge.core import facts
+from edge.core.model import ClockState
 from edge.metrics.book import read_book
 from edge.metrics.periods import midnight
 from edge.mi.projection import Projection
@@ -194,6 +195,43 @@ def test_a_quarter_that_changes_its_clocks_and_was_not_all_seen() -> None:
     assert "ari was lost" in text
     assert "1970" not in text
     assert re.search("Not complete: the switch was seen 98.[34] % of the time", text)
+
+
+def test_what_happened_is_marked_and_listed() -> None:
+    """An incident of two days on every plot, alarms by kind, a clock that was set; the month before had others."""
+    begun = after_start(date(2026, 11, 10))
+    told = (
+        (after_start(date(2026, 10, 5)), facts.AlarmRaised(kind="trunk fails", detail="4 dials failed")),
+        (begun, facts.IncidentDeclared(by="4001")),
+        (begun + DAY, facts.AlarmRaised(kind="999 unanswered", detail="rings everybody", call_id="c1")),
+        (begun + DAY, facts.AlarmRaised(kind="999 unanswered", detail="rings everybody", call_id="c1")),
+        (begun + 2 * DAY, facts.IncidentEnded(by="4002")),
+        (begun + 3 * DAY, facts.ClockStepped(seconds=-2.5)),
+        (begun + 3 * DAY, facts.ClockChanged(state=ClockState.UNSYNCHRONISED, error_us=None)),
+        (begun + 4 * DAY, facts.ClockChanged(state=ClockState.SYNCHRONISED, error_us=10)),
+    )
+    report = made(calls(), Kind.MONTH, NOVEMBER, *told)
+    assert [mark.mark.value for mark in report.marks] == ["incident", "alarm", "alarm", "clock"]
+    text, plain = page(report), page(made(calls()))
+    assert text.count(">major incident<") == len(TRENDS)
+    assert text.count('id="alarms"') == len(TRENDS)
+    assert text.count("<pattern") == 2 * len(TRENDS)
+    for mark in (">major incident<", 'id="alarms"', "<pattern"):
+        assert mark not in plain
+    shown = re.sub(r"<[^>]+>", " ", text)
+    assert "a major incident was declared  2026-11-10 12:00:00  2026-11-12 12:00:00" in shown
+    assert "the clock was set by -2.500 s" in shown
+    assert "Alarms: 999 unanswered 2." in shown
+    assert "4001" not in shown
+    assert "There was no alarm." in plain
+
+
+def test_an_incident_that_lasts_is_marked_to_the_end() -> None:
+    """Also where it was declared in the month before."""
+    declared = (after_start(date(2026, 10, 30)), facts.IncidentDeclared(by="4001"))
+    report = made(calls(), Kind.MONTH, NOVEMBER, declared)
+    assert [mark.ended_us for mark in report.marks] == [None]
+    assert page(report).count(">major incident<") == len(TRENDS)
 
 
 def test_a_month_without_calls() -> None:
