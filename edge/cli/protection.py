@@ -82,14 +82,21 @@ def retain(applied: bool, as_json: bool) -> None:
     """Erase callers' data that has been kept for as long as [retention] says; without --apply only say what that would be.
 
     Never what is open, under a legal hold, or what a reader of `edge mi` (and the shared database, with [ship]) has not got.
+    Lines of the log of disclosures go too, [retention] disclosures_days after the pull, but none while there is any legal hold.
     """
     from edge.ledger.store import open_for_maintenance
-    from edge.protection.retention import Plan, apply, due
+    from edge.mi.places import directory_of
+    from edge.protection.disclosed import erase_disclosures, older_disclosures
+    from edge.protection.retention import DAY_US, Plan, apply, due
 
     found = retention_site()
     now_utc_us = output.now().utc_us
+    log, days = directory_of(site().ledger_url, site().mi_directory), found.rules.disclosures_days
     with reading(site().ledger_url) as reader:
         everybody, rules = _rules(found, reader)
+        keeps_log = not days or site().is_other or reader.holds()
+        before_utc_us = 0 if keeps_log else now_utc_us - days * DAY_US
+        lines = older_disclosures(log, before_utc_us)
         plan = Plan()
         if not applied:
             for _ in due(reader, rules, now_utc_us, plan):
@@ -99,15 +106,21 @@ def retain(applied: bool, as_json: bool) -> None:
         ledger = open_for_maintenance(site().ledger_url)
         try:
             plan, erased = apply(ledger, rules, now_utc_us, warrant("retention"))
+            lines = erase_disclosures(log, before_utc_us, ledger, warrant("retention"))
         finally:
             ledger.close()
     if as_json:
-        output.emit(_plan_json(plan, rules, everybody, erased))
+        output.emit(
+            {**_plan_json(plan, rules, everybody, erased), "disclosures": {"days": days, "lines": lines}}
+        )
         return
     _show_plan(plan, rules, everybody)
     if erased is None:
-        click.echo(f"Nothing was changed; --apply erases the data of {_erasing(plan)} calls.")
+        click.echo(
+            f"Nothing was changed; --apply erases the data of {_erasing(plan)} calls and {lines} lines of the log of disclosures."
+        )
     else:
+        click.echo(f"{lines} lines of the log of disclosures erased")
         click.echo(f"personal data of {erased.facts} facts erased")
         if erased.lingers:
             click.echo(f"NOT YET gone from every file: {erased.lingers}")

@@ -237,6 +237,8 @@ class RetentionSection(Section):
     """`[retention]`: for how many days after its end callers' data of a call is kept, by class of record; 0: for ever.
 
     `readers`: who must have acknowledged the record before anything of it is erased; none: every reader that ever did.
+    `disclosures_days`: for how many days a line of the log of disclosures is kept after its pull. Section 62 of the Data
+    Protection Act 2018 asks for that log and names no time; seven years cover the six in which a claim can be made.
     """
 
     emergency_days: Days = 0
@@ -244,6 +246,7 @@ class RetentionSection(Section):
     callback_days: Days = 0
     task_days: Days = 0
     test_days: TestDays = 0
+    disclosures_days: Days = 2557
     readers: tuple[
         Annotated[str, matching(r"[a-z0-9][a-z0-9_-]{0,39}", 'must be a reader\'s name, such as "central"')],
         ...,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import ColumnElement, delete, func, insert, select
 
 from edge.mi.schema import disclosures
 from edge.mi.store import Store
@@ -40,7 +40,7 @@ class Disclosure:
 
 
 class Disclosures:
-    """The log of disclosures in the store. Nothing here changes or deletes a line."""
+    """The log of disclosures in the store. Nothing of `edge mi` changes or deletes a line; `edge ledger retain` does."""
 
     def __init__(self, store: Store, utc_us: Callable[[], int]) -> None:
         self._store = store
@@ -73,6 +73,25 @@ class Disclosures:
         """When a reader last pulled (`PULLED`), whether or not there was anything."""
         with self._store.transaction() as connection:
             return connection.execute(NEWEST.where(disclosures.c.resource.in_(PULLED))).scalar()
+
+    def count_older(self, before_utc_us: int) -> int:
+        """How many lines `erase_older` would delete."""
+        with self._store.transaction() as connection:
+            number: int = connection.execute(
+                select(func.count()).select_from(disclosures).where(_older(before_utc_us))
+            ).scalar_one()
+        return number
+
+    def erase_older(self, before_utc_us: int) -> int:
+        """Delete the lines of pulls before this time; how many that were."""
+        with self._store.transaction() as connection:
+            return connection.execute(delete(disclosures).where(_older(before_utc_us))).rowcount
+
+
+def _older(before_utc_us: int) -> ColumnElement[bool]:
+    """Never the newest line: its number must not be given again, as readers go on from it."""
+    newest = select(func.max(disclosures.c.disclosure)).scalar_subquery()
+    return (disclosures.c.at_utc_us < before_utc_us) & (disclosures.c.disclosure < newest)
 
 
 def _disclosure(row: Any) -> Disclosure:

@@ -1,13 +1,16 @@
-"""To whom a caller's data was given by `edge mi`: from its log of disclosures."""
+"""To whom a caller's data was given by `edge mi`, from its log of disclosures; and how long that log is kept."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from edge.mi.disclosures import Disclosure
+    from edge.ledger.maintenance import Warrant
+    from edge.ledger.store import SqlLedger
+    from edge.mi.disclosures import Disclosure, Disclosures
 
 PAGE = 1000
 FACTS = "facts"
@@ -19,20 +22,44 @@ def disclosed(directory: Path, sequences: Sequence[int], since_utc_us: int) -> I
 
     `directory`: of `edge mi`; without its file nothing was given to anybody. Raises `LedgerError`.
     """
-    from edge.mi.disclosures import Disclosures
-    from edge.mi.store import FILE, open_store
-
-    if not (directory / FILE).is_file():
-        return
-    store = open_store(directory)
-    try:
-        log, after = Disclosures(store, lambda: 0), 0
-        while page := log.page(after, PAGE):
+    with _log(directory) as log:
+        after = 0
+        while log is not None and (page := log.page(after, PAGE)):
             for each in page:
                 certain = _had_one(each, sequences)
                 if each.numbers and each.count and (certain or _may_have(each, since_utc_us)):
                     yield _shown(each, certain)
             after = page[-1].disclosure
+
+
+def older_disclosures(directory: Path, before_utc_us: int) -> int:
+    """How many lines of the log are of pulls before this time. Raises `LedgerError`."""
+    with _log(directory) as log:
+        return 0 if log is None else log.count_older(before_utc_us)
+
+
+def erase_disclosures(directory: Path, before_utc_us: int, ledger: SqlLedger, warrant: Warrant) -> int:
+    """Delete them once that stands in the ledger's audit, none while there is a legal hold; how many. Raises `LedgerError`."""
+    with _log(directory) as log:
+        if log is None or ledger.holds() or not (lines := log.count_older(before_utc_us)):
+            return 0
+        with ledger.maintenance() as maintenance:
+            maintenance.note(warrant, "retain disclosures", before_utc_us=before_utc_us, lines=lines)
+        return log.erase_older(before_utc_us)
+
+
+@contextmanager
+def _log(directory: Path) -> Iterator[Disclosures | None]:
+    """None where `edge mi` never was: nothing was given to anybody."""
+    from edge.mi.disclosures import Disclosures
+    from edge.mi.store import FILE, open_store
+
+    if not (directory / FILE).is_file():
+        yield None
+        return
+    store = open_store(directory)
+    try:
+        yield Disclosures(store, lambda: 0)
     finally:
         store.close()
 

@@ -115,6 +115,54 @@ def test_nothing_goes_before_it_was_acknowledged(later: Site, edge_json: Callabl
     assert (edge_json("ledger", "retain", "--apply")["acknowledged_through"], numbers(later)) == (1, before)
 
 
+def readers(site: Site) -> list[str]:
+    """Of the log of disclosures."""
+    store = open_store(site.directory / "mi")
+    found = [each.reader for each in Disclosures(store, lambda: 0).page(0, 100)]
+    store.close()
+    return found
+
+
+def test_the_log_of_disclosures_has_a_class_of_its_own(
+    later: Site, edge: Run, edge_json: Callable[..., Any]
+) -> None:
+    """Seven years where nothing is said: what is older goes, on the record, but none under a legal hold."""
+    disclose(later)
+    everybody = readers(later)
+    held = edge_json("hold", "add", "--from", "2020-01-01", "--until", "2020-01-02", *WHY)["hold"]
+    done = edge_json("ledger", "retain", "--apply")
+    assert (done["disclosures"], readers(later)) == ({"days": 2557, "lines": 0}, everybody)
+    edge_json("hold", "release", str(held), *WHY)
+    store = open_store(later.directory / "mi")
+    log = Disclosures(store, lambda: 0)
+    log.record(replace(log.page(0, 1)[0], reader="today"))
+    store.close()
+    assert "1 lines of the log of disclosures." in edge("ledger", "retain").stdout
+    assert readers(later) == [*everybody, "today"]
+    assert edge_json("ledger", "retain", "--apply")["disclosures"]["lines"] == 1
+    assert readers(later) == ["central", "without", "later", "wallboard", "today"]
+    (entry,) = [e for e in edge_json("ledger", "audit")["entries"] if e["what"] == "retain disclosures"]
+    assert entry["detail"]["lines"] == 1
+
+
+def test_the_newest_disclosure_stays(later: Site, edge_json: Callable[..., Any]) -> None:
+    """However old: its number must not be given again, as readers go on from it. A copy of the ledger touches none."""
+    disclose(later)
+    later.configuration.write_text(later.configuration.read_text() + "disclosures_days = 100\n")
+    copy = later.directory / "copy.sqlite"
+    with closing(open_sql_ledger(f"sqlite:///{copy}")) as ledger:
+        ledger.append(later.room.entries)
+    assert (
+        edge_json("--ledger", f"sqlite:///{copy}", "ledger", "retain", "--apply")["disclosures"]["lines"] == 0
+    )
+    assert edge_json("ledger", "retain", "--apply")["disclosures"]["lines"] == 4
+    assert readers(later) == ["before"]
+    disclose(later)
+    store = open_store(later.directory / "mi")
+    assert [each.disclosure for each in Disclosures(store, lambda: 0).page(5, 9)] == [6, 7, 8, 9, 10]
+    store.close()
+
+
 def test_nothing_goes_before_it_was_shipped(later: Site, edge: Run, edge_json: Callable[..., Any]) -> None:
     """Where the ledger is shipped, the shared database must have it too; a note about another ledger does not count."""
     acknowledge(later, last(later))
