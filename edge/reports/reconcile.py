@@ -19,6 +19,7 @@ from edge.metrics.periods import Every, divide
 from edge.reports.others import BT_FIGURES, TheirCall
 from edge.views.calls import CallFold, CallRecord
 from edge.views.reading import Reader, entries_of, sequence_before
+from edge.views.times import rfc3339
 
 if TYPE_CHECKING:
     from edge.mi.projection import Projection
@@ -123,9 +124,9 @@ def compare_calls(
         ours_of, theirs_of = by_key.get(key), theirs.get(key)
         if theirs_of is None:
             assert ours_of is not None
-            found.append(_missing(ours_of.call_id, "only in this record", ours=_time(ours_of.arrived_us)))
+            found.append(_missing(ours_of.call_id, "only in this record", ours=rfc3339(ours_of.arrived_us)))
         elif ours_of is None:
-            where = f"{_time(theirs_of.started_us)}, line {theirs_of.line}"
+            where = f"{rfc3339(theirs_of.started_us)}, line {theirs_of.line}"
             found.append(_missing(key, "only in the other record", theirs=where))
         else:
             found += _differences(ours_of, theirs_of, tolerance_seconds)
@@ -158,8 +159,8 @@ def _differences(ours: OurCall, theirs: TheirCall, tolerance_seconds: float) -> 
                 Difference(
                     subject=ours.call_id,
                     what=what,
-                    ours="not yet" if mine is None else _time(mine),
-                    theirs=_time(other),
+                    ours="not yet" if mine is None else rfc3339(mine),
+                    theirs=rfc3339(other),
                 )
             )
     if ours.connected and not theirs.answered:
@@ -167,12 +168,6 @@ def _differences(ours: OurCall, theirs: TheirCall, tolerance_seconds: float) -> 
             Difference(subject=ours.call_id, what="answered", ours="by a person", theirs="not answered")
         )
     return found
-
-
-def _time(at_us: int) -> str:
-    from edge.cli.output import rfc3339
-
-    return rfc3339(at_us)
 
 
 def compare_figures(
