@@ -6,11 +6,15 @@ from importlib import import_module
 import click
 
 COMMANDS = {
+    "list": "Every probe, with its number, its level and what it measures.",
+    "run": "Run probes or groups of them, and report.",
     "lab": "A real Asterisk with the daemon beside it, on loopback, without root.",
     "shift": "A shift with real SIP callers and agents in a lab of its own.",
     "bench": "How fast a caller gets an agent, beside app_queue on the same switch.",
     "soak": "Calls all the time and a fault every few seconds: is every one accounted for?",
 }
+PROBING = frozenset({"list", "run"})
+"""Those about probes, which share a folder."""
 
 
 class Commands(click.Group):
@@ -24,7 +28,8 @@ class Commands(click.Group):
         """The command, imported now."""
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"hwtest.{cmd_name}.command").command
+        place = f"commands.{cmd_name}" if cmd_name in PROBING else f"{cmd_name}.command"
+        command: click.Command = import_module(f"hwtest.{place}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002

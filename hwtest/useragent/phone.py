@@ -60,6 +60,11 @@ class UserAgent:
         """Shut down in an orderly way, in a second at most."""
         await self.shut_down(1.0)
 
+    @property
+    def malformed(self) -> int:
+        """Datagrams that were no SIP."""
+        return self._transactions.malformed
+
     # Registration
 
     async def register(self, registrar: str, user: str, password: str, expires: int = 300) -> int:

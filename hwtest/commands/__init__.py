@@ -1,0 +1,1 @@
+"""The commands about probes, one file each."""

@@ -1,0 +1,268 @@
+"""Probe 8: does everybody who must speak SIP answer, and how fast?"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from hwtest.lab.contract import Address
+from hwtest.probes.contract import (
+    Evidence,
+    Explanation,
+    Layer,
+    Level,
+    NotMeasuredError,
+    Probe,
+    Threshold,
+    Verdict,
+)
+from hwtest.probes.sheet import Sheet
+from hwtest.site import Site
+from hwtest.useragent import TraceEntry, UserAgent
+from hwtest.useragent.dialog import Dialog, new_tag
+
+COUNT = 20
+GAP_SECONDS = 0.02
+ANSWER_SECONDS = 2.0
+GIVE_UP_AFTER = 2
+"""Requests without any answer, one after the other, until the peer counts as silent."""
+_OVERLOADED = 503
+
+
+@dataclass(slots=True)
+class Peer:
+    """What one of those who must speak SIP has answered."""
+
+    name: str
+    address: Address
+    sent: int = 0
+    round_trips_ms: list[float] = field(default_factory=list)
+    repeated: int = 0
+    """Requests that were answered only when they had been sent again."""
+    statuses: dict[str, int] = field(default_factory=dict)
+    malformed: int = 0
+    """Datagrams that were no SIP."""
+    call_ids: list[str] = field(default_factory=list)
+    """Of requests that had no answer, or a late one."""
+
+    @property
+    def where(self) -> str:
+        """For a message."""
+        return f"{self.name} ({self.address.host}:{self.address.port})"
+
+
+async def measure(site: Site, sheet: Sheet) -> None:
+    """Ask the switch and each trunk, one after the other."""
+    peers = [Peer("switch", site.target.sip)]
+    peers += [Peer(f"trunk {name}", address) for name, address in site.target.trunks.items()]
+    for peer in peers:
+        await _ask(site, peer)
+        _judge(sheet, peer)
+    answered = [peer for peer in peers if peer.round_trips_ms]
+    round_trips = [sample for peer in answered for sample in peer.round_trips_ms]
+    sent = sum(peer.sent for peer in answered)
+    lost = sum(peer.sent - len(peer.round_trips_ms) + peer.repeated for peer in answered)
+    if not answered:
+        raise NotMeasuredError(
+            f"nobody answers SIP: {', '.join(peer.where for peer in peers)}",
+            PROBE.explanation(SILENT).confirm,
+        )
+    sheet.distribution("round_trip", "ms", round_trips, uncertainty=0.1, note=_statuses(peers))
+    sheet.share("lost", lost, sent, evidence=[_missing(peer) for peer in answered if peer.call_ids])
+
+
+async def _ask(site: Site, peer: Peer) -> None:
+    """Twenty requests, each a transaction of its own; what comes late or not at all is remembered by its Call-ID."""
+    async with site.user_agent() as agent:
+        for number in range(1, COUNT + 1):
+            site.say(f"{peer.name}: {number} of {COUNT}")
+            status = await _ask_once(agent, peer)
+            if status is not None:
+                peer.statuses[status] = peer.statuses.get(status, 0) + 1
+            elif not peer.round_trips_ms and peer.sent >= GIVE_UP_AFTER:
+                break
+            await asyncio.sleep(GAP_SECONDS * site.dice.uniform(0.5, 1.5))  # not in step with anybody's timer
+        peer.malformed = agent.malformed
+
+
+async def _ask_once(agent: UserAgent, peer: Peer) -> str | None:
+    """The status of one answer; None without one in time."""
+    uri = f"sip:{peer.address.host}:{peer.address.port}"
+    tag = new_tag()
+    dialog = Dialog(
+        call_id=f"{tag}-{peer.sent}",
+        local=f"<sip:{agent.user}@{agent.address[0]}:{agent.address[1]}>;tag={tag}",
+        local_tag=tag,
+        remote=f"<{uri}>",
+        target=uri,
+        contact=agent.contact,
+    )
+    trace = list[TraceEntry]()
+    request = dialog.request("OPTIONS", agent.new_via(), [("Accept", "application/sdp")])
+    peer.sent += 1
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(ANSWER_SECONDS):
+            await agent.exchange(request, uri, trace)
+    sent = [entry for entry in trace if entry.direction == "sent"]
+    answers = [entry for entry in trace if entry.direction == "received"]
+    if len(sent) > 1 or not answers:
+        peer.call_ids.append(dialog.call_id)
+    if not answers:
+        return None
+    peer.round_trips_ms.append((answers[0].monotonic_ns - sent[0].monotonic_ns) / 1e6)
+    peer.repeated += len(sent) > 1
+    return answers[-1].label
+
+
+def _judge(sheet: Sheet, peer: Peer) -> None:
+    if peer.malformed:
+        words = f"{peer.where} sent {peer.malformed} datagrams that are no SIP"
+        sheet.find(MALFORMED, Verdict.FAIL, words, Evidence(text=words))
+    if not peer.round_trips_ms:
+        reason = "nothing listens there" if _refuses(peer.address) else "no answer at all"
+        words = f"{peer.where}: {reason} to {peer.sent} OPTIONS"
+        sheet.find(SILENT, Verdict.NOT_MEASURED, words, _missing(peer))
+    elif overloaded := peer.statuses.get(str(_OVERLOADED), 0):
+        words = f"{peer.where} answered {overloaded} of {peer.sent} with 503"
+        sheet.find(REFUSES, Verdict.FAIL, words, Evidence(text=words))
+
+
+def _missing(peer: Peer) -> Evidence:
+    return Evidence(
+        text=f"{peer.where}: OPTIONS without an answer within T1 (500 ms), "
+        f"{len(peer.call_ids)} of {peer.sent}; their Call-IDs begin with {', '.join(peer.call_ids[:3])}",
+        call_id=peer.call_ids[0] if peer.call_ids else None,
+    )
+
+
+def _refuses(address: Address) -> bool:
+    """Whether the host itself says that nobody listens (ICMP port unreachable)."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        asking.settimeout(0.3)
+        try:
+            asking.connect((address.host, address.port))
+            asking.send(b"\r\n\r\n")  # a keep-alive of RFC 5626, which nobody has to answer
+            asking.recv(1)
+        except ConnectionRefusedError:
+            return True
+        except OSError:
+            return False
+    return False
+
+
+def _statuses(peers: list[Peer]) -> str:
+    def told(statuses: Mapping[str, int]) -> str:
+        return ", ".join(f"{count} x {status}" for status, count in sorted(statuses.items()))
+
+    return "; ".join(f"{peer.name}: {told(peer.statuses)}" for peer in peers if peer.statuses)
+
+
+SLOW, LOST, SILENT, MALFORMED, REFUSES = (
+    f"sip.options.{word}" for word in ("slow", "lost", "silent", "malformed", "refuses")
+)
+
+PROBE = Probe(
+    name="sip.options",
+    number=8,
+    title="Who speaks SIP answers at once",
+    level=Level.SAFE,
+    seconds=2.0,
+    term="OPTIONS round trip (options request delay) and loss",
+    reference="RFC 3261 §11 (OPTIONS), §17.1.2 (timers of its transaction)",
+    meaning=(
+        "An OPTIONS request is the smallest thing that SIP answers. If these are slow or lost, every call set-up is slower "
+        "still, and nothing that is measured further up can be trusted."
+    ),
+    thresholds=(
+        Threshold(
+            figure="round_trip",
+            statistic="p95",
+            passes=50.0,
+            warns=500.0,
+            unit="ms",
+            clause="50 own; 500 is T1 of RFC 3261 §17.1.2.1, after which every request is sent again",
+            code="sip.options.slow",
+        ),
+        Threshold(
+            figure="lost",
+            statistic="value",
+            passes=0.0,
+            warns=5.0,
+            unit="%",
+            clause="own",
+            code="sip.options.lost",
+        ),
+    ),
+    explanations=(
+        Explanation(
+            code="sip.options.slow",
+            layer=Layer.SWITCH,
+            meaning="The switch or a trunk takes too long to answer the smallest request that there is.",
+            caller_notices="A pause between dialling and ringing; a second or more when messages are sent again.",
+            causes=(
+                "the switch is overloaded: its task processors queue up",
+                "name look-ups that time out on the switch's host, which cost each request some milliseconds to seconds",
+                "a long or crowded network path",
+                "this machine itself was busy: look at its load beside the figure, and at meter.timing",
+            ),
+            confirm="asterisk -rx 'core show taskprocessors'; then hwtest run net.path meter.timing",
+            mend="Find what the switch waits for before anything else is tuned; a crowded path needs its own queue for SIP.",
+        ),
+        Explanation(
+            code="sip.options.lost",
+            layer=Layer.NETWORK,
+            meaning="Some requests were answered only when they had been sent again after half a second, or never.",
+            caller_notices="Now and then a call rings half a second or more late, or is not put through at all.",
+            causes=(
+                "packet loss on the path, a duplex mismatch or a full queue on a switch port",
+                "a firewall that limits the rate of SIP from one address",
+                "the switch drops requests because it is overloaded",
+            ),
+            confirm="hwtest run net.path; on the appliance: nstat -az UdpRcvbufErrors UdpInErrors",
+            mend="Mend the path (port errors, firewall's rate limit); if the appliance itself dropped them, look at its load.",
+        ),
+        Explanation(
+            code="sip.options.silent",
+            layer=Layer.SWITCH,
+            meaning="Nobody answers SIP at this address.",
+            caller_notices="No call gets through here at all.",
+            causes=(
+                "the switch does not run, or hangs",
+                "it listens on another address or port",
+                "a firewall between this machine and the appliance",
+                "the address in the target's file is wrong",
+            ),
+            confirm="on the appliance: ss -lunp | grep 5060; asterisk -rx 'pjsip show transports'",
+            mend="Start the switch (systemctl start asterisk) or correct the address; then run this again.",
+        ),
+        Explanation(
+            code="sip.options.malformed",
+            layer=Layer.SWITCH,
+            meaning="Something answers on the SIP port, and what it says is not SIP (RFC 3261 §7).",
+            caller_notices="Calls fail at random, or this is not the switch at all.",
+            causes=(
+                "another program has the port",
+                "a SIP helper (ALG) in a router rewrites messages and breaks them",
+                "the address in the target's file is not the switch's",
+            ),
+            confirm="on the appliance: ss -lunp | grep 5060; capture with tshark -f 'udp port 5060' -O sip",
+            mend="Turn the router's SIP ALG off, or give the right address.",
+        ),
+        Explanation(
+            code="sip.options.refuses",
+            layer=Layer.SWITCH,
+            meaning="The switch or the trunk answers, and says 503: it takes no calls now (RFC 3261 §21.5.4).",
+            caller_notices="Callers hear a message or a tone of the network instead of the control room.",
+            causes=(
+                "the switch is shutting down or overloaded",
+                "the trunk's provider refuses: account, capacity or maintenance",
+            ),
+            confirm="asterisk -rx 'core show channels count'; asterisk -rx 'core show taskprocessors'",
+            mend="For a trunk: the provider. For the switch: see what it waits for, then restart it at a quiet moment.",
+        ),
+    ),
+    measure=measure,
+)

@@ -1,0 +1,1 @@
+"""One result, and every form in which it is given."""

@@ -1,0 +1,157 @@
+"""A run in the terminal: one live line for the probe that runs, then a line for each that has run, then what was found."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Self
+
+from rich.console import Console
+from rich.live import Live as RichLive
+from rich.text import Text
+
+from edge.cli.output import clean, console
+from hwtest.probes.contract import Figure, Finding, Probe, Verdict
+from hwtest.report.redaction import masked
+from hwtest.report.result import ProbeResult, Run, blamed
+
+STYLES = {
+    Verdict.PASS: "green",
+    Verdict.WARN: "yellow",
+    Verdict.FAIL: "bold red",
+    Verdict.NOT_MEASURED: "magenta",
+}
+_WIDE = 13
+_NAME = 16
+
+
+class Live:
+    """Tells a person how the run goes: on a terminal with a line that moves, elsewhere a line for each probe."""
+
+    def __init__(self) -> None:
+        self._probe: Probe | None = None
+        self._words = ""
+        self._began = 0.0
+        self._console = Console(stderr=True)
+        self._live = RichLive(
+            console=self._console, refresh_per_second=8, transient=True, get_renderable=self._line
+        )
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End; the line that moved is gone."""
+        self._live.stop()
+
+    def started(self, probe: Probe) -> None:
+        """A probe begins."""
+        self._probe, self._words, self._began = probe, "", time.monotonic()
+
+    def progress(self, words: str) -> None:
+        """How far it is."""
+        self._words = words
+
+    def finished(self, result: ProbeResult) -> None:
+        """It is done: its line stays."""
+        self._probe = None
+        self._console.print(line_of(result), highlight=False, soft_wrap=True)
+
+    def _line(self) -> Text:
+        probe = self._probe
+        if probe is None:
+            return Text()
+        gone = time.monotonic() - self._began
+        left = max(0.0, probe.seconds - gone)
+        countdown = f"about {left:.0f} s left" if left >= 1 else "any moment"
+        return Text.assemble(
+            (f"{'running':{_WIDE}}", "cyan"),
+            f"{probe.name:{_NAME}}",
+            f"{gone:4.0f} s, {countdown}  {clean(self._words)}",
+        )
+
+
+def line_of(result: ProbeResult) -> Text:
+    """One probe in a line: its verdict, its name, and the figure or the reason that says most."""
+    return Text.assemble(
+        (f"{result.verdict.words:{_WIDE}}", STYLES[result.verdict]),
+        f"{result.name:{_NAME}}",
+        clean(masked(_gist(result))),
+    )
+
+
+def _gist(result: ProbeResult) -> str:
+    if result.reason is not None:
+        return result.reason
+    if result.findings:
+        return result.findings[0].summary
+    return (
+        "; ".join(words_of(figure) for figure in result.figures if figure.verdict is not None) or result.title
+    )
+
+
+def words_of(figure: Figure) -> str:
+    """A figure in words: never a number without its n."""
+    name = figure.name.replace("_", " ")
+    if figure.value is None:
+        return f"{name} n/a"
+    if figure.distribution is not None:
+        spread = figure.distribution
+        return (
+            f"{name} p50 {number(spread.p50)}, p95 {number(spread.p95)}, p99 {number(spread.p99)}, "
+            f"max {number(spread.maximum)} {figure.unit} (n {figure.n})"
+        )
+    return f"{name} {number(figure.value)} {figure.unit} (n {figure.n})"
+
+
+def number(value: float) -> str:
+    """Four digits at the most, no exponent."""
+    return f"{value:.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.3g}"
+
+
+def show(run: Run) -> None:
+    """What was found, and what it comes to."""
+    out = console()
+    for result in run.probes:
+        for finding in result.findings:
+            _show_finding(out, finding)
+        if result.reason is not None:
+            out.print(Text(f"\n{result.name}: not measured", style=STYLES[Verdict.NOT_MEASURED]))
+            out.print(Text(f"  {clean(masked(result.reason))}"))
+            out.print(Text(f"  to measure it: {clean(result.mend or '')}"))
+    counts = ", ".join(
+        f"{count} {verdict.words}"
+        for verdict in Verdict
+        if (count := sum(r.verdict is verdict for r in run.probes))
+    )
+    blame = f"; look at: {', '.join(blamed(run))}" if blamed(run) else ""
+    out.print(
+        Text.assemble(
+            "\n",
+            (run.verdict.words.upper(), STYLES[run.verdict]),
+            f"  {counts} in {run.seconds:.0f} s on {clean(run.target.name)}{blame}",
+        )
+    )
+
+
+def _show_finding(out: Console, finding: Finding) -> None:
+    out.print(
+        Text.assemble(
+            "\n",
+            (f"{finding.verdict.words}  {finding.code}", STYLES[finding.verdict]),
+            f"  [{finding.layer.value}]  {clean(masked(finding.summary))}",
+        )
+    )
+    rows = [
+        ("meaning", finding.meaning),
+        ("the caller", finding.caller_notices),
+        *(("likely", cause) for cause in finding.causes[:3]),
+        ("confirm", finding.confirm),
+        ("mend", finding.mend),
+        *(("evidence", masked(evidence.text)) for evidence in finding.evidence),
+    ]
+    for name, words in rows:
+        out.print(Text.assemble((f"  {name:11}", "bold"), clean(words)), soft_wrap=not sys.stdout.isatty())

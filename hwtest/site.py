@@ -1,0 +1,198 @@
+"""The open target as a probe has it: whom it may call, phones it may be, the control link, a folder, dice.
+
+Everything that is opened here is closed at the end of the run, calls by BYE.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from hwtest.capture import Capture, CaptureUnavailableError
+from hwtest.interlock import Interlock
+from hwtest.lab.contract import Address
+from hwtest.probes.contract import NotMeasuredError, Probe
+from hwtest.target import Line, Target
+from hwtest.useragent import AgentPhone, Behaviour, Media, OutgoingCall, SipError, Timers, UserAgent
+from hwtest.useragent.media import Mode
+
+if TYPE_CHECKING:
+    from edge.pbx.asterisk.ami.client import AmiClient
+
+GOODBYE_SECONDS = 3.0
+"""So long a call may take to end by BYE before it is abandoned."""
+
+
+class Site:
+    """An open target."""
+
+    def __init__(self, target: Target, folder: Path, *, lab_allowed: bool = False, seed: int = 1) -> None:
+        """`folder`: private, for what the run keeps. Entered as an async context."""
+        self.target = target
+        self.folder = folder
+        self.lab_allowed = lab_allowed
+        self.dice = random.Random(seed)
+        self.interlock = Interlock(target, lab_allowed=lab_allowed, others=self._calls_in_progress)
+        self.say: Callable[[str], None] = lambda _: None
+        """Progress within a probe, a few words, such as `12 of 20`."""
+        self._stack = AsyncExitStack()
+        self._control: AmiClient | None = None
+
+    async def __aenter__(self) -> Self:
+        """Itself."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """End what is still open."""
+        await self._stack.aclose()
+
+    def admit(self, probe: Probe) -> None:
+        """Raises NotMeasuredError for a probe that may not run on this target."""
+        self.interlock.admit(probe)
+
+    # Calls
+
+    def user_agent(
+        self, user: str = "hwtest", media: Media | Mode = "sink", timers: Timers | None = None
+    ) -> UserAgent:
+        """A SIP phone on our own address, registered nowhere; enter it, or it stays open until the run ends.
+
+        It must not dial by itself: `dial` does.
+        """
+        agent = UserAgent(self.target.local_address, 0, user=user, media=media, timers=timers)
+        self._stack.push_async_callback(agent.shut_down, GOODBYE_SECONDS)
+        return agent
+
+    @asynccontextmanager
+    async def dial(
+        self,
+        number: str,
+        *,
+        media: Media | Mode = "silence",
+        caller: UserAgent | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> AsyncIterator[OutgoingCall]:
+        """A call to a number; leaving the block ends it by BYE (or CANCEL), whatever happens.
+
+        Raises NotMeasuredError when the interlock refuses it.
+        """
+        async with self.interlock.call(number) as allowed:
+            agent = caller or self.user_agent(self.target.caller)
+            address = self.target.sip
+            call = agent.invite(
+                f"sip:{allowed}@{address.host}:{address.port}",
+                from_user=self.target.caller,
+                headers=headers,
+                media=media,
+            )
+            try:
+                yield call
+            finally:
+                await _end(call)
+                if caller is None:
+                    agent.close()
+
+    def test_line(self) -> tuple[str, Line]:
+        """The line for test calls and its name. NotMeasuredError where the target has none."""
+        found = self.target.test_line
+        if found is None:
+            raise NotMeasuredError(
+                f"{self.target.name} has no line that rings a test phone",
+                f"give a [line.NAME] with number and phone, and a [phone.NAME], in {self.target.source}",
+            )
+        return found
+
+    @asynccontextmanager
+    async def phone(
+        self, name: str, behaviour: Behaviour, *, media: Media | Mode = "silence"
+    ) -> AsyncIterator[AgentPhone]:
+        """One of the target's phones, registered, which treats calls by `behaviour`; leaving the block unregisters it."""
+        known = self.target.phones.get(name)
+        if known is None:
+            raise NotMeasuredError(
+                f"{self.target.name} has no phone {name!r}", f"give [phone.{name}] in {self.target.source}"
+            )
+        phone = AgentPhone(known.user, known.password, known.registrar, behaviour, media=media)
+        try:
+            await phone.start()
+        except SipError as error:
+            await phone.vanish()
+            raise NotMeasuredError(
+                f"phone {name} cannot register at {known.registrar}: {error}",
+                f"look whether the switch runs there and whether [phone.{name}] has the right password",
+            ) from None
+        try:
+            yield phone
+        finally:
+            await phone.stop(GOODBYE_SECONDS)
+
+    # Control
+
+    async def control(self) -> AmiClient:
+        """The switch's AMI, logged in; the same for the whole run. NotMeasuredError without one."""
+        from edge.errors import LinkError, PermanentError
+        from edge.pbx.asterisk.ami.client import AmiClient
+
+        if self._control is not None:
+            return self._control
+        login = self.target.ami
+        if login is None:
+            raise NotMeasuredError(
+                f"{self.target.name} gives no AMI account", f"give [ami] in {self.target.source}"
+            )
+        client = AmiClient(login.host, login.port, login.user, login.password, lambda _: None)
+        try:
+            await client.connect()
+        except (LinkError, PermanentError) as error:
+            client.close()
+            raise NotMeasuredError(
+                f"the control link does not stand: {error}",
+                "look whether the switch runs and whether the account in manager.conf is the one given here",
+            ) from None
+        self._stack.callback(client.close)
+        self._control = client
+        return client
+
+    async def _calls_in_progress(self) -> int | None:
+        from edge.errors import LinkError, RefusedError
+
+        try:
+            answer = await (await self.control()).ask("CoreStatus", {})
+        except (NotMeasuredError, LinkError, RefusedError):
+            self._control = None
+            return None
+        count = str(answer.get("CoreCurrentCalls", ""))
+        return int(count) if count.isdecimal() else None
+
+    # The wire
+
+    @asynccontextmanager
+    async def capture(self, address: Address | None = None) -> AsyncIterator[Capture]:
+        """SIP of the target's port as the kernel saw it, from now on. NotMeasuredError without a raw socket."""
+        capture = Capture((address or self.target.sip).port)
+        try:
+            async with capture:
+                yield capture
+        except CaptureUnavailableError as error:
+            raise NotMeasuredError(
+                f"the wire cannot be seen: {error}",
+                f"run as root, or once: sudo setcap cap_net_raw+ep $(readlink -f {sys.executable})",
+            ) from None
+
+    def file(self, name: str) -> Path:
+        """A new private file in the run's folder."""
+        path = self.folder / name
+        path.touch(mode=0o600)
+        return path
+
+
+async def _end(call: OutgoingCall) -> None:
+    with contextlib.suppress(TimeoutError, SipError):
+        async with asyncio.timeout(GOODBYE_SECONDS):
+            await call.hang_up()
