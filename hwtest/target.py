@@ -110,7 +110,9 @@ def open_target(file: Path) -> Target:
         file = file / FILE
     if file.name == FILE:
         return _of_lab_file(file)
-    raise TargetError(f"{file} is no lab.json. Name one, or the folder of a lab.")
+    from hwtest.profile import read_profile
+
+    return read_profile(file)
 
 
 def _of_lab_file(file: Path) -> Target:

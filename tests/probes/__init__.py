@@ -1,0 +1,1 @@
+"""What holds for probes, whatever they measure."""

@@ -1,0 +1,144 @@
+"""The profile of an appliance: what is read from it, and what is said of everything that is wrong with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hwtest.lab.contract import Address
+from hwtest.target import Kind, TargetError, open_target
+
+GOOD = """\
+[target]
+name = "Example control room"
+kind = "live"
+sip = "127.0.0.1"
+caller = "01632 960111"
+
+[calls]
+per_minute = 3
+
+[line.test]
+number = "59 90"
+phone = "test1"
+
+[line.heartbeat]
+number = "9990"
+looks_like_emergency = true
+
+[phone.test1]
+user = "test1"
+password_file = "secrets/test1"
+
+[trunk.bt]
+sip = "127.0.0.2:5080"
+
+[ami]
+port = 5038
+user = "hwtest"
+password_file = "secrets/ami"
+
+[thresholds."sip.options"]
+round_trip = { passes = 20, warns = 100 }
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with the secrets that the profile names."""
+    secrets = tmp_path / "secrets"
+    secrets.mkdir()
+    for name in ("test1", "ami"):
+        (secrets / name).touch(mode=0o600)
+        (secrets / name).write_text(f"word of {name}\n")
+    return tmp_path
+
+
+def profile(folder: Path, *changes: tuple[str, str]) -> Path:
+    """The good one with some of its text replaced."""
+    text = GOOD
+    for before, after in changes:
+        assert before in text
+        text = text.replace(before, after)
+    file = folder / "appliance.toml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def test_a_good_profile(folder: Path) -> None:
+    """Everything arrives, secrets from their files; what is not said has a safe default."""
+    target = open_target(profile(folder))
+    assert (target.kind, target.sip, target.is_lab) == (
+        Kind.LIVE,
+        Address(host="127.0.0.1", port=5060),
+        False,
+    )
+    assert (target.calls.per_minute, target.calls.other_calls_at_most, target.calls.unseen) == (3, 0, False)
+    assert target.phones["test1"].password == "word of test1"
+    assert target.phones["test1"].registrar == "127.0.0.1:5060"
+    assert target.ami is not None and target.ami.password == "word of ami"
+    assert target.trunks == {"bt": Address(host="127.0.0.2", port=5080)}
+    assert target.thresholds == {"sip.options": {"round_trip": (20.0, 100.0)}}
+    assert target.test_line == ("test", target.lines["test"])
+    assert "word of" not in repr(target.phones)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("per_minute = 3", "per_minute = 60", r"toml:8: calls\.per_minute: is not acceptable"),
+        (
+            "per_minute = 3",
+            "perminute = 3",
+            r"toml:8: calls\.perminute: unknown key\. Did you mean per_minute",
+        ),
+        ('kind = "live"', 'kind = "prod"', r"toml:3: target\.kind: is not acceptable.*'lab' or 'live'"),
+        ('kind = "live"\n', "", r"target\.kind: is missing\. Add it to \[target\]"),
+        ('sip = "127.0.0.1"', 'sip = "appliance:5060"', r"toml:4: target\.sip.*must be an IPv4 address"),
+        ('sip = "127.0.0.1"', 'sip = "127.0.0.1:99999"', r"toml:4: target\.sip.*port from 1 to 65535"),
+        ('number = "59 90"', 'number = "999"', r"toml:11: line\.test\.number: is an emergency number"),
+        ('number = "59 90"', 'number = "9 112"', r"toml:11: line\.test\.number: is an emergency number"),
+        ('number = "59 90"', 'number = "59#90"', r"toml:11: line\.test\.number.*must be a plain number"),
+        ("looks_like_emergency = true\n", "", r"toml:15: line\.heartbeat\.number: begins like an emergency"),
+        ('phone = "test1"', 'phone = "test2"', r"toml:12: line\.test\.phone: there is no phone 'test2'"),
+        ("secrets/ami", "secrets/none", r"toml:28: ami\.password_file: .* cannot be read"),
+        (
+            "round_trip",
+            "roundtrip",
+            r"toml:31: thresholds\.sip\.options\.roundtrip: nothing is expected of it",
+        ),
+        ("passes = 20", "passes = 200", r"toml:31: .*wrong way round"),
+        ("sip.options", "sip.option", r"toml:30: thresholds\.sip\.option: there is no such probe"),
+        ("[target]", "[target", "is not TOML"),
+    ],
+)
+def test_what_is_wrong_is_said(folder: Path, before: str, after: str, said: str) -> None:
+    """With file, line, key, and what would be right."""
+    with pytest.raises(TargetError, match=said):
+        open_target(profile(folder, (before, after)))
+
+
+def test_everything_wrong_is_said_at_once(folder: Path) -> None:
+    """A person mends the file once."""
+    with pytest.raises(TargetError) as refused:
+        open_target(profile(folder, ('number = "59 90"', 'number = "999"'), ("secrets/ami", "secrets/none")))
+    assert len(str(refused.value).splitlines()) == 2
+
+
+def test_a_secret_that_others_can_read(folder: Path) -> None:
+    """The message has the command that mends it."""
+    (folder / "secrets/test1").chmod(0o644)
+    with pytest.raises(TargetError, match=r"chmod 600 .*secrets/test1"):
+        open_target(profile(folder))
+
+
+def test_no_file_and_no_lab(tmp_path: Path) -> None:
+    """Each says how to have one."""
+    with pytest.raises(TargetError, match="cannot be read"):
+        open_target(tmp_path / "appliance.toml")
+    with pytest.raises(TargetError, match=r"hwtest lab up --dir"):
+        open_target(tmp_path)
+    (tmp_path / "lab.json").write_text("{")
+    with pytest.raises(TargetError, match="is damaged"):
+        open_target(tmp_path)
