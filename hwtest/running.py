@@ -46,7 +46,7 @@ async def run(site: Site, probes: Sequence[Probe], watcher: Watcher, what: Seque
     for probe in probes:
         watcher.started(probe)
         if interrupted:
-            result = _untouched(probe, INTERRUPTED)
+            result = _untouched(probe, INTERRUPTED, f"hwtest run {probe.name}")
         else:
             result, interrupted = await _run_one(site, probe)
         results.append(result)
@@ -77,6 +77,9 @@ async def _run_one(site: Site, probe: Probe) -> tuple[ProbeResult, bool]:
     interrupted = False
     try:
         site.admit(probe)
+    except NotMeasuredError as refusal:
+        return _untouched(probe, refusal.reason, refusal.mend), False
+    try:
         async with asyncio.timeout(probe.limit_seconds) as limit:
             site.interlock.on_wait = lambda seconds: limit.reschedule((limit.when() or 0) + seconds)
             await probe.measure(site, sheet)
@@ -105,6 +108,7 @@ async def _run_one(site: Site, probe: Probe) -> tuple[ProbeResult, bool]:
         figures=tuple(sheet.figures),
         findings=tuple(sheet.findings),
         ladders=tuple(sheet.ladders),
+        plots=tuple(sheet.plots),
         artefacts=tuple(sheet.artefacts),
         notes=tuple(sheet.notes),
         reason=reason,
@@ -153,7 +157,7 @@ def _place(error: BaseException) -> str:
     return f"{frame.tb_frame.f_code.co_filename.rpartition('/')[2]}:{frame.tb_lineno}"
 
 
-def _untouched(probe: Probe, reason: str) -> ProbeResult:
+def _untouched(probe: Probe, reason: str, mend: str) -> ProbeResult:
     return ProbeResult(
         name=probe.name,
         number=probe.number,
@@ -165,8 +169,9 @@ def _untouched(probe: Probe, reason: str) -> ProbeResult:
         verdict=Verdict.NOT_MEASURED,
         started_utc=_utc(datetime.now(UTC)),
         seconds=0.0,
+        begun=False,
         reason=reason,
-        mend=f"hwtest run {probe.name}",
+        mend=mend,
     )
 
 

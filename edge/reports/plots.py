@@ -50,7 +50,7 @@ def trend(
 ) -> str:
     """One figure over time. Where there is nothing there is a gap; what was not seen is shaded, what happened is marked."""
     with mpl.rc_context(STYLE):
-        drawing, axes = _paper()
+        drawing, axes = paper()
         unit = figures[0].unit
         factor = {"share": 100.0, "seconds": 1 / 60}.get(unit, 1.0)
         times = [_at((figure.period.start_us + figure.period.end_us) // 2, zone) for figure in figures]
@@ -66,7 +66,7 @@ def trend(
         locator = AutoDateLocator(tz=zone, maxticks=10)  # type: ignore[no-untyped-call]
         axes.xaxis.set_major_locator(locator)
         axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=zone))  # type: ignore[no-untyped-call]
-        return _svg(drawing, f"{figures[0].title}, over time")
+        return svg(drawing, f"{figures[0].title}, over time")
 
 
 def _shade(axes: Axes, zone: ZoneInfo, start: int, end: int, holes: Sequence[HoleRecord]) -> None:
@@ -138,28 +138,29 @@ def hours(figures: Sequence[Figure], zone: ZoneInfo) -> str:
         sums[hour] += figure.value or 0.0
         counts[hour] += 1
     with mpl.rc_context(STYLE):
-        drawing, axes = _paper()
+        drawing, axes = paper()
         means = [total / count if count else 0.0 for total, count in zip(sums, counts, strict=True)]
         axes.bar(range(24), means, color=LINE, width=0.8)
         axes.set_xticks(range(0, 24, 2), [f"{hour:02d}" for hour in range(0, 24, 2)])
         axes.set_ylabel("calls an hour")
         axes.set_xlabel("local time")
-        return _svg(drawing, "Calls offered, by hour of the day")
+        return svg(drawing, "Calls offered, by hour of the day")
 
 
 def bars(names: Sequence[str], values: Sequence[float], title: str, label: str) -> str:
     """A few values side by side, each with its number."""
     with mpl.rc_context(STYLE):
-        drawing, axes = _paper()
+        drawing, axes = paper()
         drawn = axes.bar(range(len(names)), values, color=LINE, width=0.6)
         axes.bar_label(drawn, [f"{value:,.1f}".removesuffix(".0") for value in values])
         axes.set_xticks(range(len(names)), list(names))
         axes.set_ylabel(label)
         axes.margins(y=0.15)
-        return _svg(drawing, title)
+        return svg(drawing, title)
 
 
-def _paper() -> tuple[Drawing, Axes]:
+def paper() -> tuple[Drawing, Axes]:
+    """An empty drawing of the usual size, and its axes; within `mpl.rc_context(STYLE)`."""
     drawing = Drawing(figsize=(WIDE, HIGH))
     drawing.subplots_adjust(left=0.08, right=0.98, top=0.92, bottom=0.17)
     FigureCanvasSVG(drawing)  # a drawing without a window
@@ -169,7 +170,7 @@ def _paper() -> tuple[Drawing, Axes]:
     return drawing, axes
 
 
-def _svg(drawing: Drawing, title: str) -> str:
+def svg(drawing: Drawing, title: str) -> str:
     """Only the element itself, named for those who do not see it."""
     file = io.StringIO()
     drawing.savefig(

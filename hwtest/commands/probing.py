@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +16,13 @@ import click
 from hwtest.lab.command import default_directory
 from hwtest.probes.contract import Probe
 from hwtest.probes.registry import UnknownProbeError, choose
-from hwtest.report.result import Run
+from hwtest.report.result import ProbeResult, Run
+from hwtest.report.stream import Stream
 from hwtest.report.terminal import Live, show
 from hwtest.report.writing import Outputs, check, write
 from hwtest.running import Watcher, run
 from hwtest.site import Site
-from hwtest.target import TargetError, open_target
+from hwtest.target import Target, TargetError, open_target
 
 EXIT_NOT_MEASURED = 3
 
@@ -34,33 +35,51 @@ class Wishes:
     lab: bool
     seed: int
     numbers: bool
-    json_file: Path | None
     dry_run: bool
+    json: Path | None
+    ndjson: Path | None
+    junit: Path | None
+    html: Path | None
+    bundle: Path | None
 
     @property
     def outputs(self) -> Outputs:
         """Where reports go."""
-        return Outputs(json=self.json_file)
+        return Outputs(
+            json=self.json, ndjson=self.ndjson, junit=self.junit, html=self.html, bundle=self.bundle
+        )
+
+
+def _file_option(*names: str, words: str) -> Callable[[Any], Any]:
+    return click.option(*names, type=click.Path(path_type=Path), metavar="FILE", help=words)
+
+
+def target_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--target`, as every command about a target has it."""
+    return click.option(
+        "--target",
+        "-t",
+        type=click.Path(path_type=Path),
+        default=default_directory,
+        show_default="the user's lab",
+        metavar="FILE",
+        help="lab.json, the folder of a lab, or an appliance's profile (TOML).",
+    )(command)
 
 
 def probing_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options of every command that runs probes."""
     for option in reversed(
         (
-            click.option(
-                "--target",
-                "-t",
-                type=click.Path(path_type=Path),
-                default=default_directory,
-                show_default="the user's lab",
-                help="lab.json, the folder of a lab, or an appliance's profile (TOML).",
-            ),
+            target_option,
             click.option(
                 "--lab", is_flag=True, help="Allow load and faults; only on a target that is a lab."
             ),
-            click.option(
-                "--json", "-j", "json_file", type=click.Path(path_type=Path), help="Write the result as JSON."
-            ),
+            _file_option("--json", "-j", words="The result as JSON; `hwtest run --schema` describes it."),
+            _file_option("--ndjson", words="Events and results while it runs, one JSON object a line."),
+            _file_option("--junit", "-x", words="JUnit XML."),
+            _file_option("--html", words="A page that needs nothing else and prints on A4."),
+            _file_option("--bundle", words="A ZIP of all of these with captures and recordings."),
             click.option(
                 "--seed", type=int, default=1, show_default=True, help="The same seed, the same dice."
             ),
@@ -74,6 +93,28 @@ def probing_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+class Together:
+    """Several watchers of one run."""
+
+    def __init__(self, *watchers: Watcher) -> None:
+        self._watchers = watchers
+
+    def started(self, probe: Probe) -> None:
+        """A probe begins."""
+        for watcher in self._watchers:
+            watcher.started(probe)
+
+    def progress(self, words: str) -> None:
+        """How far it is."""
+        for watcher in self._watchers:
+            watcher.progress(words)
+
+    def finished(self, result: ProbeResult) -> None:
+        """It is done."""
+        for watcher in self._watchers:
+            watcher.finished(result)
+
+
 def perform(names: Sequence[str], wishes: Wishes) -> int:
     """Run and report; the exit status."""
     try:
@@ -81,29 +122,40 @@ def perform(names: Sequence[str], wishes: Wishes) -> int:
         target = open_target(wishes.target)
         check(wishes.outputs)
     except (UnknownProbeError, TargetError) as error:
-        click.echo(f"hwtest: {error}", err=True)
+        for line in str(error).splitlines():
+            click.echo(f"hwtest: {line}", err=True)
         return EXIT_NOT_MEASURED
     if wishes.dry_run:
         click.echo(f"{target.name} ({target.kind.value}): {' '.join(probe.name for probe in probes)}")
         return 0
-    with tempfile.TemporaryDirectory(prefix="hwtest-") as folder, Live() as live:
-        made = asyncio.run(_run(names, probes, wishes, Path(folder), live))
-        write(made, wishes.outputs, Path(folder), numbers=wishes.numbers)
-    show(made)
+    with tempfile.TemporaryDirectory(prefix="hwtest-") as folder:
+        made = _run_and_tell(names, probes, target, wishes, Path(folder))
+        show(made, numbers=wishes.numbers)
+        write(made, wishes.outputs, target, Path(folder), numbers=wishes.numbers)
     return made.exit_status
 
 
-async def _run(
-    names: Sequence[str], probes: Sequence[Probe], wishes: Wishes, folder: Path, live: Watcher
+def _run_and_tell(
+    names: Sequence[str], probes: Sequence[Probe], target: Target, wishes: Wishes, folder: Path
 ) -> Run:
-    site = Site(open_target(wishes.target), folder, lab_allowed=wishes.lab, seed=wishes.seed)
+    stream = Stream(wishes.ndjson, numbers=wishes.numbers) if wishes.ndjson is not None else None
+    with Live() as live:
+        watcher = Together(live, *([stream] if stream else []))
+        site = Site(target, folder, lab_allowed=wishes.lab, seed=wishes.seed)
+        made = asyncio.run(_until_interrupted(_run(site, probes, watcher, names, wishes.seed)))
+    if stream is not None:
+        stream.end(made)
+    return made
+
+
+async def _run(site: Site, probes: Sequence[Probe], watcher: Watcher, names: Sequence[str], seed: int) -> Run:
     async with site:
-        return await _until_interrupted(run(site, probes, live, names, wishes.seed))
+        return await run(site, probes, watcher, names, seed)
 
 
-async def _until_interrupted(work: Any) -> Run:
+async def _until_interrupted(work: Coroutine[Any, Any, Run]) -> Run:
     """The first Ctrl-C (or SIGTERM) ends the probe that runs, whose calls end by BYE; a second one ends us at once."""
-    task: asyncio.Task[Run] = asyncio.ensure_future(work)
+    task = asyncio.ensure_future(work)
     loop = asyncio.get_running_loop()
 
     def interrupt() -> None:

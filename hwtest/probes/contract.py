@@ -219,6 +219,22 @@ class Ladder(msgspec.Struct, frozen=True, kw_only=True):
     messages: tuple[Message, ...]
 
 
+class Series(msgspec.Struct, frozen=True, kw_only=True):
+    """Points of one thing, such as a latency at each number of waiting callers."""
+
+    name: str
+    points: tuple[tuple[float, float], ...]
+
+
+class Plot(msgspec.Struct, frozen=True, kw_only=True):
+    """A growth curve or a time line."""
+
+    title: str
+    x_label: str
+    y_label: str
+    series: tuple[Series, ...]
+
+
 class Artefact(msgspec.Struct, frozen=True, kw_only=True):
     """A file that was made: a capture, a recording, the raw output of a tool. It goes into the bundle."""
 

@@ -17,6 +17,7 @@ from hwtest.probes.contract import (
     Figure,
     Finding,
     Ladder,
+    Plot,
     Probe,
     Threshold,
     Verdict,
@@ -40,6 +41,7 @@ class Sheet:
     figures: list[Figure] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     ladders: list[Ladder] = field(default_factory=list)
+    plots: list[Plot] = field(default_factory=list)
     artefacts: list[Artefact] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -157,6 +159,10 @@ class Sheet:
     def ladder(self, ladder: Ladder) -> None:
         """The messages of a call."""
         self.ladders.append(ladder)
+
+    def plot(self, plot: Plot) -> None:
+        """A growth curve or a time line, drawn in the HTML report."""
+        self.plots.append(plot)
 
     def artefact(self, file: str, content: str) -> None:
         """A file in the run's folder. `content`: what it is, in words."""

@@ -3,38 +3,41 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
-from hwtest.report.result import Run
+from edge.cli.output import clean
 
-_NUMBER = re.compile(r"(?<![\w.:/-])\+?[0-9](?:[ ()-]?[0-9]){6,14}(?![\w.])")
+_NUMBER = re.compile(r"(?<![\w.])(?:(?:\+|0|44)(?:[ ()-]{0,2}[0-9]){7,14}|[0-9]{9,15})(?!\w)")
+"""As numbers are written: from a plus, a zero or 44 on with marks between, or nine digits and more in one."""
 _LEFT = 2
+_PROSE = frozenset({"summary", "text", "notes", "note", "reason", "mend", "label", "title", "content"})
+"""Fields whose words may come from a target. Codes, addresses and figures stay as they are."""
+S = TypeVar("S", bound=msgspec.Struct)
 
 
 def masked(text: str) -> str:
-    """Text with telephone numbers cut to their last two digits. Figures have points, units or fewer digits."""
-    return _NUMBER.sub(lambda found: f"…{re.sub('[^0-9]', '', found[0])[-_LEFT:]}", text)
+    """On one line, without what a terminal obeys, telephone numbers cut to their last two digits."""
+    return _NUMBER.sub(lambda found: f"…{re.sub('[^0-9]', '', found[0])[-_LEFT:]}", clean(text))
 
 
-def redacted(run: Run) -> Run:
-    """A result whose texts hold no numbers. Names, codes, addresses and figures stay as they are."""
-    made = msgspec.convert(_walk(msgspec.to_builtins(run)), Run)
-    return msgspec.structs.replace(made, redacted=True)
+def redacted(result: S) -> S:
+    """A result whose texts hold no numbers."""
+    return msgspec.convert(_walk(msgspec.to_builtins(result)), type(result))
 
 
-_PROSE = frozenset(
-    {"summary", "text", "notes", "note", "reason", "mend", "label", "title", "content", "evidence"}
-)
+def cleaned(result: S) -> S:
+    """A result with its numbers, and still without what a terminal obeys."""
+    return msgspec.convert(_walk(msgspec.to_builtins(result), mask=clean), type(result))
 
 
-def _walk(value: Any, key: str = "") -> Any:
+def _walk(value: Any, key: str = "", mask: Any = masked) -> Any:
     match value:
         case dict():
-            return {name: _walk(inner, name) for name, inner in value.items()}
+            return {name: _walk(inner, name, mask) for name, inner in value.items()}
         case list() | tuple():
-            return [_walk(inner, key) for inner in value]
+            return [_walk(inner, key, mask) for inner in value]
         case str() if key in _PROSE:
-            return masked(value)
+            return mask(value)
     return value

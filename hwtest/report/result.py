@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from hwtest.bench.machine import Machine
-from hwtest.probes.contract import Artefact, Figure, Finding, Ladder, Layer, Verdict, worst
+from hwtest.probes.contract import Artefact, Figure, Finding, Ladder, Layer, Plot, Verdict, worst
 
 SCHEMA_VERSION = 1
 
@@ -37,8 +37,11 @@ class ProbeResult(msgspec.Struct, frozen=True, kw_only=True):
     figures: tuple[Figure, ...] = ()
     findings: tuple[Finding, ...] = ()
     ladders: tuple[Ladder, ...] = ()
+    plots: tuple[Plot, ...] = ()
     artefacts: tuple[Artefact, ...] = ()
     notes: tuple[str, ...] = ()
+    begun: bool = True
+    """Whether it ran at all: the interlock refuses some, and a person may end the run before."""
     reason: str | None = None
     """Why it was not measured, or not to its end."""
     mend: str | None = None

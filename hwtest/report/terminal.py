@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from typing import Self
 
 from rich.console import Console
@@ -11,9 +12,10 @@ from rich.live import Live as RichLive
 from rich.text import Text
 
 from edge.cli.output import clean, console
-from hwtest.probes.contract import Figure, Finding, Probe, Verdict
+from hwtest.probes.contract import Finding, Probe, Verdict
 from hwtest.report.redaction import masked
 from hwtest.report.result import ProbeResult, Run, blamed
+from hwtest.report.words import gist
 
 STYLES = {
     Verdict.PASS: "green",
@@ -79,48 +81,19 @@ def line_of(result: ProbeResult) -> Text:
     return Text.assemble(
         (f"{result.verdict.words:{_WIDE}}", STYLES[result.verdict]),
         f"{result.name:{_NAME}}",
-        clean(masked(_gist(result))),
+        masked(gist(result)),
     )
 
 
-def _gist(result: ProbeResult) -> str:
-    if result.reason is not None:
-        return result.reason
-    if result.findings:
-        return result.findings[0].summary
-    return (
-        "; ".join(words_of(figure) for figure in result.figures if figure.verdict is not None) or result.title
-    )
-
-
-def words_of(figure: Figure) -> str:
-    """A figure in words: never a number without its n."""
-    name = figure.name.replace("_", " ")
-    if figure.value is None:
-        return f"{name} n/a"
-    if figure.distribution is not None:
-        spread = figure.distribution
-        return (
-            f"{name} p50 {number(spread.p50)}, p95 {number(spread.p95)}, p99 {number(spread.p99)}, "
-            f"max {number(spread.maximum)} {figure.unit} (n {figure.n})"
-        )
-    return f"{name} {number(figure.value)} {figure.unit} (n {figure.n})"
-
-
-def number(value: float) -> str:
-    """Four digits at the most, no exponent."""
-    return f"{value:.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.3g}"
-
-
-def show(run: Run) -> None:
-    """What was found, and what it comes to."""
-    out = console()
+def show(run: Run, *, numbers: bool = False) -> None:
+    """What was found, and what it comes to. `numbers`: whole numbers are shown."""
+    out, words = console(), clean if numbers else masked
     for result in run.probes:
         for finding in result.findings:
-            _show_finding(out, finding)
+            _show_finding(out, finding, words)
         if result.reason is not None:
             out.print(Text(f"\n{result.name}: not measured", style=STYLES[Verdict.NOT_MEASURED]))
-            out.print(Text(f"  {clean(masked(result.reason))}"))
+            out.print(Text(f"  {words(result.reason)}"))
             out.print(Text(f"  to measure it: {clean(result.mend or '')}"))
     counts = ", ".join(
         f"{count} {verdict.words}"
@@ -137,12 +110,12 @@ def show(run: Run) -> None:
     )
 
 
-def _show_finding(out: Console, finding: Finding) -> None:
+def _show_finding(out: Console, finding: Finding, words: Callable[[str], str]) -> None:
     out.print(
         Text.assemble(
             "\n",
             (f"{finding.verdict.words}  {finding.code}", STYLES[finding.verdict]),
-            f"  [{finding.layer.value}]  {clean(masked(finding.summary))}",
+            f"  [{finding.layer.value}]  {words(finding.summary)}",
         )
     )
     rows = [
@@ -151,7 +124,7 @@ def _show_finding(out: Console, finding: Finding) -> None:
         *(("likely", cause) for cause in finding.causes[:3]),
         ("confirm", finding.confirm),
         ("mend", finding.mend),
-        *(("evidence", masked(evidence.text)) for evidence in finding.evidence),
+        *(("evidence", words(evidence.text)) for evidence in finding.evidence),
     ]
-    for name, words in rows:
-        out.print(Text.assemble((f"  {name:11}", "bold"), clean(words)), soft_wrap=not sys.stdout.isatty())
+    for name, told in rows:
+        out.print(Text.assemble((f"  {name:11}", "bold"), clean(told)), soft_wrap=not sys.stdout.isatty())

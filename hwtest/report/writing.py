@@ -1,16 +1,19 @@
-"""Files of a result. Each is private to its owner, written whole or not at all."""
+"""Files of a result. Each is private to its owner, written whole or not at all, and redacted unless numbers are asked for."""
 
 from __future__ import annotations
 
+import hashlib
+import io
 import os
-from dataclasses import dataclass
+import zipfile
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import msgspec
 
-from hwtest.report.redaction import redacted
+from hwtest.report.redaction import cleaned, redacted
 from hwtest.report.result import Run
-from hwtest.target import TargetError
+from hwtest.target import Target, TargetError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,28 +21,94 @@ class Outputs:
     """Which files are asked for."""
 
     json: Path | None = None
+    ndjson: Path | None = None
+    junit: Path | None = None
+    html: Path | None = None
+    bundle: Path | None = None
 
 
 def check(outputs: Outputs) -> None:
     """Raises TargetError when a file could not be written: before the run, not after it."""
-    for file in (outputs.json,):
-        if file is not None and not os.access(file.parent if file.parent.name else Path(), os.W_OK):
+    for name in (field.name for field in fields(outputs)):
+        file: Path | None = getattr(outputs, name)
+        if file is None:
+            continue
+        if file.is_dir():
+            raise TargetError(f"--{name} {file}: is a folder. Name a file in it.")
+        if not os.access(file.parent, os.W_OK):
             raise TargetError(
-                f"{file} cannot be written: no folder {file.parent} that we may write to. Make it first."
+                f"--{name} {file}: there is no folder {file.parent} that we may write to. Make it first."
             )
 
 
-def write(run: Run, outputs: Outputs, folder: Path, *, numbers: bool) -> None:  # noqa: ARG001
+def write(run: Run, outputs: Outputs, target: Target, folder: Path, *, numbers: bool) -> None:
     """Every file that is asked for. `numbers`: whole numbers stand in them."""
-    shown = run if numbers else redacted(run)
+    shown = cleaned(run) if numbers else msgspec.structs.replace(redacted(run), redacted=True)
     if outputs.json is not None:
-        write_private(outputs.json, msgspec.json.format(msgspec.json.encode(shown), indent=2) + b"\n")
+        write_private(outputs.json, as_json(shown))
+    if outputs.junit is not None:
+        write_private(outputs.junit, _as_junit(shown))
+    if outputs.html is not None:
+        write_private(outputs.html, _as_html(shown))
+    if outputs.bundle is not None:
+        write_private(outputs.bundle, _as_bundle(shown, target, folder, numbers=numbers))
+
+
+def as_json(run: Run) -> bytes:
+    """As JSON for people and programs."""
+    return msgspec.json.format(msgspec.json.encode(run), indent=2) + b"\n"
+
+
+def _as_junit(run: Run) -> bytes:
+    from hwtest.report.junit import junit
+
+    return junit(run)
+
+
+def _as_html(run: Run) -> bytes:
+    from hwtest.report.page import page
+
+    return page(run).encode("utf-8")
+
+
+def _as_bundle(run: Run, target: Target, folder: Path, *, numbers: bool) -> bytes:
+    """A ZIP of everything. On a live target captures and recordings hold other people's calls: only with `numbers`."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as bundle:
+        bundle.writestr("result.json", as_json(run))
+        bundle.writestr("report.html", _as_html(run))
+        bundle.writestr("junit.xml", _as_junit(run))
+        bundle.writestr("fingerprint.txt", fingerprint(target))
+        with_files = numbers or target.is_lab
+        lines = []
+        for result in run.probes:
+            for artefact in result.artefacts:
+                file = folder / artefact.file
+                state = "" if with_files else " (left out: it may hold people's calls; --numbers puts it in)"
+                if with_files and file.is_file() and file.resolve().is_relative_to(folder.resolve()):
+                    bundle.write(file, f"files/{artefact.file}")
+                elif with_files:
+                    state = " (was not made)"
+                lines.append(f"files/{artefact.file}  {result.name}: {artefact.content}{state}")
+        bundle.writestr("contents.txt", "\n".join(lines) + "\n")
+    return content.getvalue()
+
+
+def fingerprint(target: Target) -> str:
+    """SHA-256 of each file that configures the target, as far as we can read them: which one has changed since?"""
+    files = [target.source]
+    if target.lab is not None:
+        configuration = Path(target.lab.asterisk_directory, "etc")
+        files = [Path(target.lab.config), *sorted(configuration.rglob("*.conf"))]
+    return "".join(
+        f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in files if file.is_file()
+    )
 
 
 def write_private(file: Path, content: bytes) -> None:
     """Replaces a file whole; nobody but its owner may read it."""
     draft = file.with_name(f".{file.name}.{os.getpid()}")
-    draft.touch(mode=0o600)
-    draft.chmod(0o600)
-    draft.write_bytes(content)
+    draft.unlink(missing_ok=True)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as opened:
+        opened.write(content)
     draft.replace(file)
