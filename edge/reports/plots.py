@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Sequence
 from datetime import date
 from html import escape
@@ -178,4 +177,4 @@ def svg(drawing: Drawing, title: str) -> str:
     )
     text = file.getvalue()
     text = text[text.index("<svg") :]
-    return re.sub("<svg ", f'<svg role="img" aria-label="{escape(title, quote=True)}" ', text, count=1)
+    return text.replace("<svg ", f'<svg role="img" aria-label="{escape(title, quote=True)}" ', 1)

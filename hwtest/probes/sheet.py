@@ -25,7 +25,7 @@ from hwtest.probes.contract import (
 )
 from hwtest.statistics import percentile
 
-_SHARES = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
+SHARES = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
 _STEPS = (1.0, 1.25, 1.6, 2.0, 2.5, 3.2, 4.0, 5.0, 6.3, 8.0)
 _TAIL = 0.025
 _Z = NormalDist().inv_cdf(1 - _TAIL)
@@ -64,14 +64,14 @@ class Sheet:
             return self._add(
                 _undefined(name, unit, statistic, threshold, note or "there was no sample"), evidence
             )
-        low, high = quantile_interval(samples, _SHARES[statistic])
+        low, high = quantile_interval(samples, SHARES[statistic])
         return self._add(
             Figure(
                 name=name,
                 unit=unit,
                 n=len(samples),
                 statistic=statistic,
-                value=percentile(samples, _SHARES[statistic]),
+                value=percentile(samples, SHARES[statistic]),
                 distribution=describe(samples),
                 low=low,
                 high=high,
@@ -264,7 +264,7 @@ def share_interval(hits: int, of: int) -> tuple[float, float]:
     share, square = hits / of, _Z * _Z
     middle = (share + square / (2 * of)) / (1 + square / of)
     half = _Z * math.sqrt(share * (1 - share) / of + square / (4 * of * of)) / (1 + square / of)
-    return max(0.0, middle - half), min(1.0, middle + half)
+    return (max(0.0, middle - half) if hits else 0.0), (min(1.0, middle + half) if hits < of else 1.0)
 
 
 def _undefined(name: str, unit: str, statistic: str, threshold: Threshold | None, note: str) -> Figure:

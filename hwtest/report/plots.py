@@ -6,16 +6,18 @@ from collections.abc import Sequence
 
 import matplotlib as mpl
 
+from edge.cli.output import clean
 from edge.reports.plots import INK, LINE, MARK, STYLE, paper, svg
 from hwtest.probes.contract import Distribution, Figure, Plot
 
 _COLOURS = (LINE, MARK, "#2d6a3e", "#6a2d62")
+_STYLE = {**STYLE, "text.parse_math": False}
 _DASHES: Sequence[str] = ("-", "--", "-.", ":")
 
 
 def distribution(figure: Figure, spread: Distribution) -> str:
     """How large a share of the samples is at most so long; what is expected stands in it as lines."""
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(_STYLE):
         drawing, axes = paper()
         samples = sorted(spread.samples)
         shares = [100 * (rank + 1) / len(samples) for rank in range(len(samples))]
@@ -36,7 +38,7 @@ def distribution(figure: Figure, spread: Distribution) -> str:
 
 def curves(plot: Plot) -> str:
     """A growth curve or a time line."""
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(_STYLE):
         drawing, axes = paper()
         for index, series in enumerate(plot.series):
             axes.plot(
@@ -47,11 +49,11 @@ def curves(plot: Plot) -> str:
                 linewidth=1.4,
                 linestyle=_DASHES[index % len(_DASHES)],
                 color=_COLOURS[index % len(_COLOURS)],
-                label=series.name,
+                label=clean(series.name),
             )
-        axes.set_xlabel(plot.x_label)
-        axes.set_ylabel(plot.y_label)
+        axes.set_xlabel(clean(plot.x_label))
+        axes.set_ylabel(clean(plot.y_label))
         axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
         if len(plot.series) > 1:
             axes.legend(frameon=False, fontsize=8, labelcolor=INK)
-        return svg(drawing, plot.title)
+        return svg(drawing, clean(plot.title))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import msgspec
@@ -12,8 +13,8 @@ from edge.cli.output import clean
 _NUMBER = re.compile(r"(?<![\w.])(?:(?:\+|0|44)(?:[ ()-]{0,2}[0-9]){7,14}|[0-9]{9,15})(?!\w)")
 """As numbers are written: from a plus, a zero or 44 on with marks between, or nine digits and more in one."""
 _LEFT = 2
-_PROSE = frozenset({"summary", "text", "notes", "note", "reason", "mend", "label", "title", "content"})
-"""Fields whose words may come from a target. Codes, addresses and figures stay as they are."""
+_IDENTIFIERS = frozenset({"call_id", "fingerprint"})
+"""Fields by which another finds the same thing: they are cleaned and not masked."""
 S = TypeVar("S", bound=msgspec.Struct)
 
 
@@ -24,20 +25,20 @@ def masked(text: str) -> str:
 
 def redacted(result: S) -> S:
     """A result whose texts hold no numbers."""
-    return msgspec.convert(_walk(msgspec.to_builtins(result)), type(result))
+    return msgspec.convert(_walk(msgspec.to_builtins(result), masked), type(result))
 
 
 def cleaned(result: S) -> S:
     """A result with its numbers, and still without what a terminal obeys."""
-    return msgspec.convert(_walk(msgspec.to_builtins(result), mask=clean), type(result))
+    return msgspec.convert(_walk(msgspec.to_builtins(result), clean), type(result))
 
 
-def _walk(value: Any, key: str = "", mask: Any = masked) -> Any:
+def _walk(value: Any, mask: Callable[[str], str], key: str = "") -> Any:
     match value:
         case dict():
-            return {name: _walk(inner, name, mask) for name, inner in value.items()}
+            return {name: _walk(inner, mask, name) for name, inner in value.items()}
         case list() | tuple():
-            return [_walk(inner, key, mask) for inner in value]
-        case str() if key in _PROSE:
-            return mask(value)
+            return [_walk(inner, mask, key) for inner in value]
+        case str():
+            return clean(value) if key in _IDENTIFIERS else mask(value)
     return value

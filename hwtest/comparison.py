@@ -1,0 +1,184 @@
+"""Two results side by side: what a change did to each figure, with the interval of the difference."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from enum import StrEnum
+
+import msgspec
+import numpy as np
+
+from hwtest.probes.contract import Figure, Verdict
+from hwtest.probes.sheet import SHARES
+from hwtest.report.result import ProbeResult, Run
+from hwtest.statistics import CONFIDENCE, RESAMPLES, Interval
+
+
+class Change(StrEnum):
+    """What became of a figure. `same`: no difference can be told from chance."""
+
+    BETTER = "better"
+    WORSE = "worse"
+    DIFFERENT = "different"
+    """Nothing says which way is good."""
+    SAME = "same"
+    GONE = "not measured now"
+    NEW = "not measured before"
+
+
+class FigureChange(msgspec.Struct, frozen=True, kw_only=True):
+    """One figure before and after."""
+
+    probe: str
+    figure: str
+    statistic: str
+    unit: str
+    before: float | None
+    after: float | None
+    n_before: int
+    n_after: int
+    ratio: float | None = None
+    """After by before; null where it is undefined."""
+    low: float | None = None
+    high: float | None = None
+    """95 % interval of the ratio of a distribution, of the difference of a share."""
+    change: Change
+
+
+class VerdictChange(msgspec.Struct, frozen=True, kw_only=True):
+    """A probe whose verdict is another now."""
+
+    probe: str
+    before: Verdict
+    after: Verdict
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """Before and after."""
+
+    same_configuration: bool
+    """Whether the target was configured alike, by its fingerprint."""
+    same_machine: bool
+    """Whether it was measured on the like of a machine: times of two machines differ by themselves."""
+    verdicts: tuple[VerdictChange, ...]
+    figures: tuple[FigureChange, ...]
+
+    @property
+    def exit_status(self) -> int:
+        """0 nothing is worse, 1 a figure is, 2 a probe fails that did not, 3 something is not measured that was before."""
+        if not self.figures:
+            return 3
+        if any(change.after is Verdict.FAIL for change in self.verdicts):
+            return 2
+        if any(change.after is Verdict.NOT_MEASURED for change in self.verdicts):
+            return 3
+        return int(any(figure.change is Change.WORSE for figure in self.figures))
+
+
+def compare(before: Run, after: Run) -> Comparison:
+    """Every probe that stands in both."""
+    earlier = {result.name: result for result in before.probes}
+    pairs = [(earlier[result.name], result) for result in after.probes if result.name in earlier]
+    return Comparison(
+        same_configuration=before.target.fingerprint == after.target.fingerprint,
+        same_machine=(before.machine.processor, before.machine.cores)
+        == (after.machine.processor, after.machine.cores),
+        verdicts=tuple(
+            VerdictChange(probe=new.name, before=old.verdict, after=new.verdict)
+            for old, new in pairs
+            if old.verdict is not new.verdict
+        ),
+        figures=tuple(change for old, new in pairs for change in _figures(old, new)),
+    )
+
+
+def _figures(old: ProbeResult, new: ProbeResult) -> Iterator[FigureChange]:
+    names = dict.fromkeys(figure.name for figure in (*old.figures, *new.figures))
+    for name in names:
+        before = next((figure for figure in old.figures if figure.name == name), None)
+        after = next((figure for figure in new.figures if figure.name == name), None)
+        yield _figure(new.name, name, before, after)
+
+
+def _figure(probe: str, name: str, before: Figure | None, after: Figure | None) -> FigureChange:
+    known = after or before
+    assert known is not None
+    old, new = (figure.value if figure else None for figure in (before, after))
+    interval: Interval | None = None
+    if before is None or after is None or old is None or new is None:
+        change = (
+            Change.GONE if new is None and old is not None else Change.NEW if new is not None else Change.SAME
+        )
+    else:
+        interval = _interval(before, after)
+        change = _judge(before, after, interval)
+    return FigureChange(
+        probe=probe,
+        figure=name,
+        statistic=known.statistic,
+        unit=known.unit,
+        before=old,
+        after=new,
+        n_before=before.n if before else 0,
+        n_after=after.n if after else 0,
+        ratio=new / old if old and new is not None else None,
+        low=interval.low if interval else None,
+        high=interval.high if interval else None,
+        change=change,
+    )
+
+
+def _interval(before: Figure, after: Figure) -> Interval | None:
+    if before.distribution is not None and after.distribution is not None:
+        return bootstrap_ratio(before.distribution.samples, after.distribution.samples, after.statistic)
+    if before.unit == after.unit == "%" and None not in (before.low, before.high, after.low, after.high):
+        return _difference_of_shares(before, after)
+    return None
+
+
+def bootstrap_ratio(before: tuple[float, ...], after: tuple[float, ...], statistic: str) -> Interval | None:
+    """95 % percentile-bootstrap interval of after by before, of one statistic; None where it is undefined.
+
+    Samples are drawn as if each stood for itself; those of one run share its disturbances, so it is narrow rather than wide.
+    """
+    dice = np.random.default_rng(101)
+    share = 100 * SHARES[statistic]
+    drawn = [
+        np.percentile(dice.choice(np.asarray(samples), (RESAMPLES, len(samples))), share, axis=1)
+        for samples in (before, after)
+    ]
+    ratios = drawn[1][drawn[0] > 0] / drawn[0][drawn[0] > 0]
+    if not ratios.size:
+        return None
+    tail = 100 * (1 - CONFIDENCE) / 2
+    low, high = np.percentile(ratios, [tail, 100 - tail])
+    return Interval(float(low), float(high))
+
+
+def _difference_of_shares(before: Figure, after: Figure) -> Interval:
+    """Newcombe's interval of a difference of two shares, from the Wilson interval of each; in percent."""
+    assert before.value is not None and after.value is not None
+    assert (
+        before.low is not None
+        and before.high is not None
+        and after.low is not None
+        and after.high is not None
+    )
+    middle = after.value - before.value
+    down = math.hypot(after.value - after.low, before.high - before.value)
+    up = math.hypot(after.high - after.value, before.value - before.low)
+    return Interval(middle - down, middle + up)
+
+
+def _judge(before: Figure, after: Figure, interval: Interval | None) -> Change:
+    assert before.value is not None and after.value is not None
+    even = 0.0 if before.distribution is None or after.distribution is None else 1.0
+    if interval is not None and interval.low <= even <= interval.high:
+        return Change.SAME
+    if before.value == after.value:
+        return Change.SAME
+    if after.threshold is None:
+        return Change.DIFFERENT
+    risen = after.value > before.value
+    return Change.BETTER if risen is after.threshold.at_least else Change.WORSE

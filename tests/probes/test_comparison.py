@@ -1,0 +1,112 @@
+"""Before and after a change: what is told apart, and what is left to chance."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import msgspec
+
+from hwtest.bench.machine import describe_machine
+from hwtest.comparison import Change, Comparison, bootstrap_ratio, compare
+from hwtest.probes.contract import NotMeasuredError, Verdict
+from hwtest.probes.sheet import Sheet
+from hwtest.report.result import ProbeResult, Run, TargetDescription
+from tests.probes.made import made_probe
+
+MACHINE = describe_machine("22.10.1")
+
+
+def result(sheet: Sheet, verdict: Verdict | None = None) -> Run:
+    """A run of one probe with what stands on the sheet."""
+    probe = ProbeResult(
+        name=sheet.probe.name, number=1, title="", level="safe", verdict=verdict or sheet.verdict, started_utc="",
+        seconds=1, term="", reference="", meaning="", figures=tuple(sheet.figures), findings=tuple(sheet.findings),
+    )  # fmt: skip
+    return Run(
+        hwtest_version="1", what=("made",), seed=1, started_utc="", seconds=1, machine=MACHINE, interrupted=False,
+        target=TargetDescription(name="a", kind="live", sip="", source="", fingerprint="f"), redacted=False,
+        verdict=probe.verdict, exit_status=0, probes=(probe,),
+    )  # fmt: skip
+
+
+def delays(scale: float, seed: int) -> Run:
+    """100 delays about so long."""
+    dice, sheet = random.Random(seed), Sheet(made_probe())
+    sheet.distribution("delay", "ms", [scale * dice.lognormvariate(0, 0.3) for _ in range(100)])
+    return result(sheet)
+
+
+def only(made: Comparison) -> tuple[Change, int]:
+    """Its one figure's change, and the exit status."""
+    (figure,) = made.figures
+    return figure.change, made.exit_status
+
+
+def test_slower_and_faster_are_told() -> None:
+    """The interval is of after by before, and does not hold 1."""
+    made = compare(delays(2, 1), delays(4, 2))
+    (figure,) = made.figures
+    assert (
+        figure.low is not None and figure.high is not None and figure.low < 2 < figure.high and figure.low > 1
+    )
+    assert only(made) == (Change.WORSE, 1)
+    assert only(compare(delays(4, 1), delays(2, 2))) == (Change.BETTER, 0)
+
+
+def test_chance_is_not_a_change() -> None:
+    """The same thing measured twice is the same, but one time in twenty or so."""
+    told = [only(compare(delays(2, seed), delays(2, 1000 + seed)))[0] for seed in range(40)]
+    assert told.count(Change.SAME) >= 33
+
+
+def test_a_verdict_that_got_worse() -> None:
+    """A probe that fails now counts more than a figure; what is not measured any more is no pass."""
+    assert compare(delays(2, 1), delays(40, 2)).exit_status == 2
+    gone = msgspec.structs.replace(delays(2, 2).probes[0], verdict=Verdict.NOT_MEASURED, figures=())
+    after = msgspec.structs.replace(delays(2, 2), probes=(gone,))
+    assert only(compare(delays(2, 1), after)) == (Change.GONE, 3)
+
+
+def test_shares() -> None:
+    """By the interval of their difference: 1 of 20 beside 0 of 20 is chance, 100 of 200 beside 2 of 200 is not."""
+
+    def lost(hits: int, of: int) -> Run:
+        sheet = Sheet(made_probe())
+        sheet.share("lost", hits, of)
+        return result(sheet)
+
+    assert only(compare(lost(0, 20), lost(1, 20)))[0] is Change.SAME
+    assert only(compare(lost(2, 200), lost(100, 200)))[0] is Change.WORSE
+    assert only(compare(lost(100, 200), lost(2, 200)))[0] is Change.BETTER
+
+
+def test_nothing_in_common() -> None:
+    """Nothing was compared: 3."""
+    other = Sheet(made_probe(name="made.other"))
+    other.value("lost", "%", 0)
+    assert compare(delays(1, 1), result(other)).exit_status == 3
+
+
+def test_a_ratio_by_zero_is_undefined() -> None:
+    """Never infinite, never zero (RFC 6076 §3)."""
+    assert bootstrap_ratio((0.0, 0.0), (1.0, 2.0), "p50") is None
+
+
+def test_other_machine_and_configuration_are_said() -> None:
+    """Times of two machines differ by themselves."""
+    before, after = delays(2, 1), delays(2, 2)
+    moved = msgspec.structs.replace(
+        after,
+        machine=replace(MACHINE, processor="another"),
+        target=msgspec.structs.replace(after.target, fingerprint="g"),
+    )
+    same, other = compare(before, after), compare(before, moved)
+    assert (same.same_configuration, same.same_machine) == (True, True)
+    assert (other.same_configuration, other.same_machine) == (False, False)
+
+
+def test_an_error_has_a_reason_and_a_way_out() -> None:
+    """Both parts are there for the report."""
+    error = NotMeasuredError("why", "how")
+    assert (error.reason, error.mend, str(error)) == ("why", "how", "why")
