@@ -19,7 +19,7 @@ from edge.config.reading import Reading
 from hwtest.interlock import digits_of, fault_of_test_number
 from hwtest.lab.contract import Address, Login, Mi
 from hwtest.probes.registry import all_probes
-from hwtest.target import CALLS_PER_MINUTE, Calls, Kind, Line, Phone, Target, TargetError
+from hwtest.target import CALLS_PER_MINUTE, Calls, Daemon, Kind, Line, Phone, Target, TargetError
 
 SIP_PORT = 5060
 
@@ -133,6 +133,13 @@ class LimitsTable(_Table):
     warns: Annotated[float, Field(strict=False)]
 
 
+class DaemonTable(_Table):
+    """The daemon that serves the switch, by its names there; leave it out where none does."""
+
+    app: Annotated[str, Field(min_length=1)] = "edge101"
+    user: Annotated[str, Field(min_length=1)] = "edge101"
+
+
 class ProfileFile(_Table):
     """The file."""
 
@@ -145,6 +152,7 @@ class ProfileFile(_Table):
     ari: LoginTable | None = None
     mi: MiTable | None = None
     record: RecordTable | None = None
+    daemon: DaemonTable | None = None
     thresholds: dict[str, dict[str, LimitsTable]] = {}
 
 
@@ -195,6 +203,7 @@ class _ProfileReading(Reading[ProfileFile]):
             ari=self._login("ari", profile.ari),
             mi=self._mi(profile.mi),
             ledger=profile.record.ledger if profile.record else None,
+            daemon=Daemon(**profile.daemon.model_dump()) if profile.daemon else None,
             calls=Calls(**profile.calls.model_dump()),
             thresholds={
                 probe: {figure: (limits.passes, limits.warns) for figure, limits in figures.items()}

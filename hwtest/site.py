@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import random
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -23,6 +24,8 @@ from hwtest.useragent import AgentPhone, Behaviour, Media, OutgoingCall, SipErro
 from hwtest.useragent.media import Mode
 
 if TYPE_CHECKING:
+    from panoramisk.message import Message
+
     from edge.pbx.asterisk.ami.client import AmiClient
 
 GOODBYE_SECONDS = 3.0
@@ -136,17 +139,21 @@ class Site:
 
     async def control(self) -> AmiClient:
         """The switch's AMI, logged in; the same for the whole run. NotMeasuredError without one."""
+        if self._control is None:
+            self._control = await self.open_control(lambda _: None)
+        return self._control
+
+    async def open_control(self, take: Callable[[Message], None]) -> AmiClient:
+        """A link of one's own, whose events go to `take`; it is closed with the run. NotMeasuredError without one."""
         from edge.errors import LinkError, PermanentError
         from edge.pbx.asterisk.ami.client import AmiClient
 
-        if self._control is not None:
-            return self._control
         login = self.target.ami
         if login is None:
             raise NotMeasuredError(
                 f"{self.target.name} gives no AMI account", f"give [ami] in {self.target.source}"
             )
-        client = AmiClient(login.host, login.port, login.user, login.password, lambda _: None)
+        client = AmiClient(login.host, login.port, login.user, login.password, take)
         try:
             await client.connect()
         except (LinkError, PermanentError) as error:
@@ -156,7 +163,6 @@ class Site:
                 "look whether the switch runs and whether the account in manager.conf is the one given here",
             ) from None
         self._stack.callback(client.close)
-        self._control = client
         return client
 
     async def _calls_in_progress(self) -> int | None:
@@ -175,7 +181,13 @@ class Site:
     @asynccontextmanager
     async def capture(self, address: Address | None = None) -> AsyncIterator[Capture]:
         """SIP of the target's port as the kernel saw it, from now on. NotMeasuredError without a raw socket."""
-        capture = Capture((address or self.target.sip).port)
+        place = address or self.target.sip
+        if not ipaddress.ip_address(place.host).is_loopback:
+            raise NotMeasuredError(
+                "the capture sees loopback alone, and this target is another machine",
+                "run hwtest on the appliance itself to have times from the wire",
+            )
+        capture = Capture(place.port)
         try:
             async with capture:
                 yield capture

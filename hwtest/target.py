@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -60,6 +61,16 @@ class Calls:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Daemon:
+    """By which names the daemon is known to the switch."""
+
+    app: str = "edge101"
+    """To ARI: `[switch] app` of its configuration."""
+    user: str = "edge101"
+    """To AMI: `[switch.ami] user`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """What is tested, and what may be done to it."""
 
@@ -80,6 +91,8 @@ class Target:
     ari: Login | None = None
     mi: Mi = field(default_factory=Mi)
     ledger: str | None = None
+    daemon: Daemon | None = None
+    """None: no daemon is expected to serve this switch."""
     calls: Calls = Calls()
     thresholds: Mapping[str, Mapping[str, tuple[float, float]]] = field(default_factory=dict)
     """What is expected here instead: passes and warns, by probe and figure."""
@@ -158,5 +171,18 @@ def of_lab(lab: Lab, file: Path) -> Target:
         ari=lab.ari,
         mi=lab.mi,
         ledger=lab.ledger,
+        daemon=_daemon_of(lab),
         lab=lab,
     )
+
+
+def _daemon_of(lab: Lab) -> Daemon | None:
+    """None for a lab that was started without one."""
+    if lab.pids.edge is None:
+        return None
+    try:
+        switch = tomllib.loads(Path(lab.config).read_text(encoding="utf-8")).get("switch", {})
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise TargetError(f"{lab.config}: the lab's configuration cannot be read: {error}.") from None
+    default = Daemon()
+    return Daemon(app=switch.get("app", default.app), user=switch.get("ami", {}).get("user", default.user))

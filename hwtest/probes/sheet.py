@@ -27,6 +27,7 @@ from hwtest.statistics import percentile
 
 SHARES = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
 _STEPS = (1.0, 1.25, 1.6, 2.0, 2.5, 3.2, 4.0, 5.0, 6.3, 8.0)
+_SMALLEST = 1e-9
 _TAIL = 0.025
 _Z = NormalDist().inv_cdf(1 - _TAIL)
 
@@ -232,8 +233,8 @@ def histogram(samples: Sequence[float]) -> tuple[Bin, ...]:
 
 
 def _edge(sample: float) -> float:
-    if sample <= 0:
-        return 0.0
+    if sample <= _SMALLEST:
+        return _SMALLEST if sample > 0 else 0.0
     power = 10.0 ** math.floor(math.log10(sample))
     step = next((step for step in _STEPS if sample <= step * power * (1 + 1e-9)), 10.0)
     return float(f"{step * power:.6g}")
