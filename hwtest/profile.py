@@ -71,6 +71,8 @@ class TargetTable(_Table):
     """Ours on the way to it."""
     caller: NumberText
     """The number that test calls come from."""
+    phone: str | None = None
+    """Place test calls as this phone, where the switch takes none from strangers."""
 
 
 class CallsTable(_Table):
@@ -191,6 +193,7 @@ class _ProfileReading(Reading[ProfileFile]):
             sip=_split(profile.target.sip),
             local_address=profile.target.local_address,
             caller=profile.target.caller,
+            caller_phone=profile.target.phone,
             lines={
                 name: Line(
                     number=line.number, phone=line.phone, looks_like_emergency=line.looks_like_emergency
@@ -212,6 +215,9 @@ class _ProfileReading(Reading[ProfileFile]):
         )
 
     def _check_lines(self, profile: ProfileFile) -> None:
+        caller = profile.target.phone
+        if caller is not None and caller not in profile.phone:
+            self.add(("target", "phone"), f"there is no phone {caller!r}", f"Give [phone.{caller}].")
         for name, line in profile.line.items():
             if line.phone is not None and line.phone not in profile.phone:
                 self.add(

@@ -87,11 +87,12 @@ class Site:
         """
         async with self.interlock.call(number) as allowed:
             agent = caller or self.user_agent(self.target.caller)
-            address = self.target.sip
+            address, known = self.target.sip, self.target.phones.get(self.target.caller_phone or "")
             call = agent.invite(
                 f"sip:{allowed}@{address.host}:{address.port}",
-                from_user=self.target.caller,
+                from_user=known.user if known else self.target.caller,
                 headers=headers,
+                auth=(known.user, known.password) if known else None,
                 media=media,
             )
             try:

@@ -83,6 +83,8 @@ class Target:
     """Our own address on the way to it."""
     caller: str
     """The number that test calls come from."""
+    caller_phone: str | None = None
+    """Which of `phones` test calls are placed as, where the switch takes calls from phones it knows alone."""
     lines: Mapping[str, Line]
     """By name. On a live target these and no others are called."""
     phones: Mapping[str, Phone] = field(default_factory=dict)

@@ -1,0 +1,309 @@
+"""Probe 11: one call to the test line, message by message, from the dialling to the last answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from hwtest.capture import Capture, Record
+from hwtest.ladder import Leg, ladder_of, numbers_of
+from hwtest.probes.contract import (
+    Evidence,
+    Explanation,
+    Ladder,
+    Layer,
+    Level,
+    NotMeasuredError,
+    Probe,
+    Threshold,
+    Verdict,
+)
+from hwtest.probes.sheet import Sheet
+from hwtest.site import Site
+from hwtest.useragent import AgentPhone, CallEnded, CallState, OutgoingCall, answering
+from hwtest.useragent.call import Call
+
+RING_SECONDS = 10.0
+"""So long the test phone is waited for."""
+ANSWER_AFTER_SECONDS = 0.5
+TALK_SECONDS = 1.5
+END_SECONDS = 3.0
+
+
+@dataclass(slots=True)
+class Seen:
+    """What the calling side saw, in seconds and milliseconds; None for what did not happen."""
+
+    request_delay_seconds: float | None = None
+    disconnect_delay_ms: float | None = None
+    session_seconds: float | None = None
+
+
+async def measure(site: Site, sheet: Sheet) -> None:
+    """Call, let the test phone answer, talk a moment, hang up; then read what was said."""
+    name, line = site.test_line()
+    assert line.phone is not None, "a test line has a phone"
+    async with (
+        _wire(site, sheet) as capture,
+        site.phone(line.phone, answering(answer_after_seconds=ANSWER_AFTER_SECONDS)) as phone,
+    ):
+        async with site.dial(line.number) as call:
+            site.say(f"calling line {name}")
+            trouble = await _talk(site, call, phone)
+            if call.state is CallState.ANSWERED:
+                await call.hang_up()
+        rung = phone.calls[-1] if phone.calls else None
+        ended = rung is None or await _ends(rung)
+        records = (await capture.take()).records if capture is not None else []
+    legs = [Leg("caller", call), *([Leg(f"phone {line.phone}", rung)] if rung else [])]
+    ladder = ladder_of(f"A call to line {name}, times in milliseconds", legs)
+    sheet.ladder(ladder)
+    told = Evidence(text="the ladder of this call", call_id=call.dialog.call_id)
+    if trouble is not None:
+        code, words = trouble
+        sheet.find(code, Verdict.FAIL, words, told)
+        return
+    _figures(sheet, seen_by(call, records), ladder, told)
+    if not ended or call.ended_by != "local":
+        words = "the test phone's leg was not ended" if not ended else "the call ended before it was hung up"
+        sheet.find("call.one.unclean", Verdict.FAIL, words, told)
+
+
+@asynccontextmanager
+async def _wire(site: Site, sheet: Sheet) -> AsyncIterator[Capture | None]:
+    """The capture; None, and a note, where there is none: then the phones' own stamps have to do."""
+    try:
+        capturing = site.capture()
+        capture = await capturing.__aenter__()
+    except NotMeasuredError as error:
+        sheet.note(f"Times are the phones' own stamps, not the wire's: {error.reason}.")
+        yield None
+        return
+    try:
+        yield capture
+    finally:
+        await capturing.__aexit__(None, None, None)
+
+
+async def _talk(site: Site, call: OutgoingCall, phone: AgentPhone) -> tuple[str, str] | None:
+    """Until both have talked a moment; the code and the words of what went wrong before."""
+    try:
+        await call.answered(RING_SECONDS)
+        site.say("talking")
+        await asyncio.sleep(TALK_SECONDS)
+    except CallEnded as end:
+        code = (
+            "call.one.unavailable" if (end.status or 0) in (408, 480, 500, 503, 504) else "call.one.rejected"
+        )
+        return code, f"the call was ended with status {end.status} before it was answered"
+    except TimeoutError:
+        if not phone.calls:
+            heard = (
+                "the caller hears ringing"
+                if call.reached >= CallState.RINGING
+                else "nothing was heard either"
+            )
+            return "call.one.unrung", f"the test phone was not rung within {RING_SECONDS:.0f} s; {heard}"
+        return "call.one.unjoined", "the test phone answered, and the caller was not told within so long"
+    if not phone.calls:
+        return "call.one.misrouted", "the call was answered, and not by the test phone"
+    return None
+
+
+async def _ends(rung: Call) -> bool:
+    try:
+        await rung.ended(END_SECONDS)
+    except TimeoutError:
+        return False
+    return True
+
+
+def seen_by(call: OutgoingCall, records: Sequence[Record]) -> Seen:
+    """From the wire where it was captured, else from the caller's stamps. Retransmissions never reset a time (RFC 6076 §3)."""
+    first = dict[tuple[str, str], int]()
+    if own := [record for record in records if record.call_id == call.dialog.call_id]:
+        for record in own:
+            first.setdefault((record.label, record.method), record.stamp_ns)
+    else:
+        for entry in call.trace:
+            first.setdefault((entry.label, entry.method), entry.monotonic_ns)
+    invite, answer = first.get(("INVITE", "INVITE")), first.get(("200", "INVITE"))
+    bye, goodbye = first.get(("BYE", "BYE")), first.get(("200", "BYE"))
+    rings = [at for (label, method), at in first.items() if method == "INVITE" and label in ("180", "183")]
+    signs = [at for at in (*rings, answer) if at is not None]
+    return Seen(
+        request_delay_seconds=(min(signs) - invite) / 1e9 if invite is not None and signs else None,
+        disconnect_delay_ms=(goodbye - bye) / 1e6 if bye is not None and goodbye is not None else None,
+        session_seconds=(bye - answer) / 1e9 if bye is not None and answer is not None else None,
+    )
+
+
+def _figures(sheet: Sheet, seen: Seen, ladder: Ladder, told: Evidence) -> None:
+    byes = Evidence(text="BYE and its answer", call_id=told.call_id, messages=numbers_of(ladder, "BYE"))
+    again = tuple(number for number, message in enumerate(ladder.messages, 1) if message.repeated)
+    repeated = Evidence(text="messages that were sent again", call_id=told.call_id, messages=again)
+    note = "of a call that was answered; failures are not pooled with it"
+    sheet.value("session_request_delay", "s", seen.request_delay_seconds, note=note, evidence=[told])
+    sheet.value("session_disconnect_delay", "ms", seen.disconnect_delay_ms, evidence=[byes])
+    sheet.value("session_duration", "s", seen.session_seconds, note="200 to BYE, talk on purpose")
+    sheet.value("sent_again", "messages", len(again), n=len(ladder.messages), evidence=[repeated])
+
+
+PROBE = Probe(
+    name="call.one",
+    number=11,
+    title="One call gets through, and ends cleanly",
+    level=Level.SAFE,
+    seconds=4.0,
+    term="SRD, SDD, SDT of one call",
+    reference="RFC 6076 §4.3 (SRD), §4.4 (SDD), §4.5 (SDT); RFC 3261 §13, §15",
+    meaning=(
+        "Everything that a call needs, once: the line is known, the phone is rung, both are joined, and both are let go. "
+        "Its ladder is what an engineer looks at first."
+    ),
+    thresholds=(
+        Threshold(
+            figure="session_request_delay",
+            statistic="value",
+            passes=1.0,
+            warns=6.0,
+            unit="s",
+            clause="1 own; 6 ITU-T E.721 table 2, local connection, 95 %",
+            code="call.one.slow",
+        ),
+        Threshold(
+            figure="session_disconnect_delay",
+            statistic="value",
+            passes=200.0,
+            warns=600.0,
+            unit="ms",
+            clause="own",
+            code="call.one.lingers",
+        ),
+        Threshold(
+            figure="sent_again",
+            statistic="value",
+            passes=0.0,
+            warns=2.0,
+            unit="messages",
+            clause="own; RFC 3261 §17.1.1.2: after T1, 500 ms, without an answer",
+            code="call.one.repeated",
+        ),
+    ),
+    explanations=(
+        Explanation(
+            code="call.one.slow",
+            layer=Layer.SWITCH,
+            meaning="The caller waits long for the first sign that the call is on its way (180, 183 or 200).",
+            caller_notices="Silence after dialling; people hang up and dial again.",
+            causes=(
+                "name look-ups that time out on the switch's host",
+                "the switch or the daemon is overloaded",
+                "the line's dialplan waits, plays or asks something before it rings",
+            ),
+            confirm="hwtest run sip.options ctl.link; look at the ladder between INVITE and 180",
+            mend="Mend the look-ups (the host's own name in /etc/hosts) or what the ladder shows to be late.",
+        ),
+        Explanation(
+            code="call.one.lingers",
+            layer=Layer.SWITCH,
+            meaning="The switch takes long to confirm that a call is over.",
+            caller_notices="Nothing at first; the line counts as busy for so long.",
+            causes=("the switch is overloaded", "messages are lost and sent again"),
+            confirm="hwtest run sip.options; asterisk -rx 'core show taskprocessors'",
+            mend="Lighten the switch's load, or mend the path where messages are lost.",
+        ),
+        Explanation(
+            code="call.one.repeated",
+            layer=Layer.NETWORK,
+            meaning="Messages of the call had to be sent again, because no answer came within half a second.",
+            caller_notices="Ringing starts late, or a call does not end when one hangs up.",
+            causes=(
+                "packets are lost on the way",
+                "the other side was too busy to answer in time",
+                "answers go to another address than they should (NAT, a wrong Contact)",
+            ),
+            confirm="look at the red messages of the ladder; hwtest run sip.options net.path",
+            mend="Mend the path; behind NAT let the switch answer where requests came from (force_rport, rewrite_contact).",
+        ),
+        Explanation(
+            code="call.one.rejected",
+            layer=Layer.DIALPLAN,
+            meaning="The switch refuses the call: it does not know the number for this caller, or forbids it.",
+            caller_notices="A tone or a message that the number cannot be reached.",
+            causes=(
+                "the line is not in the dialplan that serves this trunk: a wrong context",
+                "the number in the target's file is not the test line's",
+                "the switch takes no calls from this address",
+            ),
+            confirm="asterisk -rx 'dialplan show NUMBER@edge-lines'; asterisk -rx 'pjsip show identifies'",
+            mend="Generate and load the dialplan again (edge dialplan); put the trunk into its context.",
+        ),
+        Explanation(
+            code="call.one.unavailable",
+            layer=Layer.SWITCH,
+            meaning="The switch knows the number and cannot serve the call now.",
+            caller_notices="A tone or a message that all is busy, or that the number is out of order.",
+            causes=(
+                "the switch has no RTP ports, channels or file descriptors left",
+                "nobody and nothing could take the call, and the line's last resort is to end it",
+                "the switch is shutting down",
+            ),
+            confirm="asterisk -rx 'core show channels count'; grep -iE 'error|no free' /var/log/asterisk/messages | tail",
+            mend="Raise what has run out (rtp.conf, LimitNOFILE), or end what holds it.",
+        ),
+        Explanation(
+            code="call.one.unrung",
+            layer=Layer.DAEMON,
+            meaning="The switch took the call, and did not ring the phone that this line is for, though it is registered.",
+            caller_notices="Ringing or music without end, until the switch's own fallback takes over.",
+            causes=(
+                "the daemon does not run or does not see the switch",
+                "the line is not marked as a test line with this phone (test_phone)",
+                "the phone counts as busy or unavailable",
+            ),
+            confirm="edge status; edge calls --last 1 --test; edge why CALL",
+            mend="Start the daemon, or name the phone as test_phone of this line in its configuration.",
+        ),
+        Explanation(
+            code="call.one.unjoined",
+            layer=Layer.DAEMON,
+            meaning="The phone answered, and the caller was not joined to it.",
+            caller_notices="Ringing goes on although somebody has answered.",
+            causes=(
+                "the daemon's link to the switch was lost just then",
+                "the switch could not join the two: no codec in common, no ports",
+            ),
+            confirm="edge why CALL; grep -iE 'bridge|codec|translat' /var/log/asterisk/messages | tail",
+            mend="Look at the ladder for a refused answer; mend codecs or the daemon's link.",
+        ),
+        Explanation(
+            code="call.one.misrouted",
+            layer=Layer.DIALPLAN,
+            meaning="Somebody or something else than the test phone answered a call to the test line.",
+            caller_notices="Test calls disturb people: nothing else may be tested before this is mended.",
+            causes=(
+                "the line's number is not a test line",
+                "a fallback (a recorded message, another phone) answered first",
+            ),
+            confirm="edge calls --last 1 --test; asterisk -rx 'dialplan show NUMBER@edge-lines'",
+            mend="Correct the number or the line at once, and test again with somebody listening at the phones.",
+        ),
+        Explanation(
+            code="call.one.unclean",
+            layer=Layer.SWITCH,
+            meaning="After the call was hung up a leg of it went on, or the switch ended it before it was hung up.",
+            caller_notices="An agent is left with a dead call, or a caller is cut off.",
+            causes=(
+                "the switch lost the BYE or does not pass it on",
+                "a session timer or an RTP time-out ended it",
+                "the daemon or the switch restarted during the call",
+            ),
+            confirm="look at the end of the ladder; asterisk -rx 'core show channels verbose'",
+            mend="End stray channels (asterisk -rx 'channel request hangup NAME'); see why the BYE was not passed on.",
+        ),
+    ),
+    measure=measure,
+)
