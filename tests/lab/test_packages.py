@@ -5,26 +5,23 @@ from pathlib import Path
 
 import pytest
 
-from hwtest.lab.asterisk import asterisk_conf, modules_conf
-from hwtest.lab.packages import (
-    AsteriskInstallation,
+from hwtest.lab.apt import (
     LabError,
+    Wanted,
     cache_directory,
     choose_mirror,
     debian_keyrings,
     explain,
-    installed,
     lock,
-    newest,
-    obtain,
-    parse_version,
     planned_archives,
-    unpacked,
 )
+from hwtest.lab.asterisk import asterisk_conf, modules_conf
+from hwtest.lab.packages import MEND, AsteriskInstallation, installed, newest, obtain, parse_version, unpacked
 
 MIRROR = "http://mirror.invalid/debian/"
 SECURITY = "http://mirror.invalid/debian-security/"
 OTHER = "http://other.invalid/node/"
+WANTED = Wanted("Asterisk", "sid", MEND, "Choose another with --suite.")
 
 
 def make_root(
@@ -64,7 +61,7 @@ def no_tools(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 )
 def test_main_archive_is_chosen(targets: str) -> None:
     """Debian's main archive is told from security and third parties, with and without fetched lists."""
-    assert choose_mirror(targets) == MIRROR
+    assert choose_mirror(targets, WANTED) == MIRROR
 
 
 @pytest.mark.parametrize(
@@ -73,7 +70,7 @@ def test_main_archive_is_chosen(targets: str) -> None:
 def test_no_debian_archive(targets: str) -> None:
     """Without a Debian archive the message names the way on and no address."""
     with pytest.raises(LabError, match="--asterisk PATH") as failure:
-        choose_mirror(targets)
+        choose_mirror(targets, WANTED)
     assert "mirror.invalid" not in str(failure.value)
 
 
@@ -81,13 +78,13 @@ def test_withdrawn_keys_are_not_used(tmp_path: Path) -> None:
     """Debian's removed keys verify nothing."""
     for name in ("debian-archive-keyring.gpg", "debian-archive-removed-keys.gpg", "other.gpg"):
         (tmp_path / name).touch()
-    assert debian_keyrings(tmp_path) == [str(tmp_path / "debian-archive-keyring.gpg")]
+    assert debian_keyrings(tmp_path, MEND) == [str(tmp_path / "debian-archive-keyring.gpg")]
 
 
 def test_no_keys(tmp_path: Path) -> None:
     """Without Debian's keys nothing is fetched, and the message names the package that brings them."""
     with pytest.raises(LabError, match="Install the package debian-archive-keyring"):
-        debian_keyrings(tmp_path)
+        debian_keyrings(tmp_path, MEND)
 
 
 # --- versions and archives --------------------------------------------------------------------------------
@@ -158,7 +155,7 @@ def test_planned_archives() -> None:
 )
 def test_apt_failure_in_our_words(output: str, words: str) -> None:
     """Each failure says what and how to mend it; the mirror's address and credentials never show."""
-    message = explain(output, "sid", Path("/cache/apt.log"))
+    message = explain(output, WANTED, Path("/cache/apt.log"))
     assert words in message
     assert "/cache/apt.log" in message
     assert "--asterisk PATH" in message
