@@ -152,12 +152,13 @@ class Apt:
                 lines.append(line)
                 on_line(line)
         output = "".join(lines)
-        self._keep(output)
+        self.keep(output)
         if process.returncode:
             raise LabError(explain(output, self.wanted, self.log))
         return output
 
-    def _keep(self, output: str) -> None:
+    def keep(self, output: str) -> None:
+        """Add to the log, without the credentials that an address may carry."""
         with self.log.open("a") as log:
             log.write(re.sub(r"://[^/\s@]*@", "://", output))
 
