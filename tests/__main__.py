@@ -3,6 +3,8 @@
 Tests that compute have the processors for themselves, and then live tests, which wait for real time to pass, run with several
 labs side by side. Those that measure (marker `quiet`) come last, alone: nothing beside them may take their milliseconds.
 
+Software phones are built from source where they never were (`hwtest.softphone.build`), beside the first pass.
+
 The closing lines are those of all passes together. The exit status is pytest's, of the first pass that failed.
 """
 
@@ -15,7 +17,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -84,13 +87,30 @@ class Result:
         return [*names, f" all passes: {', '.join(counts)} in {seconds:.0f} s ".center(100, "=")]
 
 
+def asked_for_some(arguments: Sequence[str]) -> bool:
+    """Whether files or folders were named."""
+    return any(Path(argument.partition("::")[0]).exists() for argument in arguments)
+
+
 def command(one: Pass, arguments: Sequence[str], marks: str, tally: Path) -> list[str]:
     """How a pass is run; the caller's options stand last, so that they win."""
     expression = f"({one.marks}) and ({marks})"
     own = ("-p", "tests.tally", "--tally", str(tally), *one.options)
-    asked = any(Path(argument.partition("::")[0]).exists() for argument in arguments)
-    where = () if asked else one.folders
+    where = () if asked_for_some(arguments) else one.folders
     return [sys.executable, "-m", "pytest", *own, *arguments, "-m", expression, *where]
+
+
+@contextmanager
+def building(log: Path) -> Iterator[None]:
+    """PJSUA2 is built meanwhile, giving way to the tests, unless it is in the cache. Its own tests say if that failed."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            ("nice", sys.executable, "-m", "hwtest.softphone", "build"), stdout=output, stderr=output
+        )
+    try:
+        yield
+    finally:
+        process.wait()
 
 
 def say(text: str) -> None:
@@ -113,7 +133,12 @@ def main(arguments: Sequence[str]) -> int:
         for number, one in enumerate(PASSES, 1):
             say(f"\n--- {number} of {len(PASSES)}: {one.title}")
             tally = Path(folder) / f"{number}.json"
-            done = subprocess.run(command(one, others, ours.marks, tally), check=False)
+            with (
+                building(Path(folder) / "softphones.log")
+                if number == 1 and not asked_for_some(others)
+                else nullcontext()
+            ):
+                done = subprocess.run(command(one, others, ours.marks, tally), check=False)
             result.add(done.returncode, tally)
             if done.returncode == pytest.ExitCode.INTERRUPTED or (maximum and result.status):
                 break

@@ -1,0 +1,144 @@
+"""Two software phones in processes of their own, one that calls and one that is called: directly, or through what is tested."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from hwtest.probes.contract import NotMeasuredError
+from hwtest.site import Site
+from hwtest.softphone.build import Library, find
+from hwtest.softphone.latency import Latency, measure
+from hwtest.softphone.messages import Settings
+from hwtest.softphone.phone import Softphone, SoftphoneCall, SoftphoneError, Softphones
+
+RING_SECONDS = 10.0
+"""So long a call may take to reach the phone, and to stand after that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """Both ends of one call that stands."""
+
+    caller: SoftphoneCall
+    callee: SoftphoneCall
+
+
+class Pair:
+    """The two phones."""
+
+    def __init__(
+        self, caller_phones: Softphones, callee_phones: Softphones, caller: Softphone, callee: Softphone
+    ) -> None:
+        self.caller = caller
+        self.callee = callee
+        self._processes = (caller_phones, callee_phones)
+
+    @property
+    def settings(self) -> Settings:
+        """How both hear and speak."""
+        return self._processes[0].settings
+
+    @property
+    def version(self) -> str:
+        """PJSUA2's."""
+        return self._processes[0].version
+
+    @asynccontextmanager
+    async def direct(self) -> AsyncIterator[Conversation]:
+        """A call from one to the other with nothing between them."""
+        async with self._call(self.callee.uri, "") as conversation:
+            yield conversation
+
+    @asynccontextmanager
+    async def through(self, site: Site, number: str) -> AsyncIterator[Conversation]:
+        """A call to a number that rings the callee's phone; the interlock is asked. NotMeasuredError when it refuses."""
+        async with site.interlock.call(number) as allowed:
+            address = site.target.sip
+            uri = f"sip:{allowed}@{address.host}:{address.port}"
+            async with self._call(uri, site.target.caller) as conversation:
+                yield conversation
+
+    @asynccontextmanager
+    async def _call(self, uri: str, from_user: str) -> AsyncIterator[Conversation]:
+        caller = await self.caller.call(uri, from_user)
+        callee: SoftphoneCall | None = None
+        try:
+            callee = await self._arrives(caller)
+            await callee.answer(180)
+            await callee.answer()
+            await asyncio.gather(caller.answered(RING_SECONDS), callee.answered(RING_SECONDS))
+            yield Conversation(caller, callee)
+        finally:
+            await _end(caller)
+            if callee is not None:
+                await _end(callee)
+
+    async def _arrives(self, caller: SoftphoneCall) -> SoftphoneCall:
+        try:
+            return await self.callee.next_call(RING_SECONDS)
+        except TimeoutError:
+            said = f"{caller.status} {caller.reason}".strip() if caller.status else "nothing"
+            raise SoftphoneError(
+                f"The call did not reach the phone in {RING_SECONDS:.0f} s; the switch said {said}."
+            ) from None
+
+    async def shift_clocks(self) -> None:
+        """Both begin their 20 ms at another instant, so that repeated measurements average them out."""
+        for phones in self._processes:
+            await phones.restart_clock()
+
+    async def latency(
+        self, conversation: Conversation, folder: Path, *, count: int, seed: int, name: str
+    ) -> Latency:
+        """Mouth to ear, both ways."""
+        return await measure(
+            conversation.caller, conversation.callee, folder, count=count, seed=seed, name=name
+        )
+
+
+async def _end(call: SoftphoneCall) -> None:
+    with contextlib.suppress(SoftphoneError, TimeoutError):
+        await call.hang_up()
+
+
+@asynccontextmanager
+async def pair(
+    library: Library, settings: Settings | None = None, host: str = "127.0.0.1"
+) -> AsyncIterator[Pair]:
+    """Two phones that are registered nowhere."""
+    chosen = settings or Settings()
+    async with Softphones(library, chosen) as ours, Softphones(library, chosen) as theirs:
+        yield Pair(ours, theirs, await ours.phone("caller", host), await theirs.phone("callee", host))
+
+
+@asynccontextmanager
+async def pair_at(site: Site, *, registered: bool = True) -> AsyncIterator[tuple[Pair, str]]:
+    """Two phones at a target, and the number that rings the second: the one which its test line rings, registered.
+
+    NotMeasuredError where PJSUA2 was not built, or the target has no test line.
+    """
+    library = find()
+    if library is None:
+        raise NotMeasuredError(
+            "the software phones (PJSUA2) are not built on this machine yet",
+            "python -m hwtest.softphone build (a minute, once)",
+        )
+    target = site.target
+    host = target.local_address
+    _, line = site.test_line()
+    phone = target.phones[line.phone or ""]
+    hosts = {host, target.sip.host, phone.registrar.partition(":")[0]}
+    async with pair(library, Settings(allowed_hosts=tuple(sorted(hosts))), host) as phones:
+        if registered:
+            await phones.callee.register(phone.registrar, phone.user, phone.password)
+        try:
+            yield phones, line.number
+        finally:
+            if registered:
+                with contextlib.suppress(SoftphoneError):
+                    await phones.callee.unregister()

@@ -1,0 +1,154 @@
+"""Real media: PJSUA2 phones, directly and through the switch. Tones, digits, statistics, and the delay that the switch adds."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from statistics import median
+
+import pytest
+
+from hwtest.audio.signal import LEG_FREQUENCIES_HZ, read_wav, silence, tone, tone_levels_dbm0, write_wav
+from hwtest.lab.contract import FILE
+from hwtest.site import Site
+from hwtest.softphone import build
+from hwtest.softphone.build import Library
+from hwtest.softphone.messages import Settings
+from hwtest.softphone.pair import Conversation, Pair, pair, pair_at
+from hwtest.softphone.phone import SoftphoneError, Softphones
+from hwtest.target import of_lab
+from tests.live.room import LiveLab
+
+CHIRPS = 2
+ROUNDS = 2
+ADDED_MOST_MS = 25.0
+"""B12: what the appliance may add one way."""
+pytestmark = [pytest.mark.usefixtures("daemon_runs")]
+
+
+@pytest.fixture(scope="module")
+def library() -> Library:
+    """PJSUA2, built now if it is not in the cache (`make test` builds it beside its first pass)."""
+    if build.find() is None and (lacking := build.missing()) and "CI" not in os.environ:
+        pytest.skip(f"PJSUA2 cannot be built here: apt-get install {' '.join(lacking)}")
+    return build.obtain()
+
+
+@pytest.fixture
+async def site(live: LiveLab, tmp_path: Path) -> AsyncIterator[Site]:
+    """The lab as a target."""
+    async with Site(of_lab(live.lab, live.directory / FILE), tmp_path) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def spoken(conversation: Conversation, folder: Path) -> AsyncIterator[dict[str, Path]]:
+    """Both speak a tone of their own while the block lasts; afterwards what each heard stands in its file."""
+    heard = {"caller": folder / "caller.wav", "callee": folder / "callee.wav"}
+    for name, call, frequency_hz in (
+        ("caller", conversation.caller, LEG_FREQUENCIES_HZ[0]),
+        ("callee", conversation.callee, LEG_FREQUENCIES_HZ[3]),
+    ):
+        write_wav(folder / f"{name}-speaks.wav", tone(frequency_hz, 2.0))
+        await call.play(folder / f"{name}-speaks.wav", loop=True)
+        await call.record(heard[name])
+    yield heard
+    await conversation.caller.quiet()
+    await conversation.callee.quiet()
+
+
+async def _heard_both_ways(conversation: Conversation, folder: Path, codec: str) -> None:
+    async with spoken(conversation, folder) as heard:
+        await conversation.caller.send_digits("159#")
+        await conversation.callee.until(lambda: len(conversation.callee.digits) == 4, 5)
+        await conversation.callee.send_digits("A0*")
+        await conversation.caller.until(lambda: len(conversation.caller.digits) == 3, 5)
+        statistics = await conversation.callee.statistics()
+    assert "".join(digit.digit for digit in conversation.callee.digits) == "159#"
+    assert "".join(digit.digit for digit in conversation.caller.digits) == "A0*"
+    assert statistics.received.packets > 50
+    assert (statistics.received.lost, statistics.received.repeated) == (0, 0)
+    assert statistics.codec == codec
+    for file, own, other in (("caller", 3, 0), ("callee", 0, 3)):
+        samples = read_wav(heard[file])
+        # whoever sends a digit is not heard meanwhile
+        ours, theirs = (max(tone_levels_dbm0(samples, LEG_FREQUENCIES_HZ[leg])) for leg in (own, other))
+        assert ours > -20
+        assert theirs < -50, "nobody hears themselves"
+
+
+async def test_directly(library: Library, tmp_path: Path) -> None:
+    """Two phones with nothing between them hear each other's tone and digits; the end is orderly."""
+    async with pair(library) as phones:
+        async with phones.direct() as conversation:
+            await _heard_both_ways(conversation, tmp_path, "PCMA/8000")
+        assert conversation.caller.ended and conversation.callee.ended
+
+
+async def test_through_the_switch(library: Library, site: Site, tmp_path: Path) -> None:
+    """The same, to the line that rings the test phone."""
+    async with pair_at(site) as (phones, number):
+        async with phones.through(site, number) as conversation:
+            await _heard_both_ways(conversation, tmp_path, "PCMU/8000")  # the switch's own first choice
+        assert conversation.caller.ended
+
+
+async def _delays(
+    phones: Pair, site: Site, folder: Path, number: str | None
+) -> tuple[list[float], list[float]]:
+    """Forth and back over several phases of both clocks, directly or through the switch."""
+    forth, back = list[float](), list[float]()
+    for seed in range(ROUNDS):
+        await phones.shift_clocks()
+        async with phones.direct() if number is None else phones.through(site, number) as conversation:
+            found = await phones.latency(conversation, folder, count=CHIRPS, seed=seed, name="latency")
+        forth += [mouth.milliseconds for mouth in found.forth]
+        back += [mouth.milliseconds for mouth in found.back]
+    return forth, back
+
+
+@pytest.mark.quiet
+async def test_mouth_to_ear(library: Library, site: Site, tmp_path: Path) -> None:
+    """Their own delay is that of their buffer and frames; the switch adds little to it, and as much forth as back."""
+    async with pair_at(site) as (phones, number):
+        own_forth, own_back = await _delays(phones, site, tmp_path, None)
+        forth, back = await _delays(phones, site, tmp_path, number)
+    for delays in (own_forth, own_back, forth, back):
+        assert len(delays) >= ROUNDS * CHIRPS - 1, "a chirp was not found"
+        assert 20 < median(delays) < 120
+    added = (median(forth) + median(back) - median(own_forth) - median(own_back)) / 2
+    assert -10 < added < ADDED_MOST_MS, f"added {added:.1f} ms"
+
+
+async def test_refused_registration(library: Library, live: LiveLab) -> None:
+    """Says who refuses and with what."""
+    phone = live.lab.test_phones[0]
+    async with Softphones(library) as phones:
+        callee = await phones.phone("callee")
+        with pytest.raises(SoftphoneError, match=r"refuses the registration: 40[13]"):
+            await callee.register(phone.registrar, phone.user, "wrong")
+
+
+async def test_no_other_address_is_spoken_to(library: Library) -> None:
+    """Neither a call nor a registration leaves for an address that was not allowed."""
+    async with Softphones(library, Settings()) as phones:
+        phone = await phones.phone("caller")
+        with pytest.raises(SoftphoneError, match="none of the addresses"):
+            await phone.call("sip:101@192.0.2.7:5060")
+        with pytest.raises(SoftphoneError, match="none of the addresses"):
+            await phone.register("192.0.2.7:5060", "a", "b")
+
+
+async def test_phones_that_die(library: Library, tmp_path: Path) -> None:
+    """Their calls count as ended, and whoever asks is told instead of waiting."""
+    async with pair(library) as phones, phones.direct() as conversation:
+        process = phones._processes[0]._process
+        assert process is not None
+        process.send_signal(signal.SIGKILL)
+        await conversation.caller.until(lambda: conversation.caller.ended, 5)
+        with pytest.raises(SoftphoneError, match="ended"):
+            write_wav(tmp_path / "a.wav", silence(1))
+            await conversation.caller.play(tmp_path / "a.wav")
