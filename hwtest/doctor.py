@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import shutil
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 
 from hwtest.capture.sniffer import Sniffer
 from hwtest.probes.contract import Need
+from hwtest.softphone import build
 
 _SECONDS = 10.0
 
@@ -85,12 +85,14 @@ def _compiler() -> Ability:
 
 def _pjsua2() -> Ability:
     used = "software phones with real media: audio both ways, latency, quality"
-    if importlib.util.find_spec("pjsua2") is not None:
-        return _present("pjsua2", "importable", used, Need.SOFTPHONE)
-    mend = (
-        "it is built at its first use where a compiler is there; else: sudo apt-get install build-essential"
-    )
-    return _absent("pjsua2", "not installed for this Python", used, Need.SOFTPHONE, mend)
+    if library := build.find():
+        return _present(
+            "pjsua2", f"built: {library.folder}" if library.folder else "installed", used, Need.SOFTPHONE
+        )
+    mend = "python -m hwtest.softphone build (a minute, once)"
+    if lacking := build.missing():
+        mend = f"sudo apt-get install {' '.join(lacking)}; then {mend}"
+    return _absent("pjsua2", "not built yet", used, Need.SOFTPHONE, mend)
 
 
 def _sipp() -> Ability:

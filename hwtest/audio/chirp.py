@@ -90,20 +90,50 @@ def _top(strength: Samples, peak: int) -> float:
     return 0.5 * (left - right) / bend if bend < 0 else 0.0
 
 
-def clipped_seconds(spoken: Samples, heard: Samples, frame_samples: int = 80) -> float | None:
-    """How much of the beginning of what was spoken nobody heard; None when nothing of it can be found.
+@dataclass(frozen=True, slots=True)
+class Word:
+    """Where something spoken was heard."""
 
-    The whole is laid upon what was heard, then its pieces of 10 ms are compared from the first on.
+    begins_samples: float
+    """Where its first sample is or would be, in what was heard; negative where that was before the recording."""
+    clipped_seconds: float
+    """How much of its beginning nobody heard."""
+
+    @property
+    def audible_samples(self) -> float:
+        """The first sample that was heard."""
+        return self.begins_samples + self.clipped_seconds * SAMPLE_RATE_HZ
+
+
+def word() -> Samples:
+    """Something to say first: it begins aloud, at once and with all its strength, and no piece of it is like another."""
+    spoken = chirp(upwards=False, seconds=0.6)
+    beginning = np.arange(round(_FADE_SHARE * spoken.size))
+    return np.concatenate(
+        [
+            REFERENCE_RMS
+            * math.sqrt(2)
+            * 10 ** (-10 / 20)
+            * np.sin(2 * np.pi * 571 * beginning / SAMPLE_RATE_HZ),
+            spoken[beginning.size :],
+        ]
+    )
+
+
+def hear(spoken: Samples, heard: Samples, piece_samples: int = 80) -> Word | None:
+    """Where the word was heard, from which piece of 10 ms on; None when nothing of it can be found.
+
+    The whole is laid upon what was heard, then its pieces are compared from the first on.
     """
     padded = np.concatenate([np.zeros(spoken.size), heard, np.zeros(spoken.size)])
     match = find(spoken, padded)
     if match is None or not match.sure:
         return None
     start = round(match.position_samples)
-    for begin in range(0, spoken.size - frame_samples + 1, frame_samples):
-        ours = spoken[begin : begin + frame_samples]
-        theirs = padded[start + begin : start + begin + frame_samples]
+    for begin in range(0, spoken.size - piece_samples + 1, piece_samples):
+        ours = spoken[begin : begin + piece_samples]
+        theirs = padded[start + begin : start + begin + piece_samples]
         size = float(np.sqrt(np.sum(ours**2) * np.sum(theirs**2)))
         if size > 0 and abs(float(np.sum(ours * theirs))) > size / 2:
-            return begin / SAMPLE_RATE_HZ
+            return Word(match.position_samples - spoken.size, begin / SAMPLE_RATE_HZ)
     return None

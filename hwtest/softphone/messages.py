@@ -68,7 +68,10 @@ class HangUp(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Play(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Speak a WAV file into the call (8000 Hz, mono, 16 bit). With `timed`, when each frame was taken is noted."""
+    """Speak a WAV file into the call (8000 Hz, mono, 16 bit), from the instant at which audio flows.
+
+    With `timed`, when each frame was taken is noted.
+    """
 
     number: int
     call: str
@@ -78,7 +81,10 @@ class Play(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Keep what is heard in a WAV file. With `own_voice`, what is played goes into it too, in the same instant."""
+    """Keep what is heard in a WAV file, from the instant at which audio flows.
+
+    With `own_voice`, what is played goes into it too, in the same instant.
+    """
 
     number: int
     call: str
@@ -159,7 +165,7 @@ class Direction(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JitterBuffer(msgspec.Struct, frozen=True, kw_only=True):
-    """What the jitter buffer did, and its settings as they were in use; frames of 20 ms."""
+    """What the jitter buffer did, and its settings as they were in use; its frames have 10 ms."""
 
     prefetch_frames: int
     least_prefetch_frames: int
@@ -175,6 +181,8 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """What is known of a call's stream."""
 
     codec: str
+    local: str
+    """host:port at which RTP arrives."""
     remote: str
     received: Direction
     sent: Direction
@@ -278,7 +286,6 @@ class DigitHeard(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
     call: str
     digit: str
-    duration_ms: int
     monotonic_ns: int
 
 

@@ -79,6 +79,8 @@ class Softphones:
         self._reader: asyncio.Task[None] | None = None
         self._ready: asyncio.Future[None] | None = None
         self._errors: Any = None
+        self._lost: SoftphoneError | None = None
+        """Why nothing is answered any more."""
 
     async def __aenter__(self) -> Self:
         """Start the process. SoftphoneError when PJSUA2 does not start."""
@@ -148,8 +150,9 @@ class Softphones:
         return value
 
     def _write(self, message: msgspec.Struct) -> None:
-        if self._process is None or self._process.stdin is None or self._process.returncode is not None:
-            raise SoftphoneError("The software phones have ended.")
+        if self._lost is not None:
+            raise SoftphoneError(str(self._lost))
+        assert self._process is not None and self._process.stdin is not None
         self._process.stdin.write(msgspec.json.encode(message) + b"\n")
 
     async def _read(self) -> None:
@@ -188,6 +191,7 @@ class Softphones:
         return call
 
     def _give_up(self, error: SoftphoneError) -> None:
+        self._lost = self._lost or error
         for waiting in self._waiting.values():
             if not waiting.done():
                 waiting.set_exception(error)
@@ -335,14 +339,14 @@ class SoftphoneCall:
                 await self._notes.wait()
 
     async def play(self, file: Path, *, loop: bool = False, timed: bool = False) -> None:
-        """Speak a WAV file (8000 Hz, mono, 16 bit). With `timed`, `quiet` tells when each frame was taken."""
+        """Speak a WAV file, at once or from when audio flows; with `timed`, `quiet` tells when each frame was taken."""
         await self._phones.ask(
             lambda number: Play(number=number, call=self.name, file=str(file), loop=loop, timed=timed),
             Done,
         )
 
     async def record(self, file: Path, *, own_voice: bool = False) -> None:
-        """Keep what is heard; with `own_voice` what is played too, in the same instant. `quiet` closes the file."""
+        """Keep what is heard, at once or from when audio flows; with `own_voice` what is played too. `quiet` closes the file."""
         await self._phones.ask(
             lambda number: Record(number=number, call=self.name, file=str(file), own_voice=own_voice),
             Done,

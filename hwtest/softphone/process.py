@@ -156,14 +156,15 @@ class _Call(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
         heard = DigitHeard(
             call=self.name,
             digit=prm.digit,
-            duration_ms=int(prm.duration) & 0xFFFFFFFF,
             monotonic_ns=time.monotonic_ns(),
         )
         self._say(heard)
 
     def connect(self) -> None:
-        """Player to call, call to recorder, and player to recorder where the own voice is wanted."""
-        audio = self.audio
+        """Player to call, call to recorder, and player to recorder for the own voice; once audio flows."""
+        if not (there := self._audio_if_any()):
+            return
+        audio = there[0]
         if self.player is not None:
             self.player.startTransmit(audio)
         if self.recorder is not None:
@@ -426,6 +427,7 @@ class Phones:
         rtcp, buffer = stream.rtcp, stream.jbuf
         return Statistics(
             codec=f"{number.codecName}/{number.codecClockRate}",
+            local=call.getMedTransportInfo(0).localRtpName,
             remote=number.remoteRtpAddress,
             received=_direction(rtcp.rxStat),
             sent=_direction(rtcp.txStat),

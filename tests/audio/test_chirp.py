@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hwtest.audio.chirp import chirp, clipped_seconds, find, find_each
+from hwtest.audio.chirp import chirp, find, find_each, hear, word
 from hwtest.audio.signal import FRAME_SAMPLES, level_dbm0, silence, tone
 from hwtest.statistics import summarise
 from tests.audio.line import companded, delayed, noise, with_loss
@@ -95,15 +95,25 @@ def test_the_level_is_what_was_asked_for() -> None:
 
 @pytest.mark.parametrize("missing_seconds", [0.0, 0.05, 0.12, 0.2])
 def test_a_clipped_first_word(missing_seconds: float) -> None:
-    """As much is found missing as was cut, to a piece of 10 ms; the same on a line that compands."""
-    word = chirp(upwards=True, seconds=0.6)
-    word[:480] = tone(571, 0.06)  # begins aloud: a fade cannot be told from a cut
-    heard = word.copy()
+    """As much is found missing as was cut, to a piece of 10 ms, and it is known where it would have begun."""
+    spoken = word()
+    heard = spoken.copy()
     heard[: round(missing_seconds * 8000)] = 0
-    clipped = clipped_seconds(word, companded(np.concatenate([silence(0.137), heard, silence(0.2)])))
-    assert clipped == pytest.approx(missing_seconds, abs=0.0101)
+    found = hear(spoken, companded(np.concatenate([silence(0.137), heard, silence(0.2)])))
+    assert found is not None
+    assert found.clipped_seconds == pytest.approx(missing_seconds, abs=0.0101)
+    assert found.begins_samples == pytest.approx(0.137 * 8000, abs=0.5)
+    assert found.audible_samples == pytest.approx((0.137 + missing_seconds) * 8000, abs=81)
+
+
+def test_a_word_that_began_before_the_recording() -> None:
+    """What came too early is clipped as well."""
+    found = hear(word(), word()[800:])
+    assert found is not None
+    assert found.begins_samples == pytest.approx(-800, abs=0.5)
+    assert found.clipped_seconds == pytest.approx(0.1)
 
 
 def test_a_word_that_nobody_heard() -> None:
     """Is not a word of which nothing was clipped."""
-    assert clipped_seconds(UP, noise(16000, -40, random.Random(1))) is None
+    assert hear(word(), noise(16000, -40, random.Random(1))) is None
