@@ -101,32 +101,31 @@ def measurements(samples: int) -> list[Measurement]:
         Measurement("facts", lambda rig: record.measure(rig, samples), record.not_measured),
         Measurement("waiting", waiting.measure, waiting.not_measured),
         *_of_the_record(samples, fair),
-        Measurement(
-            "beside",
-            lambda rig: beside.measure(
-                rig,
-                beside.Plan(
-                    dispatch=dispatch.Plan(
-                        name=beside.NAME,
-                        line=QUIET,
-                        waiting=20,
-                        agents=AGENTS,
-                        samples=samples,
-                        plain_samples=samples,
-                        rounds=rounds,
-                        least=SAMPLES,
-                    ),
-                    calls=100_000 if samples >= SAMPLES else 5_000,
-                ),
-            ),
-            beside.not_measured,
-        ),
+        _beside(samples, rounds),
         Measurement(
             "faults",
             lambda rig: faults.measure(rig, faults.Plan(samples=samples // 10)),
             faults.not_measured,
         ),
     ]
+
+
+def _beside(samples: int, rounds: int) -> Measurement:
+    """What a pull and a report cost a caller."""
+    plan = beside.Plan(
+        dispatch=dispatch.Plan(
+            name=beside.NAME,
+            line=QUIET,
+            waiting=20,
+            agents=AGENTS,
+            samples=samples,
+            plain_samples=samples,
+            rounds=rounds,
+            least=SAMPLES,
+        ),
+        calls=100_000 if samples >= SAMPLES else 5_000,
+    )
+    return Measurement("beside", lambda rig: beside.measure(rig, plan), beside.not_measured)
 
 
 def _of_the_record(samples: int, fair: int) -> list[Measurement]:
