@@ -68,6 +68,8 @@ class Desk:
         """The 999 that nobody has taken yet, waiting or ringing; all others wait in `_order` alone. Asked for in each match."""
         self._tasks = WaitingOrder()
         """The tasks that are offered to phones and are at none, by their places among those who wait."""
+        self._changing: dict[str, None] = {}
+        """Those of `_order` and `_unanswered` for whom time alone changes who may be asked (`_does_time_matter`)."""
         self._alarms = AlarmClock()
         self._ringing_back: set[str] = set()
         """Call-backs for which an agent is rung, kept or waiting on the line."""
@@ -92,7 +94,7 @@ class Desk:
 
     def _build_indexes(self) -> None:
         self._order, self._unanswered, self._alarms = WaitingOrder(), WaitingOrder(), AlarmClock()
-        self._ringing_back, self._tasks = set(), WaitingOrder()
+        self._ringing_back, self._tasks, self._changing = set(), WaitingOrder(), {}
         for call in self.state.calls.values():
             self._index_call(call)
         for offer in self.state.offers.values():
@@ -137,6 +139,7 @@ class Desk:
             if call is None:
                 self._order.discard(call_id)
                 self._unanswered.discard(call_id)
+                self._changing.pop(call_id, None)
                 self._ringing_back.discard(call_id)
                 for kind in OF_CALL:
                     self._alarms.cancel((kind, call_id))
@@ -168,6 +171,10 @@ class Desk:
             self._unanswered.add(place_of(call, self.policy))
         else:
             self._unanswered.discard(call.call_id)
+        if self._does_time_matter(call):
+            self._changing[call.call_id] = None
+        else:
+            self._changing.pop(call.call_id, None)
         if call.state in RINGING_BACK:
             self._ringing_back.add(call.call_id)
         else:
@@ -263,6 +270,12 @@ class Desk:
         """Whether it takes part in matching: on the line, or to be called back."""
         return call.state in (CallState.WAITING, CallState.CALLBACK) and self._is_configured(call)
 
+    def _does_time_matter(self, call: Call) -> bool:
+        """Whether it waits to be matched, and a refusal that is forgotten or skills that relax make others able to take it."""
+        if call.call_id not in self._order and call.call_id not in self._unanswered:
+            return False
+        return bool(call.refused_by or self.policy.queues[call.queue].relaxations)
+
     def _is_configured(self, call: Call) -> bool:
         return call.line in self.policy.lines and call.queue in self.policy.queues
 
@@ -318,6 +331,7 @@ class Desk:
                 f"{call.call_id} {call.state}: place in the order"
             )
             assert self._is_unanswered(call) == (call.call_id in self._unanswered), f"{call.call_id}: 999"
+            assert self._does_time_matter(call) == (call.call_id in self._changing), f"{call.call_id}: time"
             offered = call.state in (CallState.OFFERED, CallState.RESERVING)
             assert offered == bool(call.live_offers), f"{call.call_id}: offers"
             claimed = call.state in (CallState.CONNECTING, CallState.TALKING)

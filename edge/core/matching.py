@@ -117,10 +117,8 @@ class Matching(Emergencies):
             for record in self.state.agents.values()
             if record.rest_since is not None
         ]
-        waiting = [self.state.calls[call_id] for call_id in self._order]
-        for call in (*waiting, *self._unanswered_emergencies()):
-            if call.refused_by or self.policy.queues[call.queue].relaxations:
-                times += self._changes_of(call)
+        for call_id in self._changing:
+            times += self._changes_of(self.state.calls[call_id])
         return times
 
     def _changes_of(self, call: Call) -> list[Instant]:

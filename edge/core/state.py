@@ -772,7 +772,8 @@ def _offer_made(state: State, fact: facts.OfferMade, at: Instant) -> None:
 
 def _overtakes_promise(state: State, call: Call, agent: str, at: Instant) -> bool:
     """Whether a call-back of the same queue and class that joined earlier, and had nothing in its way, was due for this agent."""
-    waiting = [other for other in state.calls.values() if other.state is CallState.CALLBACK]
+    callback = CallState.CALLBACK  # looked up once: hundreds may wait, and this is asked for each offer
+    waiting = [other for other in state.calls.values() if other.state is callback]
     if any(other.callback is not None and other.callback.barred for other in waiting):
         return False  # noted once, for all behind it
     return any(
