@@ -171,10 +171,15 @@ class AriClient:
             self._take(event)
 
     async def request(self, request: Request) -> Any:
-        """Carry out an operation; its JSON, None where there is none. Raises RefusedError or LinkError (outcome unknown)."""
-        repository = getattr(self._client, request.resource)
-        answer = await getattr(repository, request.operation)(**request.parameters)
-        return _plain(answer)
+        """Carry out an operation; its JSON, None where there is none. Raises RefusedError or LinkError (outcome unknown).
+
+        The operation itself, without the class that aioari makes for each call and the objects that it makes of each answer: a
+        caller waits for this one.
+        """
+        operation = getattr(getattr(self._client, request.resource).api, request.operation)
+        response = await operation(**request.parameters)
+        body = await response.read()  # it is here already
+        return json.loads(body) if body else None
 
     def claim(self, leg_id: str) -> None:
         """Take a caller who is offered to whoever claims them first; they enter our application, or were lost to us meanwhile.
@@ -222,10 +227,3 @@ class AriClient:
             await self._websocket.close()
         await self._session.close()
         await self._canary_session.close()
-
-
-def _plain(answer: Any) -> Any:
-    """The JSON under aioari's objects."""
-    if isinstance(answer, list):
-        return [_plain(item) for item in answer]
-    return getattr(answer, "json", answer)
