@@ -64,13 +64,14 @@ class Matching(Emergencies):
             if skills in hopeless:
                 passed_over += 1
                 continue
-            chosen = candidates.best(call, skills)
+            askable = candidates.askable(call, skills)
+            chosen = candidates.first(askable, skills)
             if chosen is None:
                 passed_over += 1
                 if not candidates.rested(skills, call):
                     hopeless.add(skills)
                 continue
-            why = self._why(call, chosen, skills, candidates, passed_over)
+            why = self._why(chosen, skills, len(candidates.able(skills, call)), len(askable), passed_over)
             self._make(
                 call,
                 chosen.agent,
@@ -89,14 +90,9 @@ class Matching(Emergencies):
                 self._hand_out(self.state.tasks[place.call_id], candidates, set())
 
     def _why(
-        self,
-        call: Call,
-        chosen: AgentRecord,
-        skills: tuple[str, ...],
-        candidates: Candidates,
-        passed_over: int,
+        self, chosen: AgentRecord, skills: tuple[str, ...], able: int, asked: int, passed_over: int
     ) -> str:
-        able, asked = len(candidates.able(skills, call)), len(candidates.askable(call, skills))
+        """`able`: how many could take it; `asked`: how many of them may be asked now."""
         whom = (
             "the only free agent" if asked == 1 else f"of {asked} free agents the best skilled, idle longest"
         )

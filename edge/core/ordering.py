@@ -255,7 +255,11 @@ class Candidates:
 
     def best(self, call: Call, skills: Collection[str]) -> AgentRecord | None:
         """The best skill level first, within it the agent who has been idle longest."""
-        return min(self.askable(call, skills), key=lambda record: self._rank(record, skills), default=None)
+        return self.first(self.askable(call, skills), skills)
+
+    def first(self, askable: Collection[AgentRecord], skills: Collection[str]) -> AgentRecord | None:
+        """The best of these."""
+        return min(askable, key=lambda record: self._rank(record, skills), default=None)
 
     def askable(
         self, call: Call, skills: Collection[str], among: list[AgentRecord] | None = None

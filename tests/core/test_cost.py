@@ -51,3 +51,9 @@ def calls_in_step(waiting: int, given: inputs.Input) -> int:
 def test_a_step_that_frees_nobody_does_not_walk_those_who_wait(given: inputs.Input) -> None:
     """Nobody can be offered anything, so the queue is not looked at, nor any call asked whether it is a 999."""
     assert calls_in_step(MANY, given) == calls_in_step(FEW, given)
+
+
+def test_an_offer_does_not_walk_those_who_wait() -> None:
+    """Somebody is free and the first is offered to them: nobody behind is asked anything."""
+    free = inputs.PhoneSeen(phone="sue", state=PhoneState.IDLE)
+    assert calls_in_step(MANY, free) == calls_in_step(FEW, free)
