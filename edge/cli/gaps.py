@@ -13,7 +13,7 @@ from edge.cli.places import reading, site
 
 if TYPE_CHECKING:
     from edge.core.model import Instant
-    from edge.views.gaps import Completeness, GapRecord
+    from edge.views.gaps import Completeness, GapRecord, TroubleRecord
     from edge.views.reading import Reader
 
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 )
 @output.json_option
 def command(since: int, as_json: bool) -> None:
-    """When the switch was not seen, why, and what its own record told of that time afterwards.
+    """When the switch was not seen, why, and what its own record told of that time; and when the ledger was in trouble.
 
     A gap begins where the daemon saw it begin, or, when nobody was there to see it, at the last sign of life or the last fact
     (`known by`). "came unseen": callers who came and went in it and are in the record all the same, marked with their source.
@@ -39,15 +39,23 @@ def command(since: int, as_json: bool) -> None:
     here, at = site(), output.now()
     with reading(here.ledger_url) as reader:
         begin = max(since, beginning(reader))
-        gaps = recent(reader, since)
+        gaps, troubles = recent(reader, since), recent_troubles(reader, since)
         state = open_state(reader)
     lasting = open_gap(state, at, daemon_pid(here.ledger_url) is not None)
     gaps += [lasting] if lasting is not None else []
     whole = completeness(gaps, min(begin, at.utc_us), at.utc_us)
     if as_json:
-        output.emit({"completeness": completeness_json(whole), "gaps": [gap_json(gap) for gap in gaps]})
+        output.emit(
+            {
+                "completeness": completeness_json(whole),
+                "gaps": [gap_json(gap) for gap in gaps],
+                "ledger_troubles": [trouble_json(trouble) for trouble in troubles],
+            }
+        )
         return
     output.console().print(_table(gaps))
+    for trouble in troubles:
+        click.echo(trouble_sentence(trouble))
     click.echo(sentence(whole))
 
 
@@ -63,6 +71,32 @@ def recent(reader: Reader, utc_us: int) -> list[GapRecord]:
     from edge.views.reading import entries_of, sequence_before
 
     return fold_gaps(entries_of(reader, GAP_FACTS, sequence_before(reader, utc_us)))
+
+
+def recent_troubles(reader: Reader, utc_us: int) -> list[TroubleRecord]:
+    """Trouble with the ledger since this time."""
+    from edge.views.gaps import TROUBLE_FACTS, fold_troubles
+    from edge.views.reading import entries_of, sequence_before
+
+    return fold_troubles(entries_of(reader, TROUBLE_FACTS, sequence_before(reader, utc_us)))
+
+
+def trouble_sentence(trouble: TroubleRecord) -> str:
+    """Trouble with the ledger in words."""
+    since = "an earlier time" if trouble.since is None else _time(trouble.since)
+    until = "now" if trouble.until is None else _time(trouble.until)
+    lasted = "" if trouble.seconds is None else f" ({output.seconds(trouble.seconds)})"
+    return f"the ledger was in trouble from {since} until {until}{lasted}: {trouble.detail}"
+
+
+def trouble_json(trouble: TroubleRecord) -> dict[str, Any]:
+    """Trouble with the ledger in JSON."""
+    return {
+        "from": output.instant(trouble.since),
+        "until": output.instant(trouble.until),
+        "seconds": trouble.seconds,
+        "detail": trouble.detail,
+    }
 
 
 def sentence(whole: Completeness) -> str:

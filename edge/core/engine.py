@@ -19,7 +19,7 @@ from edge.core.desk import AGE, ANNOUNCEMENT, DIALOGUE, OFFER_CALLBACK, PATIENCE
 from edge.core.matching import Matching
 from edge.core.model import MICROSECONDS, Instant
 from edge.core.reconciling import Reconciling
-from edge.core.state import rebase
+from edge.core.state import LEDGER_ALARM, rebase
 from edge.core.transitions import (
     CALL_DEADLINES,
     CALL_REACTIONS,
@@ -33,6 +33,10 @@ TURNED_SECONDS = 0.1
 """What UTC gains or loses against the monotonic clock before it is a fact."""
 STEEPEST_SLEW = 0.1
 """Seconds a second. No daemon that disciplines a clock turns it faster than this (chronyd: 1/12): more is a step."""
+LEDGER_ALARM_AGAIN_SECONDS = 600.0
+"""A disk that is slow again and again must not crowd out other alarms: each trouble is a fact, and an alarm so rarely,"""
+LEDGER_ALARM_ALWAYS_SECONDS = 30.0
+"""unless it lasted so long."""
 NEED_SIGHT = ("offer", "call", DIALOGUE, TASK_OFFER)
 """Kinds of alarm upon which the switch is asked for something."""
 
@@ -281,9 +285,22 @@ class Engine(Reconciling, Matching):
             self._because(f"{type(given).__name__} for offer {given.offer_id}, which is over: ignored")
 
     def _ledger_trouble(self, given: inputs.LedgerTrouble) -> None:
-        if given.ok and self.state.ledger_trouble is not None:
+        what, since, last = (
+            self.state.ledger_trouble,
+            self.state.ledger_trouble_since,
+            self.state.ledger_alarm_at,
+        )
+        if given.ok and what is not None:
             self._because("the ledger takes facts again")
             self._record(facts.LedgerTroubleEnded(detail=given.detail))
+            seconds = 0.0 if since is None else self._now.since(since)
+            if (
+                last is None
+                or self._now.since(last) >= LEDGER_ALARM_AGAIN_SECONDS
+                or seconds >= LEDGER_ALARM_ALWAYS_SECONDS
+            ):
+                detail = f"for {seconds:.1f} s until now: {what}; calls went on from memory, and nothing is missing of the record"
+                self._record(facts.AlarmRaised(kind=LEDGER_ALARM, detail=detail))
         elif not given.ok and self.state.ledger_trouble is None:
             self._because(f"the ledger is in trouble: {given.detail}")
             self._record(facts.LedgerTroubleBegan(detail=given.detail))

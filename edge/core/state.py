@@ -43,6 +43,8 @@ ENDED_MEMORY_SECONDS = 60.0
 """How long an ended call is remembered, so that a late or doubled input does not open it a second time."""
 
 
+LEDGER_ALARM = "ledger"
+"""The kind of alarm that says it was in trouble."""
 STOOD_STILL_MEMORY_SECONDS = 10.0
 """So long after a standstill a lost link is believed to have been lost in it."""
 SAMPLES_REMEMBERED = 20
@@ -404,6 +406,9 @@ class State:
     """Which life of the switch was seen last."""
     clock: ClockState = ClockState.UNKNOWN
     ledger_trouble: str | None = None
+    ledger_trouble_since: Instant | None = None
+    ledger_alarm_at: Instant | None = None
+    """When the last alarm about the ledger was raised."""
     incident_since: Instant | None = None
     """Since when a major incident is declared."""
     handlings: dict[str, list[float]] = field(default_factory=dict)
@@ -495,7 +500,7 @@ def _daemon_started(state: State, fact: facts.DaemonStarted, at: Instant) -> Non
         _lose_sight(state, seen_until, "starting", by, bound)
     else:
         _lose_sight(state, seen_until, "starting", Blindness.FIRST_START)
-    state.ledger_trouble = None
+    state.ledger_trouble = state.ledger_trouble_since = None
 
 
 def _count_from_boot(state: State, at: Instant) -> None:
@@ -569,12 +574,17 @@ def _clock_changed(state: State, fact: facts.ClockChanged, at: Instant) -> None:
     state.clock = fact.state
 
 
-def _ledger_trouble_began(state: State, fact: facts.LedgerTroubleBegan, at: Instant) -> None:  # noqa: ARG001
-    state.ledger_trouble = fact.detail
+def _ledger_trouble_began(state: State, fact: facts.LedgerTroubleBegan, at: Instant) -> None:
+    state.ledger_trouble, state.ledger_trouble_since = fact.detail, at
 
 
 def _ledger_trouble_ended(state: State, fact: facts.LedgerTroubleEnded, at: Instant) -> None:  # noqa: ARG001
-    state.ledger_trouble = None
+    state.ledger_trouble = state.ledger_trouble_since = None
+
+
+def _alarm_raised(state: State, fact: facts.AlarmRaised, at: Instant) -> None:
+    if fact.kind == LEDGER_ALARM:
+        state.ledger_alarm_at = at
 
 
 def _call_arrived(state: State, fact: facts.CallArrived, at: Instant) -> None:
@@ -1365,7 +1375,7 @@ _FOLDS: dict[type[facts.Fact], Callable[[State, Any, Instant], None]] = {
     facts.SupervisorInvited: _nothing_held,
     facts.IncidentDeclared: _incident_declared,
     facts.IncidentEnded: _incident_ended,
-    facts.AlarmRaised: _nothing_held,
+    facts.AlarmRaised: _alarm_raised,
     facts.WaitPredicted: _wait_predicted,
     facts.CallbackOffered: _callback_offered,
     facts.CallbackAsked: _callback_asked,

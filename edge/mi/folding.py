@@ -164,7 +164,12 @@ class HoleFold:
                 return self._begin(entry, Hole.SWITCH, f"the daemon stopped: {why}")
             case facts.DaemonStarted(alive_at=alive_at) if self.last_us is not None:
                 seen_us = self.last_us if alive_at is None else max(self.last_us, alive_at.utc_us)
-                return self._begin(entry, Hole.SWITCH, "the daemon was killed", seen_us)
+                return [
+                    *self._end(
+                        entry, Hole.LEDGER, "the daemon ended in it, and what it had only in memory is lost"
+                    ),
+                    *self._begin(entry, Hole.SWITCH, "the daemon was killed", seen_us),
+                ]
             case facts.SwitchLost(link=link):
                 return self._begin(entry, Hole.SWITCH, f"{link} was lost")
             case facts.GapEnded(why=why) if why is not Blindness.FIRST_START:

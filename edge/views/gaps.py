@@ -58,6 +58,24 @@ class Completeness:
         return self.seen_seconds / self.seconds if self.seconds > 0 else None
 
 
+@dataclass(slots=True, kw_only=True)
+class TroubleRecord:
+    """One time in which the ledger was slow or took no facts. What was decided in it is in the record, or named in `detail`."""
+
+    since: Instant | None
+    """None: before what was looked at."""
+    until: Instant | None
+    """None: it lasts."""
+    detail: str
+
+    @property
+    def seconds(self) -> float | None:
+        """None where an end of it is not known."""
+        return self.until.since(self.since) if self.since is not None and self.until is not None else None
+
+
+TROUBLE_FACTS = (facts.LedgerTroubleBegan, facts.LedgerTroubleEnded, facts.DaemonStarted)
+"""Kinds of facts that tell of trouble with the ledger. A daemon that died in it cannot have said that it was over."""
 GAP_FACTS = (facts.GapEnded, facts.GapTraced)
 """Kinds of facts that gaps are folded from."""
 
@@ -95,6 +113,27 @@ def fold_gaps(entries: Iterable[facts.Entry]) -> list[GapRecord]:
     for entry in entries:
         fold.add(entry)
     return list(fold.gaps.values())
+
+
+def fold_troubles(entries: Iterable[facts.Entry]) -> list[TroubleRecord]:
+    """Times of trouble with the ledger, oldest first."""
+    found: list[TroubleRecord] = []
+    for entry in entries:
+        lasting = found[-1] if found and found[-1].until is None else None
+        match entry.fact:
+            case facts.LedgerTroubleBegan(detail=detail) if lasting is None:
+                found.append(TroubleRecord(since=entry.at, until=None, detail=detail))
+            case facts.LedgerTroubleEnded(detail=detail):
+                if lasting is not None:
+                    lasting.until, lasting.detail = entry.at, detail
+                elif not found:
+                    found.append(TroubleRecord(since=None, until=entry.at, detail=detail))
+            case facts.DaemonStarted() if lasting is not None:
+                lasting.until = entry.at
+                lasting.detail += "; the daemon ended in it, and what it had only in memory is lost"
+            case _:
+                pass
+    return found
 
 
 def open_gap(state: State, at: Instant, alive: bool) -> GapRecord | None:

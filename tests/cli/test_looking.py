@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from click.testing import CliRunner
 
 from edge.cli import COMMANDS, main, output
 from edge.cli.places import DEFAULT_LEDGER_URL
+from edge.core import inputs
 from edge.ledger.store import open_sql_ledger
 from tests.cli.conftest import Run, Site
 from tests.views.room import Room
@@ -135,6 +137,29 @@ def test_gaps(edge: Run, edge_json: Callable[..., Any], site: Site) -> None:
     told = edge("gaps", "--since", "2026-01-01")
     assert "the switch was seen" in told.output
     assert edge_json("status")["completeness"].keys() == shown["completeness"].keys()
+
+
+def test_trouble_with_the_ledger_stands_in_the_record(
+    edge: Run, edge_json: Callable[..., Any], site: Site
+) -> None:
+    """Once facts can be written again: from, until and why in `edge gaps`, an alarm in `edge status`."""
+    assert edge_json("gaps", "--since", "2026-01-01")["ledger_troubles"] == []
+    room, written = site.room, len(site.room.entries)
+    room.give(inputs.LedgerTrouble(ok=False, detail="the disk is full"))
+    began = room.now
+    room.wait(65)
+    room.give(inputs.LedgerTrouble(ok=True, detail="all facts made meanwhile were kept: the disk is full"))
+    with closing(open_sql_ledger(site.ledger_url)) as ledger:
+        ledger.append(room.entries[written:])
+    (trouble,) = edge_json("gaps", "--since", "2026-01-01")["ledger_troubles"]
+    assert (trouble["from"], trouble["until"]) == (output.instant(began), output.instant(room.now))
+    assert (trouble["seconds"], "the disk is full" in trouble["detail"]) == (65.0, True)
+    assert "the ledger was in trouble from 2026-" in edge("gaps", "--since", "2026-01-01").stdout
+    alarm = edge_json("status")["alarms"][0]
+    assert (alarm["kind"], alarm["detail"].startswith("for 65.0 s until now: the disk is full")) == (
+        "ledger",
+        True,
+    )
 
 
 def test_calls_in_a_table(edge: Run, site: Site) -> None:

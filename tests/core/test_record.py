@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from edge.core import facts, inputs
+from edge.core.engine import LEDGER_ALARM_AGAIN_SECONDS, LEDGER_ALARM_ALWAYS_SECONDS
 from edge.core.facts import CallEnded
 from edge.core.model import CallOutcome, ClockState, OfferOutcome, Side, Stage
 from tests.core.room import Room, arrival, play
@@ -138,6 +139,35 @@ def test_trouble_with_the_ledger_is_told_once_and_ends_once() -> None:
         room.tell(inputs.LedgerTrouble(ok=ok, detail="disk full"))
     kinds = [type(entry.fact).__name__ for entry in room.entries if "Ledger" in type(entry.fact).__name__]
     assert kinds == ["LedgerTroubleBegan", "LedgerTroubleEnded"]
+
+
+def test_trouble_with_the_ledger_is_an_alarm_once_it_is_over() -> None:
+    """With how long it lasted and why. A disk that is slow again and again raises one in ten minutes; what lasts always does."""
+    room = Room()
+
+    def trouble(seconds: float) -> None:
+        room.tell(inputs.LedgerTrouble(ok=False, detail="the disk is full"))
+        assert room.recorded(facts.AlarmRaised) == alarms
+        room.wait(seconds)
+        room.tell(inputs.LedgerTrouble(ok=True, detail="kept"))
+
+    alarms: list[facts.AlarmRaised] = []
+    for seconds, alarm, pause in (
+        (93.0, True, 1.0),
+        (0.4, False, LEDGER_ALARM_AGAIN_SECONDS - 1.5),
+        (0.0, False, 1.0),
+        (0.5, True, 20.0),
+        (LEDGER_ALARM_ALWAYS_SECONDS, True, 0.0),
+    ):
+        trouble(seconds)
+        found = room.recorded(facts.AlarmRaised)
+        assert len(found) == len(alarms) + alarm
+        if alarm:
+            assert (found[-1].kind, found[-1].call_id) == ("ledger", None)
+            assert found[-1].detail.startswith(f"for {seconds:.1f} s until now: the disk is full; ")
+        alarms = found
+        room.wait(pause)
+    assert len(room.recorded(facts.LedgerTroubleEnded)) == 5
 
 
 def test_stopping_is_recorded_and_blinds_the_engine() -> None:

@@ -15,7 +15,7 @@ from edge.core.model import (
 )
 from edge.core.state import State
 from edge.views.calls import CallRecord, fold_calls
-from edge.views.gaps import Completeness, completeness, fold_gaps, open_gap
+from edge.views.gaps import Completeness, TroubleRecord, completeness, fold_gaps, fold_troubles, open_gap
 from edge.views.shift import summarise
 from edge.views.story import outcome_sentence, tell
 
@@ -213,3 +213,28 @@ def test_a_talk_that_was_seen_to_begin_is_not_moved() -> None:
     ]
     call = folded(*told)
     assert (len(call.connections), call.connections[0].at, call.talked_seconds) == (1, at(15), 35.0)
+
+
+def test_trouble_with_the_ledger_has_two_ends() -> None:
+    """One that began before what is looked at, one in which the daemon died, and one that lasts."""
+    began, started = (
+        facts.LedgerTroubleBegan(detail="full"),
+        facts.DaemonStarted(version="", policy_digest="", boot_id=""),
+    )
+    told: list[tuple[float, facts.Fact]] = [
+        (0.0, facts.LedgerTroubleEnded(detail="kept")),
+        (5.0, began),
+        (8.0, facts.LedgerTroubleEnded(detail="kept: full")),
+        (9.0, facts.LedgerTroubleEnded(detail="once more")),
+        (10.0, began),
+        (11.0, started),
+        (12.0, began),
+    ]
+    lost = "full; the daemon ended in it, and what it had only in memory is lost"
+    assert fold_troubles(entries(*told)) == [
+        TroubleRecord(since=None, until=at(0), detail="kept"),
+        TroubleRecord(since=at(5), until=at(8), detail="kept: full"),
+        TroubleRecord(since=at(10), until=at(11), detail=lost),
+        TroubleRecord(since=at(12), until=None, detail="full"),
+    ]
+    assert [trouble.seconds for trouble in fold_troubles(entries(*told))] == [None, 3.0, 1.0, None]

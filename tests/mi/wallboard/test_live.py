@@ -318,12 +318,19 @@ def test_a_record_that_stands_still_is_stale(bench: Make) -> None:
 
 
 def test_trouble_with_the_ledger_is_stale(bench: Make) -> None:
-    """The daemon said so, and has not said that it is over."""
+    """The daemon said so, and has not said that it is over; then it is an alarm, with how long it lasted."""
     room, _ = busy_shift()
     at = bench(room)
     room.give(inputs.LedgerTrouble(ok=False, detail="the disk is full"))
     at.commit()
     assert stale(at.live())[0] == "the daemon cannot write the record"
+    room.wait(40)
+    room.give(inputs.LedgerTrouble(ok=True, detail="all facts made meanwhile were kept"))
+    at.commit()
+    shown = at.live()
+    assert level(shown)["stale"] is None
+    alarm = level(shown)["numbers"]["alarms"][0]
+    assert (alarm["kind"], alarm["detail"][:36]) == ("ledger", "for 40.0 s until now: the disk is fu")
 
 
 def test_a_daemon_that_says_it_cannot_write_is_believed(bench: Make) -> None:
