@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 
     Columns = numpy.ndarray[Any, Any]
 
-LAYOUT = 6
+LAYOUT = 7
 """Of the file. One of another layout is deleted and folded again: raise it with every change of the fold or the tables."""
 PAGE = 20_000
 """Facts in one transaction at most, while there is much to fold."""
