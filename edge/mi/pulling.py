@@ -79,7 +79,7 @@ class Asked:
     form: Form
 
 
-def asked(
+async def asked(
     request: Request,
     cursor: Annotated[
         str | None, Query(description="From the page before. Without it: from the beginning.")
@@ -107,7 +107,7 @@ class CallFilters:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-def call_filters(
+async def call_filters(
     since: Annotated[
         str | None, Query(description="Only calls that arrived at this time or later (RFC 3339).")
     ] = None,

@@ -17,6 +17,7 @@ from edge.config.sections import MiSection
 from edge.ledger.store import SqlReader, open_reader
 from edge.metrics.book import Book, read_book
 from edge.mi.acknowledgements import Acknowledgements
+from edge.mi.ahead import Ahead
 from edge.mi.cursors import Cursors
 from edge.mi.disclosures import Disclosures
 from edge.mi.limits import Guesses, Rates
@@ -58,6 +59,7 @@ class Services:
     book: Book = field(default_factory=read_book)
     """Definitions of metrics: ours, and the force's own as they were when the process began."""
     slots: Slots = field(default_factory=Slots)
+    ahead: Ahead = field(default_factory=Ahead)
     watch: HeadWatch = field(init=False)
     _projection: Projection | None = None
     _reader: SqlReader | None = None
@@ -106,6 +108,7 @@ class Services:
 
     def close(self) -> None:
         """Release the files."""
+        self.ahead.close()
         self.store.close()
         with self._lock:
             if self._projection is not None:
@@ -114,8 +117,8 @@ class Services:
                 self._reader.close()
 
 
-def services(request: Request) -> Services:
-    """For routes: `Annotated[Services, Depends(services)]`."""
+async def services(request: Request) -> Services:
+    """For routes: `Annotated[Services, Depends(services)]`. A coroutine, as one that is none would cost a thread's turn."""
     found: Services = request.app.state.services
     return found
 

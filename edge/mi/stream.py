@@ -16,7 +16,7 @@ from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, Select, bindparam, case, select
+from sqlalchemy import Connection, Select, bindparam, case, func, select
 
 from edge.ledger.schema import facts, meta, personal
 from edge.ledger.store import SqlReader
@@ -67,14 +67,18 @@ class Stored(NamedTuple):
 KEPT = select(personal.c.body).where(personal.c.sequence == facts.c.sequence).scalar_subquery()
 Row = tuple[Any, ...]
 """A `Stored`, or as much in a plain tuple: making the name costs a tenth of the time of a page."""
-SEQUENCE, BODY = 0, 9
+SEQUENCE, BODY, HASH_OF_IT = 0, 9, 11
 _body = itemgetter(BODY)
 
 
 COLUMNS: Select[Any] = select(*facts.c, case((facts.c.personal_digest.is_not(None), KEPT)))
 """Most facts have nothing personal, and are not looked up there."""
-META = select(meta.c.ledger_id, meta.c.head_sequence, meta.c.head_hash)
 HASH = select(facts.c.hash).where(facts.c.sequence == bindparam("sequence"))
+META = select(meta.c.ledger_id, meta.c.head_sequence, meta.c.head_hash, HASH.scalar_subquery())
+KEPT_BETWEEN = select(func.count()).where(
+    personal.c.sequence > bindparam("after"), personal.c.sequence <= bindparam("sequence")
+)
+MARK = META.add_columns(KEPT_BETWEEN.scalar_subquery())
 TIME = select(facts.c.utc_us).where(facts.c.sequence == bindparam("sequence"))
 NEXT = (
     COLUMNS.where(facts.c.sequence > bindparam("after")).order_by(facts.c.sequence).limit(bindparam("limit"))
@@ -112,6 +116,9 @@ class Page:
     """Whether asking again at once may give more; false at the end of the record, or of the time asked for."""
 
 
+SILENT = "the ledger says nothing of itself: it was tampered with"
+
+
 class MovedError(Exception):
     """What the reader was told is not what the ledger holds; the message says how they differ."""
 
@@ -128,8 +135,7 @@ class Start:
 def read_page(reader: SqlReader, selection: Selection, start: Start, limit: int) -> Page:
     """The page after `start`. Raises `MovedError` when `start` is of another record, and `LedgerError`."""
     with reader.snapshot() as connection:
-        ledger_id, head_sequence, head_hash = _meta(connection)
-        _compare(connection, start, ledger_id, head_sequence)
+        ledger_id, head_sequence, head_hash = _meta(connection, start)
         position = start.position
         if position == 0 and selection.since_utc_us is not None:
             since_us = selection.since_utc_us - CLOCK_MARGIN_US
@@ -145,7 +151,7 @@ def read_page(reader: SqlReader, selection: Selection, start: Start, limit: int)
             ledger_id=ledger_id,
             facts=found,
             position=position,
-            hash=_hash_at(connection, position),
+            hash=_hash_of_end(connection, found, position),
             head_sequence=head_sequence,
             head_hash=head_hash,
             more=position < head_sequence and not past,
@@ -155,8 +161,7 @@ def read_page(reader: SqlReader, selection: Selection, start: Start, limit: int)
 def anchors_of(reader: SqlReader, start: Start = Start()) -> tuple[str, int]:
     """The ledger's id, and the sequence of its newest fact. Raises `MovedError` when `start` is of another record."""
     with reader.snapshot() as connection:
-        ledger_id, head_sequence, _ = _meta(connection)
-        _compare(connection, start, ledger_id, head_sequence)
+        ledger_id, head_sequence, _ = _meta(connection, start)
     return ledger_id, head_sequence
 
 
@@ -166,25 +171,56 @@ def hash_at(reader: SqlReader, sequence: int) -> str:
         return _hash_at(connection, sequence)
 
 
-def _meta(connection: Connection) -> tuple[str, int, str]:
-    found = connection.execute(META).one_or_none()
+class Mark(NamedTuple):
+    """What tells whether a page of the whole record would be read again as it was: facts never change, personal data goes."""
+
+    ledger_id: str
+    head_sequence: int
+    head_hash: str
+    hash: str
+    """Beginning of the hash of the page's last fact."""
+    kept: int
+    """How many of its facts have personal data."""
+
+
+def mark_of(reader: SqlReader, after: int, last: int) -> Mark:
+    """Of the page of these facts, at this moment."""
+    with reader.snapshot() as connection:
+        found = connection.execute(MARK, {"after": after, "sequence": last}).one_or_none()
     if found is None:
-        raise LedgerError("the ledger says nothing of itself: it was tampered with")
-    return found[0], found[1], found[2]
+        raise LedgerError(SILENT)
+    ledger_id, head_sequence, head_hash, digest, kept = found
+    return Mark(ledger_id, head_sequence, head_hash, _shown(digest), kept)
 
 
-def _compare(connection: Connection, start: Start, ledger_id: str, head_sequence: int) -> None:
+def _meta(connection: Connection, start: Start) -> tuple[str, int, str]:
+    """The ledger's id and head. Raises `MovedError` when `start` is of another record."""
+    found = connection.execute(META, {"sequence": start.position}).one_or_none()
+    if found is None:
+        raise LedgerError(SILENT)
+    ledger_id, head_sequence, head_hash, digest = found
     if start.ledger_id and start.ledger_id != ledger_id:
         raise MovedError("it belongs to another ledger: this appliance has a new one")
     if start.position > head_sequence:
         raise MovedError("the ledger ends before it: an older copy of it was restored")
-    if start.hash and start.hash != _hash_at(connection, start.position):
+    if start.hash and start.hash != _shown(digest):
         raise MovedError("the ledger holds another fact at this place than the one that was given")
+    return ledger_id, head_sequence, head_hash
+
+
+def _hash_of_end(connection: Connection, found: Sequence[Row], position: int) -> str:
+    """Of the fact at the position, which with a selection need not be among those that were found."""
+    if found and found[-1][SEQUENCE] == position:
+        return _shown(found[-1][HASH_OF_IT])
+    return _hash_at(connection, position)
 
 
 def _hash_at(connection: Connection, position: int) -> str:
-    found = connection.execute(HASH, {"sequence": position}).scalar()
-    return "" if found is None else str(found)[:SHOWN_HASH]
+    return _shown(connection.execute(HASH, {"sequence": position}).scalar())
+
+
+def _shown(digest: str | None) -> str:
+    return "" if digest is None else digest[:SHOWN_HASH]
 
 
 def _whole(connection: Connection, after: int, limit: int) -> Sequence[Row]:

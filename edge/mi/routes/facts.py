@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from concurrent.futures import Future
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
-from typing import Annotated, Any
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -14,6 +17,7 @@ from starlette.concurrency import run_in_threadpool
 
 from edge.core.facts import KINDS
 from edge.mi import problems
+from edge.mi.ahead import FactsMade
 from edge.mi.cursors import Cursor, digest_of
 from edge.mi.formats import FactLine, encoder, fact_csv, fact_lines, ndjson
 from edge.mi.guard import tag_of
@@ -32,7 +36,18 @@ from edge.mi.paging import (
 from edge.mi.problems import ProblemError
 from edge.mi.security import Client, require
 from edge.mi.services import Services, services
-from edge.mi.stream import PAGE_FACTS, SEQUENCE, MovedError, Page, Selection, Start, read_page
+from edge.mi.stream import (
+    PAGE_FACTS,
+    SEQUENCE,
+    Mark,
+    MovedError,
+    Page,
+    Selection,
+    Start,
+    mark_of,
+    read_page,
+)
+from edge.ports import LedgerError
 from edge.version import VERSION
 
 STREAM = "facts"
@@ -101,7 +116,18 @@ class _Asked:
     filters: str
 
 
-def _asked(
+class _Wanted(NamedTuple):
+    """All that a page depends on, beside the ledger."""
+
+    selection: Selection
+    start: Start
+    limit: int
+    form: Form
+    filters: str
+    numbers: bool
+
+
+async def _asked(
     request: Request,
     shared: Annotated[Services, Depends(services)],
     cursor: Annotated[
@@ -194,28 +220,16 @@ async def facts(
 ) -> Response:
     """The record from the cursor on, in order and without a gap: at least once, so drop facts whose id you have."""
     async with AsyncExitStack() as held:
-        page = await _found(asked, shared, client, held)
-        cursor = shared.cursors.text(
-            Cursor(
-                stream=STREAM,
-                ledger_id=page.ledger_id,
-                position=page.position,
-                filters=asked.filters,
-                hash=page.hash,
-            )
-        )
-        body = await run_in_threadpool(
-            _written, asked.form, page, cursor, shared.caller_key(), client.numbers
-        )
-        await _log(asked, page, shared, client)
+        made = await _found(asked, shared, client, held)
+        await _log(asked.selection, made, shared, client)
         return PageResponse(
-            body,
-            _tag(asked, page, client.numbers),
+            made.body,
+            _tag(asked, made, client.numbers),
             MEDIA_TYPES[asked.form],
             {
-                "Edge101-Cursor": cursor,
-                "Edge101-More": "true" if page.more else "false",
-                "Edge101-Head": f"{page.head_sequence}:{page.head_hash}",
+                "Edge101-Cursor": made.cursor,
+                "Edge101-More": "true" if made.more else "false",
+                "Edge101-Head": f"{made.head_sequence}:{made.head_hash}",
             },
             known=request.headers.get("if-none-match"),
             gzip=accepts_gzip(request),
@@ -223,27 +237,94 @@ async def facts(
         )
 
 
-async def _found(asked: _Asked, shared: Services, client: Client, held: AsyncExitStack) -> Page:
+async def _found(asked: _Asked, shared: Services, client: Client, held: AsyncExitStack) -> FactsMade:
     """The page, and its place in memory; waited for, without that place, if the reader asked so."""
-    start, until = asked.start, time.monotonic() + asked.wait_seconds
+    wanted = _Wanted(asked.selection, asked.start, asked.limit, asked.form, asked.filters, client.numbers)
+    until = time.monotonic() + asked.wait_seconds
     while True:
         async with AsyncExitStack() as slot:
             await slot.enter_async_context(shared.slots.slot(client))
             try:
-                page = await run_in_threadpool(_read, shared, asked.selection, start, asked.limit)
+                made = await _page(wanted, shared, client)
             except MovedError as error:
                 raise moved(error) from error
             left = until - time.monotonic()
-            if page.facts or page.more or left <= 0:
+            if made.count or made.more or left <= 0:
                 await held.enter_async_context(slot.pop_all())
-                return page
-        start = Start(page.position, page.ledger_id, page.hash)
-        if not await shared.watch.beyond(page.head_sequence, left):
+                return made
+        wanted = wanted._replace(start=made.end)
+        if not await shared.watch.beyond(made.head_sequence, left):
             until = 0.0
 
 
-def _read(shared: Services, selection: Selection, start: Start, limit: int) -> Page:
-    return read_page(shared.reader(), selection, start, limit)
+async def _page(wanted: _Wanted, shared: Services, client: Client) -> FactsMade:
+    """The page: as it was made while the reader took the one before, if that can still be given, else made now."""
+    begun = shared.ahead.take(client.token_id, wanted)
+    if begun is not None and (made := await _made_ahead(begun, wanted, shared, client)) is not None:
+        return made
+    made = await run_in_threadpool(_make, shared, wanted)
+    if begun is None:
+        _begin_next(wanted, made, shared, client)
+    return made
+
+
+async def _made_ahead(
+    begun: Future[FactsMade], wanted: _Wanted, shared: Services, client: Client
+) -> FactsMade | None:
+    try:
+        made = await asyncio.wrap_future(begun)
+        _begin_next(wanted, made, shared, client)
+        mark = await run_in_threadpool(mark_of, shared.reader(), made.first - 1, made.end.position)
+    except (LedgerError, MovedError):
+        return None  # which is met again, and told
+    return _as_of(made, mark, wanted.form)
+
+
+def _begin_next(wanted: _Wanted, made: FactsMade, shared: Services, client: Client) -> None:
+    """For who goes on through the whole record, which is what is long, and while there are pages to come."""
+    if wanted.start.position and made.more and wanted.selection.everything:
+        following = wanted._replace(start=made.end)
+        shared.ahead.begin(client.token_id, following, partial(_make, shared, following))
+
+
+def _as_of(made: FactsMade, mark: Mark, form: Form) -> FactsMade | None:
+    """The page as it would be made at this moment; None where it would be another one."""
+    if (mark.ledger_id, mark.hash, mark.kept) != (made.end.ledger_id, made.end.hash, made.kept):
+        return None
+    if form is Form.JSON and mark.head_sequence != made.head_sequence:
+        return None  # the head stands in it
+    return replace(
+        made,
+        head_sequence=mark.head_sequence,
+        head_hash=mark.head_hash,
+        more=made.end.position < mark.head_sequence,
+    )
+
+
+def _make(shared: Services, wanted: _Wanted) -> FactsMade:
+    """Read, and written in its form. Raises `MovedError` and `LedgerError`."""
+    page = read_page(shared.reader(), wanted.selection, wanted.start, wanted.limit)
+    cursor = shared.cursors.text(
+        Cursor(
+            stream=STREAM,
+            ledger_id=page.ledger_id,
+            position=page.position,
+            filters=wanted.filters,
+            hash=page.hash,
+        )
+    )
+    return FactsMade(
+        body=_written(wanted.form, page, cursor, shared.caller_key(), wanted.numbers),
+        cursor=cursor,
+        end=Start(page.position, page.ledger_id, page.hash),
+        more=page.more,
+        head_sequence=page.head_sequence,
+        head_hash=page.head_hash,
+        count=len(page.facts),
+        kept=len(page.facts) - [row[-1] for row in page.facts].count(None),
+        first=page.facts[0][SEQUENCE] if page.facts else 0,
+        last=page.facts[-1][SEQUENCE] if page.facts else 0,
+    )
 
 
 def _written(form: Form, page: Page, cursor: str, key: bytes | None, numbers: bool) -> bytes:
@@ -259,13 +340,13 @@ def _written(form: Form, page: Page, cursor: str, key: bytes | None, numbers: bo
     )
 
 
-def _tag(asked: _Asked, page: Page, numbers: bool) -> str:
+def _tag(asked: _Asked, made: FactsMade, numbers: bool) -> str:
     """A strong ETag without reading the body again: the chain's hash stands for every fact up to the last, and what of their
     personal data is kept is counted."""
-    kept = len(page.facts) - [row[-1] for row in page.facts].count(None)
-    bounds = (page.facts[0][SEQUENCE], page.position, page.hash) if page.facts else (page.position, page.hash)
-    parts = (*bounds, len(page.facts), kept, numbers, asked.form, asked.filters, page.more, page.position)
-    return tag_of(repr((*parts, page.head_hash if asked.form is Form.JSON else "", VERSION)).encode())
+    end = made.end.position, made.end.hash
+    bounds = (made.first, *end) if made.count else end
+    parts = (*bounds, made.count, made.kept, numbers, asked.form, asked.filters, made.more, made.end.position)
+    return tag_of(repr((*parts, made.head_hash if asked.form is Form.JSON else "", VERSION)).encode())
 
 
 class FactsPage(msgspec.Struct, frozen=True):
@@ -278,16 +359,15 @@ class FactsPage(msgspec.Struct, frozen=True):
     head: dict[str, int | str]
 
 
-async def _log(asked: _Asked, page: Page, shared: Services, client: Client) -> None:
-    selection = asked.selection
+async def _log(selection: Selection, made: FactsMade, shared: Services, client: Client) -> None:
     given = {"kind": selection.kinds, "line": selection.lines, "queue": selection.queues}
     await disclosed(
         shared,
         client,
         STREAM,
-        len(page.facts),
-        first_position=page.facts[0][SEQUENCE] if page.facts else None,
-        last_position=page.facts[-1][SEQUENCE] if page.facts else None,
+        made.count,
+        first_position=made.first if made.count else None,
+        last_position=made.last if made.count else None,
         since_utc_us=selection.since_utc_us,
         until_utc_us=selection.until_utc_us,
         selection=" ".join(f"{name}={value}" for name, values in given.items() for value in values),
