@@ -34,6 +34,8 @@ class Slots:
     def __init__(self) -> None:
         self._free = asyncio.Semaphore(PAGES_AT_ONCE)
         self._of_token: Counter[str] = Counter()
+        self.asked = 0
+        """How many pages were asked for since the process began."""
 
     @property
     def under_way(self) -> int:
@@ -43,6 +45,7 @@ class Slots:
     @asynccontextmanager
     async def slot(self, client: Holder) -> AsyncIterator[None]:
         """One page's place. Raises `ProblemError` 429 or 503."""
+        self.asked += 1
         if self._of_token[client.token_id] >= PAGES_OF_TOKEN:
             raise ProblemError(
                 429,
