@@ -118,6 +118,19 @@ async def test_what_is_rare_is_found_by_pages_that_are_bounded(
     assert await pulled(served, token, queue="nowhere") == []
 
 
+async def test_pages_are_bounded_in_bytes(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With filters and without: shorter pages, and every fact once; one that is larger than a page comes alone."""
+    monkeypatch.setattr(stream, "PAGE_BYTES", 1000)
+    token = served.token("facts")
+    page = (await served.get("/v1/facts", token)).json
+    assert 1 < len(page["facts"]) < FACTS_PER_CALL
+    assert page["more"]
+    assert [fact["sequence"] for fact in await pulled(served, token)] == list(range(1, ALL + 1))
+    assert len(await pulled(served, token, kind="CallArrived")) == CALLS
+    monkeypatch.setattr(stream, "PAGE_BYTES", 1)
+    assert len((await served.get("/v1/facts", token)).json["facts"]) == 1
+
+
 async def test_ndjson_and_csv_are_the_same_facts(served: Served) -> None:
     token = served.token("facts", "numbers")
     whole = (await served.get("/v1/facts?limit=100", token)).json

@@ -173,6 +173,17 @@ async def test_a_right_token_is_never_refused_for_the_guesses_of_others(served: 
     await asyncio.gather(*guessing, return_exceptions=True)
 
 
+async def test_guesses_beyond_the_bound_are_refused_at_once(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is held back for them, and a right token is served."""
+    monkeypatch.setattr(security, "DELAYED_AT_ONCE", 0)
+    guesses = [await served.get("/v1/facts", f"edge101_{n:08x}_{'A' * 43}") for n in range(5)]
+    assert [answer.status for answer in guesses] == [401, 401, 401, 429, 429]
+    assert int(guesses[-1].headers["Retry-After"]) >= 1
+    assert (await served.get("/v1/facts", served.token("facts"))).status == 200
+
+
 async def test_wrong_tokens_are_logged_without_the_token(
     served: Served, capfd: pytest.CaptureFixture[str]
 ) -> None:

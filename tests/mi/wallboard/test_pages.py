@@ -14,7 +14,7 @@ from aiohttp import ClientSession, CookieJar
 from yarl import URL
 
 from edge.mi.wallboard import routes
-from edge.mi.wallboard.access import SESSION_SECONDS, Sessions
+from edge.mi.wallboard.access import SESSION_SECONDS, SESSIONS_MOST, Sessions
 from tests.mi.wallboard.conftest import Bench
 from tests.mi.wallboard.serving import CALLS, METRICS, Desk, board_over, served
 from tests.views.room import Room, busy_shift
@@ -134,6 +134,14 @@ async def test_a_session_ends_with_its_token(browser: Browser, desk: Desk) -> No
     assert (await browser.get("/wallboard/calls/20261122T120000Z-1")).status == 403
     del desk.tokens["for-calls"]
     assert (await browser.get("/wallboard/who")).status == 401
+
+
+def test_the_oldest_session_goes_when_there_are_too_many() -> None:
+    """Memory is bounded, and whoever signed in last is let in."""
+    sessions = Sessions(lambda _: CALLS)
+    first, *others = [sessions.begin(CALLS) for _ in range(SESSIONS_MOST + 1)]
+    assert sessions.visitor(first) is None
+    assert all(sessions.visitor(cookie) == CALLS for cookie in others)
 
 
 def test_a_session_ends_with_the_shift() -> None:
