@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
-from edge.mi.stream import Page, Row
+from edge.core.model import MICROSECONDS
+from edge.mi.stream import Page
 from edge.mi.vocabulary import EVENTS
 from edge.views.caller import caller_id
-from edge.views.times import rfc3339
+from edge.views.times import rfc3339, second
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 """What makes a spreadsheet run a cell, when it stands first (OWASP: CSV injection)."""
@@ -55,44 +56,36 @@ _numbers = msgspec.json.Decoder(_Numbers)
 
 def fact_lines(page: Page, key: bytes | None, *, numbers: bool) -> list[FactLine]:
     """The facts of a page. Callers are a keyed hash; with `numbers` the personal fields are there, too."""
-    prefix = page.ledger_id + "-"
-    return [_line(prefix, row, key, numbers) for row in page.facts]
+    prefix, seconds, event = page.ledger_id + "-", _Seconds(), EVENTS.get
+    return [  # in one go: a call for each fact would cost a third more
+        FactLine(
+            f"{prefix}{sequence}",
+            sequence,
+            kind,
+            event(kind),
+            f"{seconds[utc_us // MICROSECONDS]}.{utc_us % MICROSECONDS:06d}Z",
+            monotonic_ns,
+            None if switch is None else rfc3339(switch),
+            clock,
+            reason,
+            call_id,
+            agent,
+            None if own is None else _number_hash(own, key),
+            digest is not None and own is None,
+            link,
+            msgspec.Raw(body),
+            msgspec.Raw(own) if numbers and own is not None else None,
+        )
+        for sequence, kind, monotonic_ns, utc_us, switch, clock, reason, call_id, agent, body, digest, link, own in page.facts
+    ]
 
 
-def _line(prefix: str, row: Row, key: bytes | None, numbers: bool) -> FactLine:
-    (
-        sequence,
-        kind,
-        monotonic_ns,
-        utc_us,
-        switch,
-        clock,
-        reason,
-        call_id,
-        agent,
-        body,
-        digest,
-        digest_of_fact,
-        own,
-    ) = row
-    return FactLine(
-        f"{prefix}{sequence}",
-        sequence,
-        kind,
-        EVENTS.get(kind),
-        rfc3339(utc_us),
-        monotonic_ns,
-        None if switch is None else rfc3339(switch),
-        clock,
-        reason,
-        call_id,
-        agent,
-        None if own is None else _number_hash(own, key),
-        digest is not None and own is None,
-        digest_of_fact,
-        msgspec.Raw(body.encode()),
-        msgspec.Raw(own.encode()) if numbers and own is not None else None,
-    )
+class _Seconds(dict[int, str]):
+    """Seconds of UTC as RFC 3339 writes them, each made once: a page has thousands of facts of a few."""
+
+    def __missing__(self, utc_s: int) -> str:
+        self[utc_s] = text = second(utc_s)
+        return text
 
 
 def _number_hash(own: str, key: bytes | None) -> str | None:

@@ -15,6 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from edge.metrics import periods
 from edge.mi.cursors import Cursor, CursorError, Cursors
 from edge.mi.disclosures import Disclosure
 from edge.mi.guard import SlowReaderError, matches
@@ -79,12 +80,12 @@ def utc_us(text: str | None, name: str) -> int | None:
     mend = "Write RFC 3339 with an offset, such as 2026-11-26T09:00:00Z (in an address + is written %2B)."
     try:
         at = datetime.fromisoformat(text)
-        since = at.astimezone(UTC) - datetime.fromtimestamp(0, UTC)
+        found = periods.utc_us(at.astimezone(UTC))
     except (ValueError, OverflowError) as error:
         raise ProblemError(422, "time", f"{name} is no time", mend) from error
     if at.tzinfo is None:
         raise ProblemError(422, "time", f"{name} has no offset from UTC", mend)
-    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+    return found
 
 
 def read_any_cursor(cursors: Cursors, text: str) -> Cursor:

@@ -13,8 +13,8 @@ SECONDS_REMEMBERED = 4096
 
 def rfc3339(utc_us: int) -> str:
     """RFC 3339 in UTC with microseconds."""
-    second, part = divmod(utc_us, MICROSECONDS)
-    return f"{_second(second)}.{part:06d}Z"
+    utc_s, part = divmod(utc_us, MICROSECONDS)
+    return f"{second(utc_s)}.{part:06d}Z"
 
 
 def rfc3339_milliseconds(utc_us: int) -> str:
@@ -23,5 +23,6 @@ def rfc3339_milliseconds(utc_us: int) -> str:
 
 
 @lru_cache(maxsize=SECONDS_REMEMBERED)
-def _second(utc_s: int) -> str:
+def second(utc_s: int) -> str:
+    """A second of UTC as RFC 3339 begins."""
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(utc_s))
