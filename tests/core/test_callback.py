@@ -1179,9 +1179,9 @@ def test_a_person_who_answers_as_they_are_given_up_is_served_at_once() -> None:
     )
 
 
-def test_who_was_reached_sent_back_and_hung_up_is_not_dialled_again() -> None:
-    """The promise was kept when they talked; what they abandoned then is a queue like anybody's."""
-    room = promised_room(*ANN, queue={"wrap_up_seconds": 30.0})
+def talked_and_sent_back(*agents: str) -> Room:
+    """c1 was called back and talked with ann, who sent them to the queue again; other agents are busy."""
+    room = promised_room(*agents, queue={"wrap_up_seconds": 30.0})
     play(
         room,
         """
@@ -1193,6 +1193,12 @@ def test_who_was_reached_sent_back_and_hung_up_is_not_dialled_again() -> None:
         """,
     )
     room.tell(inputs.CallSentBack(call_id="c1", queue="101"))
+    return room
+
+
+def test_who_was_reached_sent_back_and_hung_up_is_not_dialled_again() -> None:
+    """The promise was kept when they talked; what they abandoned then is a queue like anybody's."""
+    room = talked_and_sent_back(*ANN)
     play(
         room,
         """
@@ -1283,27 +1289,10 @@ def test_a_kept_agent_who_signs_out_ends_the_ringing() -> None:
     )
 
 
-def talked_and_sent_back() -> Room:
-    """c1 was called back, talked with ann, who sent them to the queue again, and bob is busy."""
-    room = promised_room(*BOTH, queue={"wrap_up_seconds": 30.0})
-    play(
-        room,
-        """
-        t0 hangs up
-        wait 30 -> ring ann for c1
-        ann answers -> await disk for c1, dial 07700900001 for c1
-        person c1 answers -> connect c1.1
-        c1 joined
-        """,
-    )
-    room.tell(inputs.CallSentBack(call_id="c1", queue="101"))
-    happen(room, "ann hangs up")
-    return room
-
-
 def test_who_talked_and_vanished_unseen_is_not_dialled_again() -> None:
     """The promise was kept; what they wait for then is a queue like anybody's."""
-    room = talked_and_sent_back()
+    room = talked_and_sent_back(*BOTH)
+    happen(room, "ann hangs up")
     play(
         room,
         """
@@ -1312,7 +1301,8 @@ def test_who_talked_and_vanished_unseen_is_not_dialled_again() -> None:
         = c1 ended_unknown queue
         """,
     )
-    room = talked_and_sent_back()
+    room = talked_and_sent_back(*BOTH)
+    happen(room, "ann hangs up")
     room.tell(inputs.FallbackTook(call_id="c1", line="101", leg_id="c1-back", why="dead-man"))
     play(room, "c1 hangs up")
     assert room.state_of("c1") == "abandoned fallback"
@@ -1320,7 +1310,8 @@ def test_who_talked_and_vanished_unseen_is_not_dialled_again() -> None:
 
 def test_only_who_talks_with_it_judges_what_answered() -> None:
     """A handler who had the caller before cuts nobody's conversation."""
-    room = talked_and_sent_back()
+    room = talked_and_sent_back(*BOTH)
+    happen(room, "ann hangs up")
     play(
         room,
         """
