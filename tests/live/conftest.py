@@ -1,6 +1,6 @@
 """The lab of the live tests, one for most of them, and what must hold after each of them.
 
-A module that kills things defines a fixture `live` of its own (scope "module") and everything here follows it.
+A module that kills things defines a fixture `live` of its own (scope "module", or less) and everything here follows it.
 """
 
 from __future__ import annotations
