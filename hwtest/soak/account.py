@@ -15,17 +15,17 @@ Interval = tuple[int, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WireCall:
-    """A caller as the phones saw them. `answered`: their call was; `agents`: how many agents' phones were answered for them;
-    `ended`: both sides know that it is over; `gave_up`: it was the caller who hung up before any answer."""
+    """A caller as the phones saw them. `answered`: an agent's phone was, for them; `ended`: both sides know that it is over;
+    `gave_up`: an impatient caller hung up before any answer; `left`: the talk was over, and they were still on the line."""
 
     number: str
     begun_ns: int
     over_ns: int
     emergency: bool
     answered: bool
-    agents: int
     ended: bool
     gave_up: bool
+    left: bool
 
 
 @dataclass(slots=True, kw_only=True)
@@ -65,8 +65,13 @@ def balance(
         account.became[_became(call, bool(ids))] += 1
         if not call.ended:
             account.faults.append(f"{call.number[-4:]}: no end on the wire")
-        if not call.answered and not call.gave_up:
-            account.faults.append(f"{call.number[-4:]}: dropped: neither answered nor given up")
+        waited = f"(it lasted {(call.over_ns - call.begun_ns) / NANOSECONDS:.2f} s)"
+        if call.emergency and not call.answered:
+            account.faults.append(f"{call.number[-4:]}: a 999 that nobody answered {waited}")
+        elif not call.answered and not call.gave_up:
+            account.faults.append(f"{call.number[-4:]}: dropped: neither answered nor given up {waited}")
+        if call.left:
+            account.faults.append(f"{call.number[-4:]}: left on the line when the talk was over")
         if len(ids) > 1:
             account.faults.append(f"{call.number[-4:]}: {len(ids)} calls in the ledger")
         if not ids and not any(start - grace_ns <= call.begun_ns <= end for start, end in blind):

@@ -9,7 +9,7 @@ import pytest
 from edge.core.facts import CallArrived, CallEnded, DaemonStarted, Entry, Fact, SwitchLost, SwitchRestored
 from edge.core.model import CallOutcome, ClockState, Instant, Side, Stage
 from hwtest.soak.account import NANOSECONDS, WireCall, balance, blind_intervals
-from hwtest.soak.run import Sample, grown, grown_lives
+from hwtest.soak.run import SETTLING_CALLS, Sample, grown, grown_lives, grown_switch
 
 NUMBER = "07700900001"
 
@@ -63,9 +63,9 @@ def call(begun: float = 10.0, **more: Any) -> WireCall:
         "over_ns": seconds(begun + 2),
         "emergency": False,
         "answered": True,
-        "agents": 1,
         "ended": True,
         "gave_up": False,
+        "left": False,
     }
     return WireCall(**(given | more))
 
@@ -87,6 +87,13 @@ def test_a_call_on_both_sides_balances() -> None:
     [
         (call(ended=False), [(10, arrived()), (12, over())], "no end on the wire"),
         (call(answered=False), [(10, arrived()), (12, over())], "dropped"),
+        (call(emergency=True, answered=False), [(10, arrived()), (12, over())], "a 999 that nobody answered"),
+        (
+            call(emergency=True, answered=False, gave_up=True),
+            [(10, arrived()), (12, over())],
+            "a 999 that nobody answered",
+        ),
+        (call(left=True), [(10, arrived()), (12, over())], "left on the line"),
         (
             call(),
             [(10, arrived()), (11, arrived("c2")), (12, over()), (12, over("c2"))],
@@ -100,6 +107,12 @@ def test_what_does_not_balance_is_named(wire: WireCall, ledger: list[tuple[float
     [found] = balance([wire], entries(*ledger), [], 0).faults
     assert fault in found
     assert NUMBER not in found
+
+
+def test_who_is_impatient_may_give_up() -> None:
+    """A routine call is no fault, and stands as what it is."""
+    account = balance([call(answered=False, gave_up=True)], entries((10, arrived()), (12, over())), [], 0)
+    assert (account.faults, dict(account.became)) == ([], {"gave up": 1})
 
 
 def test_a_call_while_nobody_looked_is_not_blamed() -> None:
@@ -124,3 +137,12 @@ def test_what_grows_is_named_by_process() -> None:
     assert grown(calm, "edge run") == []
     assert len(grown(leaking, "edge run")) == 3
     assert grown_lives([*calm, *leaking]) == grown(leaking, "edge run")
+
+
+def test_a_leak_of_the_switch_shows_once_it_has_settled() -> None:
+    """What it takes for the first calls is none; a minute's soak never gets beyond them."""
+    warming = [Sample(5.0 * n, 1, 50, 10, 80.0 + 10 * min(n, 5)) for n in range(12)]
+    leaking = [Sample(5.0 * n, 1, 50, 10, 80.0 + 5 * n) for n in range(12)]
+    assert grown_switch(warming, 2 * SETTLING_CALLS) == []
+    assert grown_switch(leaking, 2 * SETTLING_CALLS) == ["Asterisk: 15 MB more than at first"]
+    assert grown_switch(leaking, SETTLING_CALLS) == []
