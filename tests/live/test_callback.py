@@ -21,6 +21,8 @@ from tests.live.people import (
     People,
     accept,
     at_most_one_at_a_time,
+    cancel_callbacks,
+    close_tasks,
     dialled,
     is_asked_for,
     is_offered,
@@ -74,11 +76,8 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveLab]:
 async def no_promise_is_left(room: Room, daemon_runs: None) -> AsyncIterator[None]:
     """What a test leaves on the list is cancelled, so that the next begins with none."""
     yield
-    room.live.follow()
-    for call in [call for call in room.live.state.calls.values() if call.callback is not None]:
-        room.live.edge("callbacks", "cancel", call.call_id, "--by", "test", "--why", "over")
-    for task_id in list(room.live.state.tasks):
-        room.live.edge("tasks", "close", task_id, "--outcome", "no_need", "--by", "test")
+    await cancel_callbacks(room)
+    await close_tasks(room)
 
 
 @pytest.fixture

@@ -29,7 +29,15 @@ from hwtest.lab.configuration import merged
 from hwtest.useragent import CallState as Wire
 from hwtest.useragent import OutgoingCall, UserAgent
 from tests.live.conftest import POLICY, finish
-from tests.live.people import People, accept, dialled, is_asked_for, is_offered, reaches_state
+from tests.live.people import (
+    People,
+    accept,
+    cancel_callbacks,
+    dialled,
+    is_asked_for,
+    is_offered,
+    reaches_state,
+)
 from tests.live.room import Desk, LiveLab, Room, milliseconds, until
 from tests.live.test_survival import prints
 
@@ -109,9 +117,7 @@ def expected_warnings() -> list[str]:
 async def no_promise_is_left(room: Room, daemon_runs: None) -> AsyncIterator[None]:
     """What a test leaves on the list is cancelled."""
     yield
-    room.live.follow()
-    for call in [call for call in room.live.state.calls.values() if call.callback is not None]:
-        room.live.edge("callbacks", "cancel", call.call_id, "--by", "test", "--why", "over")
+    await cancel_callbacks(room)
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from hwtest.lab.configuration import merged
 from hwtest.useragent import CallEnded, IncomingCall, Media, OutgoingCall, SipError, UserAgent
 from hwtest.useragent import CallState as Wire
 from tests.live.conftest import POLICY, finish
+from tests.live.people import People, close_tasks, dialled
 from tests.live.room import Desk, LiveLab, Room, milliseconds, until
 
 LINE = "101_no_greeting"
@@ -55,33 +56,7 @@ def expected_warnings() -> list[str]:
 async def no_task_is_left(room: Room, daemon_runs: None) -> AsyncIterator[None]:
     """What a test leaves on the list is closed, so that the next begins with none."""
     yield
-    room.live.follow()
-    for task_id in list(room.live.state.tasks):
-        room.live.edge("tasks", "close", task_id, "--outcome", "no_need", "--by", "test")
-    await room.until(lambda: not room.live.state.tasks)
-
-
-class People:
-    """The persons behind public numbers: every call that comes to the lab's callee, in order."""
-
-    def __init__(self, agent: UserAgent) -> None:
-        self.calls: list[IncomingCall] = []
-        self._taken = 0
-        self.refuse_with: int | None = None
-        agent.on_invite = self._take
-
-    def _take(self, call: IncomingCall) -> None:
-        self.calls.append(call)
-        if self.refuse_with is None:
-            call.ring()
-        else:
-            call.reject(self.refuse_with)
-
-    async def rung(self) -> IncomingCall:
-        """The next call to any of them."""
-        await until(lambda: len(self.calls) > self._taken, 8, "a person's phone rings")
-        self._taken += 1
-        return self.calls[self._taken - 1]
+    await close_tasks(room)
 
 
 @pytest.fixture
@@ -119,11 +94,6 @@ async def asked(room: Room, desk: Desk) -> IncomingCall:
     if not is_asked():
         raise CallEnded(call.status)
     return call
-
-
-def dialled(person: IncomingCall) -> str:
-    """The number to which a person's phone was rung."""
-    return person.invite.uri.removeprefix("sip:").partition("@")[0]
 
 
 async def test_key_1_rings_the_person_and_the_handler_talks_with_them(room: Room, people: People) -> None:
