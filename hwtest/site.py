@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from edge.pbx.asterisk.ami.client import AmiClient
 
+REGISTER_SECONDS = 5.0
 GOODBYE_SECONDS = 3.0
 """So long a call may take to end by BYE before it is abandoned."""
 
@@ -124,11 +125,12 @@ class Site:
             )
         phone = AgentPhone(known.user, known.password, known.registrar, behaviour, media=media)
         try:
-            await phone.start()
-        except SipError as error:
+            async with asyncio.timeout(REGISTER_SECONDS):
+                await phone.start()
+        except (SipError, TimeoutError) as error:
             await phone.vanish()
             raise NotMeasuredError(
-                f"phone {name} cannot register at {known.registrar}: {error}",
+                f"phone {name} cannot register at {known.registrar}: {str(error) or 'no answer'}",
                 f"look whether the switch runs there and whether [phone.{name}] has the right password",
             ) from None
         try:
@@ -160,7 +162,7 @@ class Site:
         except (LinkError, PermanentError) as error:
             client.close()
             raise NotMeasuredError(
-                f"the control link does not stand: {error}",
+                f"the control link to {login.host}:{login.port} does not stand: {error}",
                 "look whether the switch runs and whether the account in manager.conf is the one given here",
             ) from None
         self._stack.callback(client.close)

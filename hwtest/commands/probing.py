@@ -36,6 +36,7 @@ class Wishes:
     seed: int
     numbers: bool
     dry_run: bool
+    verbose: bool
     json: Path | None
     ndjson: Path | None
     junit: Path | None
@@ -85,6 +86,9 @@ def probing_options(command: Callable[..., Any]) -> Callable[..., Any]:
             ),
             click.option(
                 "--numbers", is_flag=True, help="Show whole numbers in reports. They may be people's."
+            ),
+            click.option(
+                "--verbose", "-v", is_flag=True, help="Every figure and ladder in the terminal, too."
             ),
             click.option("--dry-run", is_flag=True, help="Say what would run, and run nothing."),
         )
@@ -138,7 +142,7 @@ def perform(names: Sequence[str], wishes: Wishes) -> int:
 def _perform(names: Sequence[str], probes: Sequence[Probe], target: Target, wishes: Wishes) -> int:
     with tempfile.TemporaryDirectory(prefix="hwtest-") as folder:
         made = _run_and_tell(names, probes, target, wishes, Path(folder))
-        show(made, numbers=wishes.numbers)
+        show(made, numbers=wishes.numbers, verbose=wishes.verbose)
         write(made, wishes.outputs, target, Path(folder), numbers=wishes.numbers)
     return made.exit_status
 

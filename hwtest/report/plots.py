@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import matplotlib as mpl
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from edge.cli.output import clean
 from edge.reports.plots import INK, LINE, MARK, STYLE, paper, svg
@@ -24,6 +25,8 @@ def distribution(figure: Figure, spread: Distribution) -> str:
         axes.step([samples[0], *samples], [0.0, *shares], where="post", color=LINE, linewidth=1.6)
         if samples[0] > 0 and samples[-1] > 20 * samples[0]:
             axes.set_xscale("log")
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_ylim(0, 103)
         axes.set_ylabel("% of samples")
         axes.set_xlabel(f"{figure.name.replace('_', ' ')}, {figure.unit}")

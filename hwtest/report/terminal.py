@@ -12,10 +12,11 @@ from rich.live import Live as RichLive
 from rich.text import Text
 
 from edge.cli.output import clean, console
+from hwtest.ladder import drawn
 from hwtest.probes.contract import Finding, Probe, Verdict
 from hwtest.report.redaction import masked
 from hwtest.report.result import ProbeResult, Run, blamed
-from hwtest.report.words import gist
+from hwtest.report.words import expected, gist, interval, words_of
 
 STYLES = {
     Verdict.PASS: "green",
@@ -85,16 +86,24 @@ def line_of(result: ProbeResult) -> Text:
     )
 
 
-def show(run: Run, *, numbers: bool = False) -> None:
-    """What was found, and what it comes to. `numbers`: whole numbers are shown."""
+def show(run: Run, *, numbers: bool = False, verbose: bool = False) -> None:
+    """What was found, and what it comes to. `numbers`: whole numbers are shown; `verbose`: every figure, every ladder.
+
+    A finding is explained where it comes first.
+    """
     out, words = console(), clean if numbers else masked
+    explained = set[str]()
     for result in run.probes:
         for finding in result.findings:
-            _show_finding(out, finding, words)
+            _show_finding(out, finding, words, short=finding.code in explained)
+            explained.add(finding.code)
         if result.reason is not None:
             out.print(Text(f"\n{result.name}: not measured", style=STYLES[Verdict.NOT_MEASURED]))
             out.print(Text(f"  {words(result.reason)}"))
             out.print(Text(f"  to measure it: {clean(result.mend or '')}"))
+    if verbose:
+        for result in run.probes:
+            _show_whole(out, result, words)
     counts = ", ".join(
         f"{count} {verdict.words}"
         for verdict in Verdict
@@ -110,7 +119,20 @@ def show(run: Run, *, numbers: bool = False) -> None:
     )
 
 
-def _show_finding(out: Console, finding: Finding, words: Callable[[str], str]) -> None:
+def _show_whole(out: Console, result: ProbeResult, words: Callable[[str], str]) -> None:
+    lines = list[str]()
+    for figure in result.figures:
+        parts = (words_of(figure), interval(figure), expected(figure.threshold) if figure.threshold else "")
+        lines.append("; ".join(filter(None, parts)))
+    lines += result.notes
+    for ladder in result.ladders:
+        lines += [ladder.title, *drawn(ladder)]
+    out.print(Text(f"\n{result.name}: {result.title}", style="bold"))
+    for line in lines:
+        out.print(Text(f"  {words(line)}"), soft_wrap=True)
+
+
+def _show_finding(out: Console, finding: Finding, words: Callable[[str], str], *, short: bool) -> None:
     out.print(
         Text.assemble(
             "\n",
@@ -118,13 +140,13 @@ def _show_finding(out: Console, finding: Finding, words: Callable[[str], str]) -
             f"  [{finding.layer.value}]  {words(finding.summary)}",
         )
     )
-    rows = [
+    rows = [("evidence", words(evidence.text)) for evidence in finding.evidence]
+    told = [
         ("meaning", finding.meaning),
         ("the caller", finding.caller_notices),
         *(("likely", cause) for cause in finding.causes[:3]),
         ("confirm", finding.confirm),
         ("mend", finding.mend),
-        *(("evidence", words(evidence.text)) for evidence in finding.evidence),
     ]
-    for name, told in rows:
-        out.print(Text.assemble((f"  {name:11}", "bold"), clean(told)), soft_wrap=not sys.stdout.isatty())
+    for name, text in rows if short else [*told, *rows]:
+        out.print(Text.assemble((f"  {name:11}", "bold"), clean(text)), soft_wrap=not sys.stdout.isatty())

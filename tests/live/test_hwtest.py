@@ -1,0 +1,114 @@
+"""hwtest against a real switch: quick passes where all is well, names the layer where it is not, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import stat
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+from xml.etree import ElementTree as ET
+
+import msgspec
+import pytest
+
+from hwtest.probes.contract import Layer, Verdict
+from hwtest.report.result import ProbeResult, Run
+from tests.live.room import LiveLab, until
+
+OF_THE_MACHINE = {Layer.METER, Layer.CLOCK}
+"""What a crowded machine without a time service is blamed for, rightly."""
+
+
+class Done(NamedTuple):
+    """A run of hwtest that has ended."""
+
+    status: int
+    seconds: float
+    said: str
+    run: Run
+
+    def probe(self, name: str) -> ProbeResult:
+        """One probe's result."""
+        return next(result for result in self.run.probes if result.name == name)
+
+
+async def start(live: LiveLab, folder: Path, *arguments: str) -> asyncio.subprocess.Process:
+    """`hwtest` as a person starts it."""
+    files = (
+        "--json",
+        str(folder / "r.json"),
+        "--junit",
+        str(folder / "r.xml"),
+        "--html",
+        str(folder / "r.html"),
+    )
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "hwtest", *arguments, "--target", str(live.directory), *files),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+
+
+async def end(process: asyncio.subprocess.Process, folder: Path, began: float) -> Done:
+    """Its result, when it has ended by itself."""
+    said, _ = await asyncio.wait_for(process.communicate(), 120)
+    assert process.returncode is not None
+    run = msgspec.json.decode((folder / "r.json").read_bytes(), type=Run)
+    return Done(process.returncode, time.monotonic() - began, said.decode(), run)
+
+
+async def hwtest(live: LiveLab, folder: Path, *arguments: str) -> Done:
+    """One whole run."""
+    began = time.monotonic()
+    return await end(await start(live, folder, *arguments), folder, began)
+
+
+@pytest.mark.usefixtures("daemon_runs")
+async def test_quick(live: LiveLab, tmp_path: Path) -> None:
+    """Under a minute; the call got through with every message answered; nobody but the machine itself is blamed."""
+    done = await hwtest(live, tmp_path, "quick")
+    assert done.seconds < 60, done.said
+    assert (done.status, done.run.exit_status) == (done.run.exit_status, done.run.verdict.exit_status)
+    blamed = {finding.layer for result in done.run.probes for finding in result.findings}
+    assert blamed <= OF_THE_MACHINE, done.said
+    for name in ("sip.options", "ctl.link", "call.one", "meter.capture"):
+        assert done.probe(name).verdict is Verdict.PASS, done.said
+    call = done.probe("call.one")
+    labels = [message.label for message in call.ladders[0].messages]
+    assert call.ladders[0].parties == ("caller", "switch", "phone test1")
+    assert [labels.count(label) for label in ("INVITE", "200 (INVITE)", "ACK", "BYE", "200 (BYE)")] == [2] * 5
+    assert (tmp_path / "r.html").read_text().count("<svg") > 1
+    assert ET.parse(tmp_path / "r.xml").getroot().attrib["tests"] == str(len(done.run.probes))
+    modes = {stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("r.json", "r.xml", "r.html")}
+    assert modes == {0o600}
+
+
+@pytest.mark.usefixtures("daemon_absent")
+async def test_a_daemon_that_is_away(live: LiveLab, tmp_path: Path) -> None:
+    """The daemon is blamed and not the switch, which answers."""
+    done = await hwtest(live, tmp_path, "run", "sip.options", "ctl.link")
+    assert done.status == Verdict.FAIL.exit_status, done.said
+    assert done.probe("sip.options").verdict is Verdict.PASS
+    findings = done.probe("ctl.link").findings
+    assert {(finding.code, finding.layer) for finding in findings} == {("ctl.link.absent", Layer.DAEMON)}
+
+
+@pytest.mark.usefixtures("daemon_runs")
+async def test_ctrl_c_ends_the_call_and_writes_the_report(live: LiveLab, tmp_path: Path) -> None:
+    """By BYE: no channel is left. What was not measured is said to be so, and the exit status is no pass."""
+    began = time.monotonic()
+    process = await start(live, tmp_path, "run", "call.one", "ctl.link")
+    await until(lambda: "test1" in live.channels(), 20, "the test phone is in a call")
+    process.send_signal(signal.SIGINT)
+    done = await end(process, tmp_path, began)
+    assert done.status == Verdict.NOT_MEASURED.exit_status, done.said
+    assert done.run.interrupted
+    assert [(result.name, result.verdict) for result in done.run.probes] == [
+        ("ctl.link", Verdict.PASS),
+        ("call.one", Verdict.NOT_MEASURED),
+    ]
+    assert "Traceback" not in done.said
+    await until(lambda: not live.channels(), 2, f"no call is left: {live.channels()}")

@@ -1,0 +1,132 @@
+"""The commands: what they print, and their exit statuses, of which 2 means that something failed and never wrong usage."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from hwtest import doctor
+from hwtest.cli import main
+from hwtest.doctor import Ability
+from hwtest.probes.contract import Need
+from hwtest.probes.registry import all_probes
+from tests.probes.test_profile import GOOD
+
+
+def hwtest(*arguments: str) -> Result:
+    """One command."""
+    return CliRunner().invoke(main, arguments)
+
+
+def test_list() -> None:
+    """Every probe with its number and its codes."""
+    assert all(probe.name in hwtest("list").output for probe in all_probes())
+    listed = json.loads(hwtest("list", "--json").output)
+    assert [(entry["number"], entry["name"]) for entry in listed] == [
+        (p.number, p.name) for p in all_probes()
+    ]
+    assert all(entry["codes"] for entry in listed)
+
+
+def test_explain() -> None:
+    """A probe and each of its findings; an unknown one says which is near."""
+    for probe in all_probes():
+        assert probe.meaning[:30] in hwtest("explain", probe.name).output
+        for explanation in probe.explanations:
+            told = hwtest("explain", explanation.code)
+            assert (told.exit_code, explanation.mend[:30] in told.output) == (0, True)
+    unknown = hwtest("explain", "sip.options.slo")
+    assert (unknown.exit_code, "Did you mean sip.options.slow" in unknown.output) == (3, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("run",), "Name a probe or a group"),
+        (("run", "nothing.here"), "There is no probe 'nothing.here'"),
+        (("run", "sip.options", "--sed"), "No such option"),
+        (("run", "sip.options", "--seed", "x"), "not a valid integer"),
+        (("quick", "--target", "/nowhere/lab.json"), "No lab is up in /nowhere"),
+        (("quick", "--target", "/nowhere/a.toml"), "cannot be read"),
+        (("compare", "/nowhere/a.json", "/nowhere/b.json"), "cannot be read"),
+        (("compare", "/nowhere/a.json"), "Missing argument"),
+    ],
+)
+def test_wrong_usage_measures_nothing(arguments: tuple[str, ...], said: str) -> None:
+    """3, with what is wrong; no stack trace."""
+    result = hwtest(*arguments)
+    assert (result.exit_code, said in result.output) == (3, True), result.output
+    assert "Traceback" not in result.output
+
+
+def test_a_profile_with_mistakes_has_a_line_for_each(tmp_path: Path) -> None:
+    """And nothing is called."""
+    file = tmp_path / "appliance.toml"
+    file.write_text(GOOD.replace('number = "59 90"', 'number = "999"'))
+    result = hwtest("quick", "--target", str(file))
+    assert result.exit_code == 3
+    lines = result.output.splitlines()
+    assert all(line.startswith("hwtest: error: ") for line in lines)
+    assert any("emergency number" in line for line in lines) and any("secrets/ami" in line for line in lines)
+
+
+def test_the_schema_is_printed() -> None:
+    """It is JSON, and of a run."""
+    schema = json.loads(hwtest("run", "--schema").output)
+    assert schema["$ref"] == "#/$defs/Run"
+
+
+def test_a_dry_run_says_what_would_run(tmp_path: Path) -> None:
+    """On which target, of which kind."""
+    for name in ("test1", "ami"):
+        file = tmp_path / "secrets" / name
+        file.parent.mkdir(exist_ok=True)
+        file.touch(mode=0o600)
+        file.write_text("word")
+    profile = tmp_path / "appliance.toml"
+    profile.write_text(GOOD)
+    result = hwtest("run", "sip", "--dry-run", "--target", str(profile))
+    assert (result.exit_code, result.output) == (0, "Example control room (live): sip.options\n")
+
+
+def test_compare_refuses_what_is_no_result(tmp_path: Path) -> None:
+    """Each way in which a file may be none."""
+    for content in ("", "{}", "[1]", '{"schema_version": 99}', '{"schema_version": 1}', "\x00"):
+        (tmp_path / "a.json").write_text(content)
+        result = hwtest("compare", str(tmp_path / "a.json"), str(tmp_path / "a.json"))
+        assert result.exit_code == 3, content
+        assert "Traceback" not in result.output and "a.json" in result.output
+
+
+def test_doctor_names_the_command_that_mends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the probes that cannot run; 1 when something is missing, 0 when nothing is."""
+    there = Ability(name="cc", there=True, found="12.2.0", used_for="x", need=None, mend="")
+    absent = Ability(
+        name="raw socket",
+        there=False,
+        found="no CAP_NET_RAW",
+        used_for="x",
+        need=Need.CAPTURE,
+        mend="sudo setcap",
+    )
+    monkeypatch.setattr(doctor, "_CHECKS", (lambda: there, lambda: absent))
+    result = hwtest("doctor")
+    assert (result.exit_code, "sudo setcap" in result.output, "meter.capture" in result.output) == (
+        1,
+        True,
+        True,
+    )
+    told = json.loads(hwtest("doctor", "--json").output)
+    assert [(ability["name"], ability["there"]) for ability in told] == [("cc", True), ("raw socket", False)]
+    monkeypatch.setattr(doctor, "_CHECKS", (lambda: there,))
+    assert hwtest("doctor").exit_code == 0
+
+
+def test_doctor_looks_at_this_machine() -> None:
+    """Every check ends, says what it found, and how to mend what it did not."""
+    for ability in doctor.examine():
+        assert ability.found and ability.used_for
+        assert ability.there or ability.mend

@@ -1,0 +1,197 @@
+"""Targets that are silent, refuse, lie or are something else: what the probes make of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hwtest import site
+from hwtest.lab.contract import Address, Login
+from hwtest.probes import call_one, ctl_link, sip_options
+from hwtest.probes.contract import Probe, Verdict
+from hwtest.report.result import ProbeResult
+from hwtest.running import run
+from hwtest.site import Site
+from hwtest.target import Line, Phone, Target
+from hwtest.useragent import UserAgent
+from hwtest.useragent.transport import Endpoint, SocketAddress, Stamp
+from hwtest.useragent.wire import Request, parse, respond
+from tests.probes.made import LIVE
+from tests.probes.test_reports import Silent
+
+
+async def measured(probe: Probe, target: Target, folder: Path) -> ProbeResult:
+    """The result of one probe."""
+    async with Site(target, folder) as opened:
+        (result,) = (await run(opened, [probe], Silent(), [probe.name], 1)).probes
+    return result
+
+
+@asynccontextmanager
+async def answering(answer: Callable[[Request], bytes | None]) -> AsyncIterator[Target]:
+    """A target that answers each request so."""
+
+    def take(datagram: bytes, source: SocketAddress, _stamp: Stamp) -> None:
+        if not datagram.strip():
+            return
+        message = parse(datagram)
+        assert isinstance(message, Request)
+        if (said := answer(message)) is not None:
+            endpoint.send(said, source)
+
+    endpoint = Endpoint("127.0.0.1", 0, take)
+    try:
+        yield replace(LIVE, sip=Address(host="127.0.0.1", port=endpoint.address[1]))
+    finally:
+        endpoint.close()
+
+
+@pytest.fixture(autouse=True)
+def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits long for the silent."""
+    monkeypatch.setattr(sip_options, "ANSWER_SECONDS", 0.1)
+
+
+async def test_who_answers_passes(tmp_path: Path) -> None:
+    """A real user agent, and a trunk beside it."""
+    async with UserAgent() as switch, UserAgent() as trunk:
+        target = replace(
+            LIVE,
+            sip=Address(host="127.0.0.1", port=switch.address[1]),
+            trunks={"bt": Address(host="127.0.0.1", port=trunk.address[1])},
+        )
+        result = await measured(sip_options.PROBE, target, tmp_path)
+    assert [(figure.name, figure.n) for figure in result.figures] == [("round_trip", 40), ("lost", 40)]
+    assert result.figures[1].value == 0
+    assert "switch: 20 x 200; trunk bt: 20 x 200" in result.figures[0].note
+
+
+async def test_silence_is_not_measured(tmp_path: Path) -> None:
+    """With whom, and how to go on; it does not take twenty time-outs to see."""
+    asked = list[str]()
+    async with answering(lambda request: asked.append(request.call_id)) as target:
+        result = await measured(sip_options.PROBE, target, tmp_path)
+    assert result.verdict is Verdict.NOT_MEASURED
+    assert result.reason is not None and result.reason.startswith("nobody answers SIP: switch (127.0.0.1:")
+    assert [(finding.code, finding.verdict) for finding in result.findings] == [
+        ("sip.options.silent", Verdict.NOT_MEASURED)
+    ]
+    assert "no answer at all to 2 OPTIONS" in result.findings[0].summary
+    assert len(set(asked)) == 2
+
+
+async def test_a_closed_port_is_told_from_silence(tmp_path: Path) -> None:
+    """The host itself says that nobody listens."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    target = replace(LIVE, sip=Address(host="127.0.0.1", port=port))
+    result = await measured(sip_options.PROBE, target, tmp_path)
+    assert result.verdict is Verdict.NOT_MEASURED
+    assert "nothing listens there" in result.findings[0].summary
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (lambda request: b"HTTP/1.1 400 Bad Request\r\n\r\n", "sip.options.malformed"),
+        (lambda request: respond(request, 503).format(), "sip.options.refuses"),
+    ],
+    ids=["not SIP", "503"],
+)
+async def test_a_liar_and_one_who_refuses(
+    tmp_path: Path, answer: Callable[[Request], bytes], code: str
+) -> None:
+    """Both are seen to fail, and named."""
+    async with answering(answer) as target:
+        result = await measured(sip_options.PROBE, target, tmp_path)
+    assert result.verdict is Verdict.FAIL
+    assert code in [finding.code for finding in result.findings]
+
+
+async def test_loss_is_counted(tmp_path: Path) -> None:
+    """One of ten requests is dropped: two of twenty are lost, which fails, and their Call-IDs are evidence."""
+    count = 0
+
+    def drop_some(request: Request) -> bytes | None:
+        nonlocal count
+        count += 1
+        return None if count % 10 == 0 else respond(request, 200).format()
+
+    async with answering(drop_some) as target:
+        result = await measured(sip_options.PROBE, target, tmp_path)
+    lost = result.figures[1]
+    assert (lost.value, lost.n, lost.verdict) == (10.0, 20, Verdict.FAIL)
+    (finding,) = (finding for finding in result.findings if finding.code == "sip.options.lost")
+    assert finding.evidence[0].call_id
+
+
+async def test_a_test_phone_that_cannot_register(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No call is placed that nobody would answer: the reason names the phone and where it tried."""
+    monkeypatch.setattr(site, "REGISTER_SECONDS", 0.1)
+    async with UserAgent() as switch:
+        switch.on_invite = lambda _: pytest.fail("it was called")
+        target = replace(
+            LIVE,
+            sip=Address(host="127.0.0.1", port=switch.address[1]),
+            lines={"test": Line(number="5990", phone="test1")},
+            phones={"test1": Phone(user="test1", password="x", registrar="127.0.0.1:9")},
+        )
+        result = await measured(call_one.PROBE, target, tmp_path)
+    assert result.verdict is Verdict.NOT_MEASURED
+    assert result.reason == "phone test1 cannot register at 127.0.0.1:9: no answer"
+
+
+@pytest.mark.parametrize("banner", [b"HTTP/1.1 200 OK\r\n\r\n", b"SSH-2.0-OpenSSH_9\r\n", b"\xff" * 100_000])
+async def test_something_that_is_no_ami(
+    tmp_path: Path, banner: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A target that is not Asterisk: not measured, in words."""
+    from edge.pbx.asterisk.ami import client
+
+    monkeypatch.setattr(client, "ACTION_SECONDS", 0.2)
+
+    async def speak(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(banner)
+        with contextlib.suppress(OSError):
+            await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(speak, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        target = replace(LIVE, ami=Login(host="127.0.0.1", port=port, user="hwtest", password="x"))
+        result = await measured(ctl_link.PROBE, target, tmp_path)
+    assert result.verdict is Verdict.NOT_MEASURED
+    assert result.reason is not None and result.reason.startswith("the control link to 127.0.0.1:")
+    assert result.mend
+
+
+async def test_no_account_and_nobody_there(tmp_path: Path) -> None:
+    """Each with what to do."""
+    result = await measured(ctl_link.PROBE, LIVE, tmp_path)
+    assert result.reason == "an appliance gives no AMI account"
+    closed = replace(LIVE, ami=Login(host="127.0.0.1", port=9, user="hwtest", password="x"))
+    result = await measured(ctl_link.PROBE, closed, tmp_path)
+    assert result.reason is not None and "Is Asterisk running?" in result.reason
+
+
+def test_who_is_connected() -> None:
+    """As Asterisk 22 prints it."""
+    lines = [
+        "  Username         IP Address                                               Start       Elapsed     FileDes",
+        "  edge101          127.0.0.1                                                1795710568  1853        8      ",
+        "  tool             ::1                                                      1795712421  0           22     ",
+        "2 users connected.",
+    ]
+    assert (
+        ctl_link.connected_users(lines) == ctl_link.connected_users("\n".join(lines)) == {"edge101", "tool"}
+    )
+    assert ctl_link.connected_users("Command not found") == set()
