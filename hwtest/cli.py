@@ -43,6 +43,11 @@ class Commands(click.Group):
         """Run the command. Wrong usage of those about probes measures nothing: 3, as 2 says that something failed."""
         try:
             return super().invoke(ctx)
+        except KeyboardInterrupt:
+            if ctx.invoked_subcommand not in PROBING:
+                raise
+            click.echo("hwtest: ended; there is no report", err=True)
+            ctx.exit(EXIT_NOT_MEASURED)
         except click.UsageError as error:
             if ctx.invoked_subcommand in PROBING:
                 error.exit_code = EXIT_NOT_MEASURED  # type: ignore[misc]  # click has it as the default of the class

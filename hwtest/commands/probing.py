@@ -132,14 +132,6 @@ def perform(names: Sequence[str], wishes: Wishes) -> int:
     if wishes.dry_run:
         click.echo(f"{target.name} ({target.kind.value}): {' '.join(probe.name for probe in probes)}")
         return 0
-    try:
-        return _perform(names, probes, target, wishes)
-    except KeyboardInterrupt:  # the second one
-        click.echo("hwtest: ended; there is no report", err=True)
-        return EXIT_NOT_MEASURED
-
-
-def _perform(names: Sequence[str], probes: Sequence[Probe], target: Target, wishes: Wishes) -> int:
     with tempfile.TemporaryDirectory(prefix="hwtest-") as folder:
         made = _run_and_tell(names, probes, target, wishes, Path(folder))
         show(made, numbers=wishes.numbers, verbose=wishes.verbose)

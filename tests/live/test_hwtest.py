@@ -100,10 +100,17 @@ async def test_a_daemon_that_is_away(live: LiveLab, tmp_path: Path) -> None:
 async def test_ctrl_c_ends_the_call_and_writes_the_report(live: LiveLab, tmp_path: Path) -> None:
     """By BYE: no channel is left. What was not measured is said to be so, and the exit status is no pass."""
     began = time.monotonic()
-    process = await start(live, tmp_path, "run", "call.one", "ctl.link")
-    await until(lambda: "test1" in live.channels(), 20, "the test phone is in a call")
-    process.send_signal(signal.SIGINT)
-    done = await end(process, tmp_path, began)
+    told = tmp_path / "r.ndjson"
+    process = await start(live, tmp_path, "run", "call.one", "ctl.link", "--ndjson", str(told))
+    try:
+        await until(lambda: told.exists() and "talking" in told.read_text(), 60, "a call is up")
+        assert "test1" in live.channels()
+        process.send_signal(signal.SIGINT)
+        done = await end(process, tmp_path, began)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
     assert done.status == Verdict.NOT_MEASURED.exit_status, done.said
     assert done.run.interrupted
     assert [(result.name, result.verdict) for result in done.run.probes] == [
