@@ -8,6 +8,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from edge.errors import LinkError, RefusedError
 from hwtest.lab.contract import Address
 from hwtest.probes.contract import (
     Evidence,
@@ -21,10 +22,13 @@ from hwtest.probes.contract import (
 )
 from hwtest.probes.sheet import Sheet
 from hwtest.site import Site
-from hwtest.useragent import TraceEntry, UserAgent
+from hwtest.useragent import SipError, TraceEntry, UserAgent
 from hwtest.useragent.dialog import Dialog, new_tag
+from hwtest.useragent.wire import destination
 
 COUNT = 20
+PHONES = 10
+"""So many of the registered phones are asked."""
 GAP_SECONDS = 0.02
 ANSWER_SECONDS = 2.0
 GIVE_UP_AFTER = 2
@@ -38,6 +42,8 @@ class Peer:
 
     name: str
     address: Address
+    silence: str
+    """Code of the finding when it does not answer."""
     sent: int = 0
     round_trips_ms: list[float] = field(default_factory=list)
     repeated: int = 0
@@ -55,23 +61,54 @@ class Peer:
 
 
 async def measure(site: Site, sheet: Sheet) -> None:
-    """Ask the switch and each trunk, one after the other."""
-    peers = [Peer("switch", site.target.sip)]
-    peers += [Peer(f"trunk {name}", address) for name, address in site.target.trunks.items()]
+    """Ask the switch, each trunk and some of the phones that are registered, one after the other."""
+    switch_runs = await _control_answers(site)
+    peers = [Peer("switch", site.target.sip, SILENT)]
+    peers += [Peer(f"trunk {name}", address, SILENT_TRUNK) for name, address in site.target.trunks.items()]
+    peers += await _phones(site, sheet) if switch_runs else []
     for peer in peers:
         await _ask(site, peer)
-        _judge(sheet, peer)
+        _judge(sheet, peer, proven=switch_runs or peer.silence != SILENT)
     answered = [peer for peer in peers if peer.round_trips_ms]
     round_trips = [sample for peer in answered for sample in peer.round_trips_ms]
     sent = sum(peer.sent for peer in answered)
     lost = sum(peer.sent - len(peer.round_trips_ms) + peer.repeated for peer in answered)
-    if not answered:
+    if not answered and not switch_runs:
         raise NotMeasuredError(
             f"nobody answers SIP: {', '.join(peer.where for peer in peers)}",
             PROBE.explanation(SILENT).confirm,
         )
     sheet.distribution("round_trip", "ms", round_trips, uncertainty=0.1, note=_statuses(peers))
     sheet.share("lost", lost, sent, evidence=[_missing(peer) for peer in answered if peer.call_ids])
+
+
+async def _control_answers(site: Site) -> bool:
+    """Whether the switch is there by its control link: then its silence on SIP is its own fault and no wrong address."""
+    try:
+        await (await site.control()).ask("Ping", {})
+    except (NotMeasuredError, LinkError, RefusedError):
+        return False
+    return True
+
+
+async def _phones(site: Site, sheet: Sheet) -> list[Peer]:
+    """Some of those that are registered, chosen by the dice; the switch says where they are."""
+    try:
+        contacts = await (await site.control()).list("PJSIPShowContacts", {})
+    except (LinkError, RefusedError) as error:
+        sheet.note(f"No phone was asked. The switch says of those that are registered: {error}")
+        return []
+    found = dict[str, Address]()
+    for contact in contacts:
+        with contextlib.suppress(SipError):
+            host, port = destination(str(contact.get("Uri", "")))
+            found[str(contact.get("Endpoint") or contact.get("Aor") or "")] = Address(host=host, port=port)
+    own = {*site.target.trunks.values(), *([site.target.lab.callee] if site.target.lab else [])}
+    phones = [Peer(f"phone {name}", at, SILENT_PHONE) for name, at in sorted(found.items()) if at not in own]
+    if len(phones) > PHONES:
+        sheet.note(f"{PHONES} of {len(phones)} registered phones were asked, chosen by the seed.")
+        phones = site.dice.sample(phones, PHONES)
+    return phones
 
 
 async def _ask(site: Site, peer: Peer) -> None:
@@ -117,14 +154,15 @@ async def _ask_once(agent: UserAgent, peer: Peer) -> str | None:
     return answers[-1].label
 
 
-def _judge(sheet: Sheet, peer: Peer) -> None:
+def _judge(sheet: Sheet, peer: Peer, *, proven: bool) -> None:
+    """`proven`: it is known to be there, so that its silence is a failure of its own."""
     if peer.malformed:
         words = f"{peer.where} sent {peer.malformed} datagrams that are no SIP"
         sheet.find(MALFORMED, Verdict.FAIL, words, Evidence(text=words))
     if not peer.round_trips_ms:
         reason = "nothing listens there" if _refuses(peer.address) else "no answer at all"
         words = f"{peer.where}: {reason} to {peer.sent} OPTIONS"
-        sheet.find(SILENT, Verdict.NOT_MEASURED, words, _missing(peer))
+        sheet.find(peer.silence, Verdict.FAIL if proven else Verdict.NOT_MEASURED, words, _missing(peer))
     elif overloaded := peer.statuses.get(str(_OVERLOADED), 0):
         words = f"{peer.where} answered {overloaded} of {peer.sent} with 503"
         sheet.find(REFUSES, Verdict.FAIL, words, Evidence(text=words))
@@ -160,9 +198,8 @@ def _statuses(peers: list[Peer]) -> str:
     return "; ".join(f"{peer.name}: {told(peer.statuses)}" for peer in peers if peer.statuses)
 
 
-SLOW, LOST, SILENT, MALFORMED, REFUSES = (
-    f"sip.options.{word}" for word in ("slow", "lost", "silent", "malformed", "refuses")
-)
+SILENT, MALFORMED, REFUSES = (f"sip.options.{word}" for word in ("silent", "malformed", "refuses"))
+SILENT_TRUNK, SILENT_PHONE = "sip.options.trunk", "sip.options.phone"
 
 PROBE = Probe(
     name="sip.options",
@@ -237,6 +274,32 @@ PROBE = Probe(
             ),
             confirm="on the appliance: ss -lunp | grep 5060; asterisk -rx 'pjsip show transports'",
             mend="Start the switch (systemctl start asterisk) or correct the address; then run this again.",
+        ),
+        Explanation(
+            code="sip.options.trunk",
+            layer=Layer.TRUNK,
+            meaning="A trunk does not answer SIP at the address that is given for it.",
+            caller_notices="Callers who come by this trunk hear a tone of the network; calls out by it fail.",
+            causes=(
+                "the provider's side, its line or its session border controller is down",
+                "a firewall on the way, or an address that the provider has changed",
+                "the provider answers no OPTIONS from this machine: then ask from the appliance itself",
+            ),
+            confirm="asterisk -rx 'pjsip show contacts'; asterisk -rx 'pjsip qualify TRUNK'",
+            mend="Ask the provider, with the time and our address; correct the address here if it has changed.",
+        ),
+        Explanation(
+            code="sip.options.phone",
+            layer=Layer.PHONE,
+            meaning="A phone is registered with the switch and does not answer at the address that it gave.",
+            caller_notices="Callers who are offered to this phone wait some seconds longer, until another is rung.",
+            causes=(
+                "the phone lost its power or its network and its registration has not run out yet",
+                "its address changed, by DHCP or behind NAT",
+                "a firewall lets only the switch speak to phones: then ask from the appliance itself",
+            ),
+            confirm="asterisk -rx 'pjsip show contacts'; ping the phone",
+            mend="See to the phone and its cable; let the switch ask phones regularly (qualify_frequency of its AOR).",
         ),
         Explanation(
             code="sip.options.malformed",

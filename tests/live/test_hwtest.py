@@ -16,6 +16,7 @@ import pytest
 
 from hwtest.probes.contract import Layer, Verdict
 from hwtest.report.result import ProbeResult, Run
+from hwtest.useragent import AgentPhone, ignoring
 from tests.live.room import LiveLab, until
 
 OF_THE_MACHINE = {Layer.METER, Layer.CLOCK}
@@ -94,6 +95,31 @@ async def test_a_daemon_that_is_away(live: LiveLab, tmp_path: Path) -> None:
     assert done.probe("sip.options").verdict is Verdict.PASS
     findings = done.probe("ctl.link").findings
     assert {(finding.code, finding.layer) for finding in findings} == {("ctl.link.absent", Layer.DAEMON)}
+
+
+@pytest.mark.usefixtures("daemon_runs")
+async def test_a_phone_that_lost_its_power(live: LiveLab, tmp_path: Path) -> None:
+    """It is registered and silent: the phone is blamed, the one beside it is asked and answers."""
+    phones = [
+        AgentPhone(agent.user, agent.password, agent.registrar, ignoring) for agent in live.lab.agents[:2]
+    ]
+    for phone in phones:
+        await phone.start()
+    await phones[0].vanish()
+    try:
+        done = await hwtest(live, tmp_path, "run", "sip.options")
+    finally:
+        await phones[1].stop()
+        again = AgentPhone(
+            phones[0].user, live.lab.agents[0].password, live.lab.agents[0].registrar, ignoring
+        )
+        await again.start()
+        await again.stop()  # so that the next test does not find it registered
+    assert done.status == Verdict.FAIL.exit_status, done.said
+    (finding,) = done.probe("sip.options").findings
+    assert (finding.code, finding.layer) == ("sip.options.phone", Layer.PHONE)
+    assert f"phone {phones[0].user} " in finding.summary
+    assert f"phone {phones[1].user}: 20 x 200" in done.probe("sip.options").figures[0].note
 
 
 @pytest.mark.usefixtures("daemon_runs")

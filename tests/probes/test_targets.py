@@ -15,7 +15,7 @@ import pytest
 from hwtest import site
 from hwtest.lab.contract import Address, Login
 from hwtest.probes import call_one, ctl_link, sip_options
-from hwtest.probes.contract import Probe, Verdict
+from hwtest.probes.contract import Layer, Probe, Verdict
 from hwtest.report.result import ProbeResult
 from hwtest.running import run
 from hwtest.site import Site
@@ -96,6 +96,20 @@ async def test_a_closed_port_is_told_from_silence(tmp_path: Path) -> None:
     result = await measured(sip_options.PROBE, target, tmp_path)
     assert result.verdict is Verdict.NOT_MEASURED
     assert "nothing listens there" in result.findings[0].summary
+
+
+async def test_a_silent_trunk_is_the_trunks_fault(tmp_path: Path) -> None:
+    """The switch answers, so the trunk is blamed, and the answers of the switch still count."""
+    async with UserAgent() as switch, answering(lambda _: None) as silent:
+        target = replace(
+            LIVE, sip=Address(host="127.0.0.1", port=switch.address[1]), trunks={"bt": silent.sip}
+        )
+        result = await measured(sip_options.PROBE, target, tmp_path)
+    assert result.verdict is Verdict.FAIL
+    assert [(finding.code, finding.layer) for finding in result.findings] == [
+        ("sip.options.trunk", Layer.TRUNK)
+    ]
+    assert [figure.n for figure in result.figures] == [20, 20]
 
 
 @pytest.mark.parametrize(
