@@ -84,14 +84,16 @@ class Site:
     ) -> AsyncIterator[OutgoingCall]:
         """A call to a number; leaving the block ends it by BYE (or CANCEL), whatever happens.
 
+        `caller`: the phone that calls, such as `agent` of one that is registered; without it a caller of our own.
         Raises NotMeasuredError when the interlock refuses it.
         """
         async with self.interlock.call(number) as allowed:
             agent = caller or self.user_agent(self.target.caller)
-            address, known = self.target.sip, self.target.phones.get(self.target.caller_phone or "")
+            address = self.target.sip
+            known = self.target.phones.get(self.target.caller_phone or "") if caller is None else None
             call = agent.invite(
                 f"sip:{allowed}@{address.host}:{address.port}",
-                from_user=known.user if known else self.target.caller,
+                from_user=known.user if known else self.target.caller if caller is None else caller.user,
                 headers=headers,
                 auth=(known.user, known.password) if known else None,
                 media=media,

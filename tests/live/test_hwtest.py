@@ -17,7 +17,7 @@ import pytest
 from hwtest.probes.contract import Layer, Verdict
 from hwtest.report.result import ProbeResult, Run
 from hwtest.useragent import AgentPhone, ignoring
-from tests.live.room import LiveLab, until
+from tests.live.room import LiveLab, Room, until
 
 OF_THE_MACHINE = {Layer.METER, Layer.CLOCK}
 """What a crowded machine without a time service is blamed for, rightly."""
@@ -145,3 +145,69 @@ async def test_ctrl_c_ends_the_call_and_writes_the_report(live: LiveLab, tmp_pat
     ]
     assert "Traceback" not in done.said
     await until(lambda: not live.channels(), 2, f"no call is left: {live.channels()}")
+
+
+def profile(live: LiveLab, folder: Path, number: str, *more: str) -> Path:
+    """The lab's switch as if it were an appliance that serves people."""
+    lab, phone = live.lab, live.lab.test_phones[0]
+    for name, secret in (("ami", lab.ami.password), ("phone", phone.password)):
+        (folder / name).touch(mode=0o600)
+        (folder / name).write_text(secret)
+    file = folder / "appliance.toml"
+    file.write_text(
+        f"""\
+[target]
+name = "As if live"
+kind = "live"
+sip = "{lab.sip.host}:{lab.sip.port}"
+caller = "07700900123"
+
+[line.test]
+number = "{number}"
+looks_like_emergency = true
+phone = "test1"
+
+[phone.test1]
+user = "{phone.user}"
+password_file = "phone"
+
+[ami]
+port = {lab.ami.port}
+user = "{lab.ami.user}"
+password_file = "ami"
+
+{chr(10).join(more)}
+"""
+    )
+    return file
+
+
+async def on_profile(file: Path, folder: Path, *arguments: str) -> Done:
+    """A run on the target of a profile."""
+    began, result = time.monotonic(), folder / "r.json"
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "hwtest", *arguments, "--target", str(file), "--json", str(result)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    return await end(process, folder, began)
+
+
+@pytest.mark.usefixtures("daemon_runs")
+async def test_an_appliance_that_serves_people(live: LiveLab, room: Room, tmp_path: Path) -> None:
+    """A quiet one is called at its test line; with a caller on it we stand back, and place no call at all."""
+    file = profile(live, tmp_path, live.lab.lines["999_test"])
+    done = await on_profile(file, tmp_path, "run", "call.one")
+    assert done.probe("call.one").verdict is Verdict.PASS, done.said
+    room.caller("101")
+    await until(lambda: live.channels(), 10, "somebody calls")
+    before = len(live.channels())
+    done = await on_profile(file, tmp_path, "run", "call.one")
+    result = done.probe("call.one")
+    assert (done.status, result.verdict) == (3, Verdict.NOT_MEASURED)
+    assert result.reason is not None and "1 other calls are in progress, 0 are allowed" in result.reason
+    assert result.ladders == ()
+    assert len(live.channels()) == before, "our call would have been a leg more"
+    file = profile(live, tmp_path, live.lab.lines["999_test"], "[calls]", "other_calls_at_most = 1")
+    done = await on_profile(file, tmp_path, "run", "call.one")
+    assert done.probe("call.one").verdict is Verdict.PASS, done.said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+import hwtest
 from hwtest.interlock import EMERGENCY, MINUTE, PREFIXES, Interlock, InterlockError, digits_of, is_emergency
 from hwtest.lab.contract import Address
 from hwtest.probes.contract import Level
@@ -266,3 +268,25 @@ def test_load_and_faults_need_a_lab_and_the_word() -> None:
     ):
         with pytest.raises(InterlockError, match=reason):
             refusing.admit(harmful)
+
+
+def test_nothing_dials_past_the_interlock() -> None:
+    """Of all that runs probes only the site places calls, and it asks the interlock first. The lab's own tools take a lab alone."""
+    root = Path(hwtest.__file__).parent
+    labs_own = {"useragent", "bench", "shift", "soak", "lab"}
+    guilty = [
+        f"{file.name}:{node.lineno}"
+        for file in root.rglob("*.py")
+        if file.relative_to(root).parts[0] not in labs_own
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and (
+            (node.func.attr == "invite" and file.name != "site.py")
+            or (
+                node.func.attr == "dial"
+                and not (isinstance(node.func.value, ast.Name) and node.func.value.id == "site")
+            )
+        )
+    ]
+    assert guilty == []

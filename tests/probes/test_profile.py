@@ -142,3 +142,21 @@ def test_no_file_and_no_lab(tmp_path: Path) -> None:
     (tmp_path / "lab.json").write_text("{")
     with pytest.raises(TargetError, match="is damaged"):
         open_target(tmp_path)
+
+
+def test_the_profile_in_the_documentation_is_good(folder: Path) -> None:
+    """A technician copies it: it needs its secrets and nothing else."""
+    page = Path(__file__).parents[2] / "docs/hwtest.md"
+    text = page.read_text(encoding="utf-8").split("```toml\n")[1].split("```")[0]
+    for name in ("caller", "ari"):
+        (folder / "secrets" / name).touch(mode=0o600)
+        (folder / "secrets" / name).write_text("word")
+    file = folder / "appliance.toml"
+    file.write_text(text, encoding="utf-8")
+    target = open_target(file)
+    assert (target.is_lab, target.caller_phone, target.test_line) == (
+        False,
+        "caller",
+        ("test", target.lines["test"]),
+    )
+    assert target.daemon is not None and target.ari is not None
