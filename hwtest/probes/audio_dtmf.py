@@ -106,7 +106,7 @@ PROBE = Probe(
                 "an intermediate gateway takes events out and sends tones, or drops them",
                 "packet loss; then audio.quality shows it as well",
             ),
-            confirm="asterisk -rx 'pjsip show endpoint NAME' | grep dtmf; asterisk -rx 'features show'; look for telephone-event in the SDP",
+            confirm="asterisk -rx 'pjsip show endpoint NAME' | grep dtmf; asterisk -rx 'features show'; SDP: telephone-event",
             mend="Set dtmf_mode = rfc4733 on both endpoints, and take feature codes away that callers may press.",
         ),
         Explanation(
@@ -119,7 +119,7 @@ PROBE = Probe(
                 "events are regenerated with a new time stamp for each packet",
                 "packets that were sent again late are taken for another press",
             ),
-            confirm="asterisk -rx 'core set debug 3 res_rtp_asterisk' during one press: one begin and one end; tshark -Y rtpevent",
+            confirm="tshark -Y rtpevent during one press: one time stamp; asterisk -rx 'core set debug 3 res_rtp_asterisk'",
             mend="Use one way only (rfc4733), and switch off in-band detection where events are used.",
         ),
     ),

@@ -161,14 +161,14 @@ PROBE = Probe(
             code=UNHEARD,
             layer=Layer.NETWORK,
             meaning="One end receives no RTP at all, although the call stands: one-way audio.",
-            caller_notices="Silence: the caller hears nobody, or the handler hears a silent call and may take it for an abuse of 999.",
+            caller_notices="Silence: the caller hears nobody, or the handler takes a person in need for a silent call.",
             causes=(
                 "a firewall or NAT lets SIP through and drops the switch's RTP port range",
                 "the SDP names an address that cannot be reached from here (media_address, external_media_address)",
                 "direct_media sends the audio past the switch to an address behind another NAT",
                 "the RTP port range is used up, so that no port was opened",
             ),
-            confirm="asterisk -rx 'rtp set debug on' during a call: 'Got' and 'Sent' must both appear; tcpdump -n udp portrange 10000-20000",
+            confirm="asterisk -rx 'rtp set debug on' in a call: Got and Sent must appear; tcpdump -n udp portrange 10000-20000",
             mend=(
                 "Open the range of rtp.conf (rtpstart to rtpend) both ways, set media_address and external_media_address "
                 "to what the phones can reach, and direct_media = no."

@@ -64,15 +64,35 @@ class Pair:
                 yield conversation
 
     @asynccontextmanager
+    async def ringing(
+        self, site: Site, number: str | None
+    ) -> AsyncIterator[tuple[SoftphoneCall, SoftphoneCall]]:
+        """The same call while it rings: both ends of it, which the block answers. Without a number, a direct one."""
+        if number is None:
+            async with self._ringing(self.callee.uri, "") as ends:
+                yield ends
+            return
+        async with site.interlock.call(number) as allowed:
+            address = site.target.sip
+            uri = f"sip:{allowed}@{address.host}:{address.port}"
+            async with self._ringing(uri, site.target.caller) as ends:
+                yield ends
+
+    @asynccontextmanager
     async def _call(self, uri: str, from_user: str) -> AsyncIterator[Conversation]:
+        async with self._ringing(uri, from_user) as (caller, callee):
+            await callee.answer()
+            await asyncio.gather(caller.answered(RING_SECONDS), callee.answered(RING_SECONDS))
+            yield Conversation(caller, callee)
+
+    @asynccontextmanager
+    async def _ringing(self, uri: str, from_user: str) -> AsyncIterator[tuple[SoftphoneCall, SoftphoneCall]]:
         caller = await self.caller.call(uri, from_user)
         callee: SoftphoneCall | None = None
         try:
             callee = await self._arrives(caller)
             await callee.answer(180)
-            await callee.answer()
-            await asyncio.gather(caller.answered(RING_SECONDS), callee.answered(RING_SECONDS))
-            yield Conversation(caller, callee)
+            yield caller, callee
         finally:
             await _end(caller)
             if callee is not None:
