@@ -11,8 +11,12 @@ from statistics import median
 
 import pytest
 
+from hwtest import running
 from hwtest.audio.signal import LEG_FREQUENCIES_HZ, read_wav, silence, tone, tone_levels_dbm0, write_wav
 from hwtest.lab.contract import FILE
+from hwtest.probes.contract import Probe, Verdict
+from hwtest.probes.registry import all_probes
+from hwtest.report.result import ProbeResult
 from hwtest.site import Site
 from hwtest.softphone import build
 from hwtest.softphone.build import Library
@@ -42,6 +46,19 @@ async def site(live: LiveLab, tmp_path: Path) -> AsyncIterator[Site]:
     """The lab as a target."""
     async with Site(of_lab(live.lab, live.directory / FILE), tmp_path) as opened:
         yield opened
+
+
+class Quiet:
+    """Watches a run without a word."""
+
+    def started(self, probe: Probe) -> None:
+        """A probe begins."""
+
+    def progress(self, words: str) -> None:
+        """How far it is."""
+
+    def finished(self, result: ProbeResult) -> None:
+        """It is done."""
 
 
 @asynccontextmanager
@@ -121,6 +138,17 @@ async def test_mouth_to_ear(library: Library, site: Site, tmp_path: Path) -> Non
         assert 20 < median(delays) < 120
     added = (median(forth) + median(back) - median(own_forth) - median(own_back)) / 2
     assert -10 < added < ADDED_MOST_MS, f"added {added:.1f} ms"
+
+
+async def test_audio_probes(library: Library, site: Site) -> None:
+    """The probes say of a switch that is well that it is well, and end their calls; nobody stays registered."""
+    probes = [probe for probe in all_probes() if probe.name in ("audio.twoway", "audio.dtmf")]
+    done = await running.run(site, probes, Quiet(), ["audio"], 1)
+    assert [(result.name, result.verdict, result.reason) for result in done.probes] == [
+        ("audio.twoway", Verdict.PASS, None),
+        ("audio.dtmf", Verdict.PASS, None),
+    ], [finding.summary for result in done.probes for finding in result.findings]
+    assert len([file for file in site.folder.iterdir() if file.stat().st_mode & 0o077]) == 0
 
 
 async def test_refused_registration(library: Library, live: LiveLab) -> None:

@@ -1,0 +1,46 @@
+"""RTP packets by their source, as a raw socket gives them."""
+
+from __future__ import annotations
+
+import struct
+
+from hwtest.audio.rtp import Arrivals
+from hwtest.audio.stream import measure
+
+PORT = 40000
+
+
+def packet(
+    sequence: int, *, kind: int = 8, source: int = 7, port: int = PORT, first: int = 0x80, size: int = 160
+) -> bytes:
+    """An IPv4 packet with a UDP datagram with an RTP packet."""
+    rtp = struct.pack("!BBHII", first, kind, sequence, sequence * 160, source) + b"\xd5" * size
+    udp = struct.pack("!HHHH", 5004, port, 8 + len(rtp), 0) + rtp
+    header = struct.pack(
+        "!BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), 1, 0, 64, 17, 0, b"\x7f\0\0\1", b"\x7f\0\0\1"
+    )
+    return header + udp
+
+
+def test_packets_of_the_longest_source() -> None:
+    """A source that was there for a moment, RTCP, telephone events and other ports are not counted among them."""
+    arrivals = Arrivals(PORT)
+    for number in range(50):
+        arrivals.take(packet(number), number * 20_000_000)
+    for number in range(3):
+        arrivals.take(packet(number, source=9), 0)
+        arrivals.take(packet(number, kind=72 | 0x80), 0)
+        arrivals.take(packet(number, kind=101), 0)
+        arrivals.take(packet(number, port=PORT + 2), 0)
+    figures = measure(arrivals.longest)
+    assert (figures.expected, figures.lost, arrivals.malformed) == (50, 0, 0)
+    assert set(arrivals.sources) == {7, 9}
+
+
+def test_what_is_no_rtp() -> None:
+    """Is counted as that, whatever it is, and harms nothing."""
+    arrivals = Arrivals(PORT)
+    arrivals.take(packet(1, first=0x00), 0)
+    arrivals.take(packet(1)[:20], 0)
+    arrivals.take(b"", 0)
+    assert (arrivals.malformed, arrivals.longest) == (1, [])
