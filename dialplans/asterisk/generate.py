@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import SecretStr
 
 from edge.config.model import Configuration, LineSection, PhoneSection, QueueSection
@@ -106,6 +105,12 @@ def claims(asterisk_version: tuple[int, ...]) -> bool:
 
 def generate(configuration: Configuration, asterisk_version: tuple[int, ...]) -> dict[str, str]:
     """File name to text of everything that Asterisk needs for `configuration`; `asterisk_version` as (22, 10, 1)."""
+    from jinja2 import (
+        Environment,
+        FileSystemLoader,
+        StrictUndefined,
+    )  # the daemon reads our constants, and renders nothing
+
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         undefined=StrictUndefined,

@@ -29,7 +29,7 @@ def command(path: str, asterisk: Path | None, as_json: bool) -> None:
 
     Exit code 1 when there is an error; warnings do not prevent a start.
     """
-    from edge.config import capabilities, check
+    from edge.config.check import capabilities, check
     from edge.config.findings import Level
 
     findings = check(path, asterisk)

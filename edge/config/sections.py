@@ -79,9 +79,12 @@ OFFER_SECONDS = _default(Queue, "offer_seconds")
 
 
 class Section(BaseModel):
-    """A table of the file: unknown keys are refused, nothing changes after loading."""
+    """A table of the file: unknown keys are refused, nothing changes after loading.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=False)
+    Its validator is built when it is first used: that of the whole file has all tables in it, and most need none of their own.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=False, defer_build=True)
 
 
 class SiteSection(Section):

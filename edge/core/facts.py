@@ -1164,6 +1164,9 @@ TaskOfferFact = (
 )
 """Facts of one offer of a task."""
 
+WRAP_UP_ENDS = (WrapUpEnded, WrapUpBroken, AgentSignedOut)
+"""Kinds of facts that end the wrap-up of an agent."""
+
 KINDS: dict[str, type[Fact]] = {kind.__name__: kind for kind in get_args(Fact)}
 """Fact class by its name, which is its `kind` in the ledger."""
 

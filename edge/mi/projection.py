@@ -22,7 +22,7 @@ import msgspec
 from sqlalchemy import bindparam, select
 
 from edge.core import facts
-from edge.core.facts import KINDS
+from edge.core.facts import KINDS, WRAP_UP_ENDS
 from edge.core.model import ClockState, Instant
 from edge.ledger.chain import Anchors
 from edge.ledger.codec import Personal, Record, Row, decode_entry
@@ -47,7 +47,7 @@ from edge.mi.folding import (
 )
 from edge.ports import LedgerError
 from edge.views.caller import SHORTEST_SHOWN, caller_id
-from edge.views.calls import WRAP_UP_ENDS, CallFold
+from edge.views.calls import CallFold
 from edge.views.reading import Reader
 from edge.views.record import CallRecord, TaskRecord
 from edge.views.tasks import TASK_FACTS, fold_task

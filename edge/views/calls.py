@@ -37,9 +37,6 @@ from edge.views.record import (
 
 __all__ = ["CallFold", "CallRecord", "OfferRecord", "fold_calls"]
 
-WRAP_UP_ENDS = (facts.WrapUpEnded, facts.WrapUpBroken, facts.AgentSignedOut)
-"""Kinds of facts that end the wrap-up of an agent."""
-
 
 class CallFold:
     """Folds facts, one by one, into records. Facts about calls whose arrival was not folded are left out."""
@@ -56,7 +53,10 @@ class CallFold:
             self.calls[fact.call_id] = arrived = _arrived(fact, at)
             return [arrived]
         changed = []
-        if isinstance(fact, WRAP_UP_ENDS) and (held := self._wrap_ups.pop(fact.agent, None)) is not None:
+        if (
+            isinstance(fact, facts.WRAP_UP_ENDS)
+            and (held := self._wrap_ups.pop(fact.agent, None)) is not None
+        ):
             worked_on, wrap_up = held
             wrap_up.ended_at, wrap_up.broken = at, isinstance(fact, facts.WrapUpBroken)
             changed.append(worked_on)

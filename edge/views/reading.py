@@ -8,6 +8,7 @@ from typing import Protocol, get_args
 
 from edge.core.facts import (
     KINDS,
+    WRAP_UP_ENDS,
     AlarmRaised,
     AssistAsked,
     CallArrived,
@@ -50,7 +51,6 @@ from edge.core.state import State, replay
 from edge.ledger.chain import Anchors
 from edge.ledger.codec import Record, decode_entry, decode_state
 from edge.ports import LedgerError
-from edge.views.calls import WRAP_UP_ENDS
 
 PAGE = 5000
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from dialplans.asterisk import generate, write
-from edge.config import capabilities, check, load
+from edge.config import load
+from edge.config.check import capabilities, check
 from edge.config.findings import Level
 from edge.config.languages import manifest
 
