@@ -7,6 +7,7 @@ appliance does not keep.
 
 import os
 import secrets
+import select
 import signal
 import socket
 import struct
@@ -89,21 +90,25 @@ class Supervisor:
             name = f"edge101-lab-{os.getpid()}-{secrets.token_hex(4)}"
             ear.bind(f"\0{name}")
             ear.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-            ear.settimeout(_POLL_SECONDS)
+            ear.setblocking(False)
             environment = {"NOTIFY_SOCKET": f"@{name}"}
             if self._contract.watchdog_seconds:
                 environment["WATCHDOG_USEC"] = str(round(self._contract.watchdog_seconds * 1_000_000))
             process = processes.start(self._command, self._log, environment)
+            end = os.pidfd_open(process.pid)
             try:
                 self._started(process.pid)
-                return self._watch(process, ear)
+                return self._watch(process, ear, end)
             finally:
                 self._stop(process)
+                os.close(end)
 
-    def _watch(self, process: subprocess.Popen[bytes], ear: socket.socket) -> int:
+    def _watch(self, process: subprocess.Popen[bytes], ear: socket.socket, end: int) -> int:
+        """Until its end, of which `end` tells at once (pidfd_open(2))."""
         patience = self._contract.start_seconds
         heard_at, is_ready = time.monotonic(), False
         while process.poll() is None:
+            select.select((ear, end), (), (), _POLL_SECONDS)
             told = _hear(ear, process.pid)
             if "READY=1" in told and not is_ready:
                 is_ready, patience = True, self._contract.watchdog_seconds
@@ -125,10 +130,10 @@ class Supervisor:
 
 
 def _hear(ear: socket.socket, pid: int) -> list[str]:
-    """The lines of the next message of this process, none within a moment; nobody else is listened to (NotifyAccess=main)."""
+    """The lines of the next message of this process, if there is one; nobody else is listened to (NotifyAccess=main)."""
     try:
         data, ancillary, _, _ = ear.recvmsg(4096, socket.CMSG_SPACE(_CREDENTIALS.size))
-    except TimeoutError:
+    except BlockingIOError:
         return []
     senders = [
         _CREDENTIALS.unpack(value[: _CREDENTIALS.size])[0]

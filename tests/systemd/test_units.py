@@ -96,7 +96,7 @@ def test_the_contract() -> None:
     """What the code counts on: its own watch is quicker than systemd's, and only a refused configuration keeps it down."""
     contract = Contract.of_unit(UNITS / NAMES[0])
     assert HUNG_SECONDS < contract.watchdog_seconds <= 5
-    assert (contract.restart_seconds, contract.never_after) == (0.3, frozenset({EXIT_CONFIGURATION}))
+    assert (contract.restart_seconds, contract.never_after) == (0.1, frozenset({EXIT_CONFIGURATION}))
     assert {EXIT_HUNG, EXIT_UNWELL, 75} & contract.never_after == set()
     text = (UNITS / NAMES[0]).read_text()
     for line in (
