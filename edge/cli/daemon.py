@@ -14,7 +14,7 @@ LOCKS = Path("/proc/locks")
 
 def daemon_pid(ledger_url: str) -> int | None:
     """The process id of the daemon that writes this ledger, None when there is none."""
-    path = Path(ledger_url.partition(":///")[2].partition("?")[0] + ".lock")
+    path = _lock_file(ledger_url)
     try:
         file = path.stat()
         holder = path.read_text(encoding="ascii", errors="replace").strip()
@@ -23,6 +23,23 @@ def daemon_pid(ledger_url: str) -> int | None:
         return None
     held = any(_is_lock_on(line.split(), file) for line in locks)
     return int(holder) if held and holder.isascii() and holder.isdigit() else None
+
+
+def reserve_pids(ledger_url: str) -> list[int]:
+    """The process ids of the daemons that wait in reserve for this ledger (`edge run --reserve`)."""
+    try:
+        file = _lock_file(ledger_url).stat()
+        locks = LOCKS.read_text(encoding="ascii").splitlines()
+    except OSError:
+        return []
+    waiting = [fields for line in locks if "->" in (fields := line.split())]
+    for fields in waiting:
+        fields.remove("->")
+    return [int(fields[4]) for fields in waiting if _is_lock_on(fields, file)]
+
+
+def _lock_file(ledger_url: str) -> Path:
+    return Path(ledger_url.partition(":///")[2].partition("?")[0] + ".lock")
 
 
 def _is_lock_on(fields: list[str], file: os.stat_result) -> bool:

@@ -2,195 +2,46 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import faulthandler
-import gc
-import os
-import signal
-import sys
-from collections.abc import Callable, Collection, Mapping
+import time
 
 import click
-import structlog
 
-from edge import config, logs
 from edge.cli import Failure
-from edge.clock import SystemClock
-from edge.config.findings import Finding, Level
-from edge.config.languages import FIRST, lacking
-from edge.core.model import CallState, Policy
-from edge.core.state import State
-from edge.directory import NumberList
+from edge.cli.daemon import daemon_pid
+from edge.cli.places import site
 from edge.errors import EXIT_UNWELL, LinkError
-from edge.heartbeat import Heartbeat
-from edge.knowledge import Callers
-from edge.ledger import open_ledger
-from edge.ledger.executor import ThreadCommitExecutor
-from edge.ledger.store import open_reader
-from edge.notify import Supervisor
-from edge.pbx.asterisk.guard import SwitchUnwellError
-from edge.pbx.asterisk.switch import AsteriskPbx
 from edge.ports import LedgerError
-from edge.recorder import BacklogFullError
-from edge.runtime import InboxFullError, Runtime
-from edge.selfwatch import Leave, SelfWatch
-from edge.version import VERSION
-from edge.views.caller import ensure_key
 
 EXIT_RESTART = 75
 """EX_TEMPFAIL of sysexits.h: systemd starts the daemon again, and callers are adopted."""
-
-log = structlog.get_logger(__name__)
-
-
-SWITCH_INTERVAL_SECONDS = 0.0005
-"""How long the loop may keep the ledger's thread from running, and the other way round; Python's own 5 ms is a dispatch."""
-
-
-ON_THE_LINE = frozenset(
-    {
-        CallState.WAITING,
-        CallState.OFFERED,
-        CallState.CONNECTING,
-        CallState.TALKING,
-        CallState.PROMISED,
-        CallState.CHECKING,
-    }
-)
-
-NICENESS = -5
-"""A caller waits for us, so we go before housekeeping; only where the system allows it (systemd: Nice=)."""
-COLLECT_AFTER = 10_000
-"""New objects until the collector looks at them. A decision makes hundreds, nearly all of which go by themselves; at Python's own
-700 it looks once in each."""
-
-
-def _prepare_process() -> None:
-    """Trade throughput for latency: short turns between the two threads, and no collector walking what never dies."""
-    with contextlib.suppress(PermissionError):
-        os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
-    faulthandler.enable()  # a watchdog's SIGABRT then shows where we stand
-    sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(COLLECT_AFTER, 20, 50)
-
-
-def serve(configuration: config.Configuration) -> None:
-    """Compose the daemon and run it until it is told to stop. Raises what ended it otherwise."""
-    _prepare_process()
-    policy = configuration.policy()
-    ledger = open_ledger(configuration.ledger.url)
-    ensure_key(configuration.ledger.url)
-    executor = ThreadCommitExecutor(ledger)
-    heartbeat, clock = Heartbeat.beside(configuration.ledger.url), SystemClock()
-    before = None if heartbeat is None else heartbeat.read()
-
-    def is_recording() -> bool:
-        return runtime.is_recording
-
-    watch = SelfWatch(
-        Supervisor.of_this_process(),
-        None if heartbeat is None else signs_of_life(heartbeat, clock, is_recording),
-    )
-    try:
-        pbx = AsteriskPbx(
-            configuration.asterisk_settings(),
-            policy,
-            lambda: live_calls(runtime.engine.state),
-            lambda call_ids: known_calls(configuration.ledger.url, call_ids),
-        )
-        callers = known_callers(configuration, policy)
-        runtime = Runtime(policy, pbx, ledger, executor, clock, callers, watch, before=before)
-        with telling(runtime, configuration.daemon.metrics_port):
-            asyncio.run(_until_stopped(runtime))
-    finally:
-        watch.close()
-        executor.close()
-        ledger.close()
-
-
-def telling(runtime: Runtime, port: int | None) -> contextlib.AbstractContextManager[object]:
-    """The listener for Prometheus while it serves, where the configuration has a port for it."""
-    if port is None:
-        return contextlib.nullcontext()
-    from edge.exposition import start
-
-    told = start(port, runtime.counters, runtime.readings)
-    return contextlib.nullcontext() if told is None else contextlib.closing(told)
-
-
-def signs_of_life(heartbeat: Heartbeat, clock: SystemClock, is_recording: Callable[[], bool]) -> Leave:
-    """What the watching thread leaves beside the ledger for the next daemon: nothing while the ledger does not take facts, as
-    what is not in it is not known after a kill."""
-    boot_id = clock.boot_id()
-
-    def leave(seconds_ago: float, is_hung: bool) -> None:
-        if not is_recording():
-            return
-        heartbeat.write(clock.now().plus(-seconds_ago), boot_id, hung=is_hung)
-
-    return leave
-
-
-def live_calls(state: State) -> Mapping[str, bool]:
-    """The engine's open calls, and whether their caller is on the line for certain (a call-back's is not always)."""
-    return {call_id: call.state in ON_THE_LINE for call_id, call in state.calls.items()}
-
-
-def known_calls(ledger_url: str, call_ids: Collection[str]) -> set[str]:
-    """Those of these calls of which the ledger has facts."""
-    if not call_ids:
-        return set()
-    with contextlib.closing(open_reader(ledger_url)) as reader:
-        return reader.known_calls(sorted(call_ids))
-
-
-def known_callers(configuration: config.Configuration, policy: Policy) -> Callers:
-    """Who knows of callers' numbers: the configuration's list and ledger."""
-
-    def doubts(numbers: NumberList) -> list[Finding]:
-        """What prevents a start with this list prevents taking it over, too."""
-        found = numbers.unknown_classes(configuration.class_names)
-        for language in sorted(numbers.languages - {FIRST}):
-            if missing := lacking(language, configuration.prompts):
-                found.append(Finding(Level.ERROR, str(configuration.number_list.file), *missing))
-        return found
-
-    return Callers(
-        policy,
-        lambda: contextlib.closing(open_reader(configuration.ledger.url)),
-        list_file=configuration.number_list.file,
-        timezone=configuration.site.timezone,
-        doubts=doubts,
-    )
-
-
-async def _until_stopped(runtime: Runtime) -> None:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, runtime.stop, signal.Signals(number).name)
-    await runtime.run()
+WAY_SECONDS = 2.0
+"""So long a daemon that will be in reserve gives way to the one that serves, before it takes a second of a processor to import:
+that one may just have taken over from it, and has callers to adopt."""
 
 
 @click.command("run")
+@click.option(
+    "--reserve",
+    is_flag=True,
+    help="While another daemon serves on this ledger, wait, loaded and ready, and serve the moment that it ends.",
+)
 @click.pass_obj
-def command(path: str) -> None:
+def command(path: str, *, reserve: bool) -> None:
     """Serve calls until stopped (SIGTERM). The switch keeps its callers whenever this ends.
 
     Exit codes: 69 the switch does not do what it is asked, 70 our loop hung, 75 anything else that a new start may mend
     (systemd starts it again after these); 78 somebody must mend the configuration first.
     """
-    configuration = config.load(path)
-    logs.configure(configuration.log.level, configuration.log.format)
-    for finding in configuration.warnings:
-        log.warning("configuration", finding=str(finding))
-    log.info("starting", version=VERSION, site=configuration.site.name, policy=configuration.digest[:12])
+    if reserve and daemon_pid(site().ledger_url) is not None:
+        time.sleep(WAY_SECONDS)
+    from edge.daemon import run
+    from edge.pbx.asterisk.guard import SwitchUnwellError
+    from edge.recorder import BacklogFullError
+    from edge.runtime import InboxFullError
+
     try:
-        serve(configuration)
+        run(path, reserve=reserve)
     except SwitchUnwellError as error:
         raise Failure(str(error), EXIT_UNWELL) from error
     except (LedgerError, LinkError, InboxFullError, BacklogFullError) as error:
         raise Failure(str(error), EXIT_RESTART) from error
-    log.info("stopped")

@@ -26,6 +26,9 @@ WRITER_WAIT_SECONDS = 0.2
 READER_WAIT_SECONDS = 5.0
 ERASER_WAIT_SECONDS = 5.0
 
+Wait = Callable[[int], None]
+"""Locks the file of this descriptor, however long another has it locked."""
+
 MEANING = {
     sqlite3.SQLITE_BUSY: ("another program holds it locked", "find it with `fuser` and end it"),
     sqlite3.SQLITE_LOCKED: ("another program holds it locked", "find it with `fuser` and end it"),
@@ -149,9 +152,9 @@ class SqliteFile:
         """Write nothing: SQLite waits for its turn only in a transaction that begins with writing."""
         connection.exec_driver_sql("DELETE FROM erased WHERE position < 0")
 
-    def lock(self) -> WriterLock:
-        """Keep every other daemon away from this ledger, until released or dead. Raises `LedgerError`."""
-        return WriterLock(self._beside(".lock"), str(self))
+    def lock(self, wait: Wait | None = None) -> WriterLock:
+        """Keep every other daemon away from this ledger, until released or dead. Raises `LedgerError`, or waits with `wait`."""
+        return WriterLock(self._beside(".lock"), str(self), wait)
 
     def purge(self, engine: Engine) -> bool:
         """Copy the WAL into the database and empty it, so that erased data is in neither. False while others use it."""
@@ -216,7 +219,8 @@ def _begin(connection: Connection) -> None:
 class WriterLock:
     """An flock on a file beside the ledger, holding the pid of its owner. The kernel frees it however the owner dies."""
 
-    def __init__(self, path: Path, ledger: str) -> None:
+    def __init__(self, path: Path, ledger: str, wait: Wait | None = None) -> None:
+        """`wait` returns when it has locked this file, which another has; without it that is an error."""
         try:
             self._file = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o640)
         except OSError as error:
@@ -224,17 +228,24 @@ class WriterLock:
                 f"{ledger}: the lock file {path} cannot be opened: {error.strerror}; "
                 "give the daemon's user write permission on it and its directory"
             ) from error
+        self._lock(ledger, wait)
+        os.ftruncate(self._file, 0)
+        os.pwrite(self._file, f"{os.getpid()}\n".encode(), 0)
+
+    def _lock(self, ledger: str, wait: Wait | None) -> None:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
+            if wait is not None:
+                wait(self._file)
+                self._lock(ledger, None)  # no matter how often it is locked by us
+                return
             holder = os.pread(self._file, 20, 0).decode(errors="replace").strip() or "unknown"
             os.close(self._file)
             raise LedgerError(
                 f"{ledger}: another daemon writes to it (pid {holder}); stop that one first, "
                 "as two daemons must never serve the same calls"
             ) from error
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._file, f"{os.getpid()}\n".encode(), 0)
 
     def confirm(self) -> None:
         """Nothing to do: the kernel holds it as long as we live."""

@@ -50,7 +50,7 @@ from edge.ledger.memory import MemoryLedger
 from edge.ledger.place import Lock as PlaceLock
 from edge.ledger.place import Place, without_password
 from edge.ledger.schema import REVISIONS, checkpoints, facts, meta, personal
-from edge.ledger.sqlite import SqliteFile
+from edge.ledger.sqlite import SqliteFile, Wait
 from edge.ports import Ledger, LedgerError
 
 CHECKPOINTS_KEPT = 2
@@ -482,15 +482,15 @@ def _existing(url: str) -> Place:
     return place
 
 
-def open_ledger(url: str, *, create: bool = True) -> Ledger:
+def open_ledger(url: str, *, create: bool = True, lock: PlaceLock | None = None) -> Ledger:
     """The ledger at `url` (sqlite:///path, postgresql+psycopg://user@host/database, memory:) for its one writer.
 
-    Its schema is brought up to date.
+    Its schema is brought up to date. `lock`: that of `lock_ledger`, where it is held already.
     Raises `LedgerError`: not there and not to be created, not a ledger, of a newer schema, open in another daemon, or made up.
     """
     if url == "memory:":
         return MemoryLedger()
-    ledger = open_sql_ledger(url, create=create)
+    ledger = open_sql_ledger(url, create=create, lock=lock)
     if ledger.synthetic:
         ledger.close()
         raise LedgerError(
@@ -499,13 +499,13 @@ def open_ledger(url: str, *, create: bool = True) -> Ledger:
     return ledger
 
 
-def open_sql_ledger(url: str, *, create: bool = True) -> SqlLedger:
+def open_sql_ledger(url: str, *, create: bool = True, lock: PlaceLock | None = None) -> SqlLedger:
     """As `open_ledger`, with all that a ledger on disk can do."""
     place = _place(url) if create else _existing(url)
     if create:
         place.create()
     with ExitStack() as undone:
-        lock = place.lock()
+        lock = lock or place.lock()
         undone.callback(lock.release)
         engine = place.writer()
         undone.callback(engine.dispose)
@@ -513,6 +513,16 @@ def open_sql_ledger(url: str, *, create: bool = True) -> SqlLedger:
         ledger = SqlLedger(place, engine, lock)
         undone.pop_all()
     return ledger
+
+
+def lock_ledger(url: str, wait: Wait) -> PlaceLock | None:
+    """The lock of whoever writes the ledger at `url`, for `open_ledger`: at once, or as soon as `wait` has it. None where that is
+    no matter of a file. Raises `LedgerError`."""
+    place = None if url == "memory:" else _place(url)
+    if not isinstance(place, SqliteFile):
+        return None
+    place.create()
+    return place.lock(wait)
 
 
 def open_reader(url: str) -> SqlReader:

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import msgspec
 
+from edge.cli.daemon import daemon_pid
 from edge.core import facts
 from edge.ledger.store import open_reader
 from edge.ports import LedgerError
+from hwtest.lab import processes
 from hwtest.lab.contract import Lab
 from hwtest.lab.processes import ProcessIdentity
 from hwtest.lab.supervisor import UNIT, Contract, Supervisor
@@ -26,6 +28,11 @@ def mi_command(directory: Path) -> tuple[str, ...]:
     return (*command(directory)[:-1], "mi")
 
 
+def reserve_command(directory: Path) -> tuple[str, ...]:
+    """How a daemon is started that waits in reserve while another serves; whichever of the two serves."""
+    return (*command(directory), "--reserve")
+
+
 def supervisor_command(directory: Path) -> tuple[str, ...]:
     """How the supervisor of this lab is started."""
     return (sys.executable, "-m", "hwtest.lab.daemon", str(directory))
@@ -36,6 +43,11 @@ def with_process(lab: Lab, name: str, process: ProcessIdentity) -> Lab:
     pids = msgspec.structs.replace(lab.pids, **{name: process.pid})
     ticks = {**lab.started_ticks, name: process.started_ticks}
     return msgspec.structs.replace(lab, pids=pids, started_ticks=ticks)
+
+
+def second_supervisor_command(directory: Path) -> tuple[str, ...]:
+    """How the supervisor of the other of the two is started, by that of the first."""
+    return (*supervisor_command(directory), *reserve_command(directory))
 
 
 def last_sequence(ledger: str) -> int:
@@ -72,18 +84,28 @@ def rescue_command(directory: Path) -> tuple[str, ...]:
 
 
 def supervise(directory: Path, other: tuple[str, ...] = ()) -> int:
-    """Keeps the daemon (or the `other` command) running by its unit's contract, until told to stop (SIGTERM) or until its
-    configuration is refused."""
+    """Keeps the daemon and another in reserve (or the `other` command alone) running by their unit's contract, until told to stop
+    (SIGTERM) or until the configuration is refused."""
 
     def tell(pid: int) -> None:
         lab = Lab.read(directory)
-        if lab is not None:
+        if lab is not None and daemon_pid(lab.ledger) in (None, pid):  # otherwise it is in reserve
             with_process(lab, "edge", ProcessIdentity.of(pid)).write()
 
-    contract = Contract.of_unit(UNIT)
-    return Supervisor(
-        contract, other or command(directory), directory / "log/edge.log", tell, rescue_command(directory)
-    ).run()
+    supervisor = Supervisor(
+        Contract.of_unit(UNIT),
+        other or reserve_command(directory),
+        directory / "log/edge.log",
+        tell,
+        rescue_command(directory),
+    )
+    if other:
+        return supervisor.run()
+    second = processes.start(second_supervisor_command(directory), directory / "log/supervisor.log")
+    try:
+        return supervisor.run()
+    finally:
+        ProcessIdentity.of(second.pid).stop(10)
 
 
 if __name__ == "__main__":

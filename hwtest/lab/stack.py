@@ -118,7 +118,7 @@ def status(directory: Path) -> Status:
     return Status(
         lab=lab,
         asterisk=alive,
-        edge=bool(processes.running(daemon.command(directory))),
+        edge=any(map(processes.running, (daemon.command(directory), daemon.reserve_command(directory)))),
         supervisor=bool(processes.running(daemon.supervisor_command(directory))),
         mi=bool(processes.running(daemon.mi_command(directory))),
         contacts=_contacts(asterisk) if asterisk and alive else {},
@@ -382,9 +382,10 @@ def _end_of(log: Path, lines: int = 8) -> str:
 
 
 def _stop(directory: Path) -> bool:
-    """The supervisor first, so that it starts nothing; then every daemon of this configuration, whoever started it."""
+    """The supervisors first, so that it starts nothing; then every daemon of this configuration, whoever started it."""
     found = False
-    others = daemon.supervisor_command(directory), daemon.mi_command(directory)
+    supervisors = daemon.supervisor_command(directory), daemon.second_supervisor_command(directory)
+    others = *supervisors, daemon.mi_command(directory)
     for command in (*others, *_daemon_commands(directory)):
         for process in processes.running(command):
             process.stop(STOP_SECONDS)
@@ -399,7 +400,7 @@ def _stop(directory: Path) -> bool:
 
 def _daemon_commands(directory: Path) -> set[tuple[str, ...]]:
     """How the daemon was started: as this program does it, and as lab.json says (another Python, say)."""
-    commands = {daemon.command(directory)}
+    commands = {daemon.command(directory), daemon.reserve_command(directory)}
     with contextlib.suppress(LabError):  # a damaged lab.json must not keep anything running
         if lab := Lab.read(directory):
             commands.add(lab.commands["edge"])

@@ -64,7 +64,8 @@ class Supervisor:
         started: Callable[[int], None] = lambda _: None,
         on_failure: Sequence[str] = (),
     ) -> None:
-        """`started` is told each process id; `on_failure` runs when nothing is started again."""
+        """`started` is told each process id, at its start and whenever the process says how it is; `on_failure` runs when nothing
+        is started again."""
         self._contract = contract
         self._command = command
         self._log = log
@@ -108,7 +109,7 @@ class Supervisor:
         patience = self._contract.start_seconds
         heard_at, is_ready = time.monotonic(), False
         while process.poll() is None:
-            select.select((ear, end), (), (), _POLL_SECONDS)
+            select.select([ear.fileno(), end], [], [], _POLL_SECONDS)
             told = _hear(ear, process.pid)
             if "READY=1" in told and not is_ready:
                 is_ready, patience = True, self._contract.watchdog_seconds
@@ -119,6 +120,7 @@ class Supervisor:
             for word in told:
                 if word.startswith("STATUS="):
                     _say(word.removeprefix("STATUS="))
+                    self._started(process.pid)
             if patience and time.monotonic() - heard_at > patience:
                 _say(f"silent for more than {patience:g} s: aborted")
                 _end(process, signal.SIGABRT, self._contract.abort_seconds)

@@ -232,7 +232,7 @@ NOT_AT_START = (
     "edge.views.record",
 )
 """What few starts need, and others not at once: a daemon that was killed is back the sooner."""
-LOADED = "import edge.cli.run, sys; print('\\n'.join(sys.modules))"
+LOADED = "import edge.daemon, sys; print('\\n'.join(sys.modules))"
 
 
 def loaded_by_the_daemon(but: tuple[str, ...]) -> list[str]:

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from hwtest.lab import processes, stack
+from edge.cli.daemon import reserve_pids
+from hwtest.lab import daemon, processes, stack
 from hwtest.lab.contract import Lab
 from hwtest.useragent import AgentPhone, UserAgent, answering
 
@@ -171,7 +172,7 @@ async def test_a_lab_without_the_daemon_serves_every_line(tmp_path: Path) -> Non
 
 
 def test_a_supervised_daemon_that_is_killed_comes_back(tmp_path: Path) -> None:
-    """lab.json tells of the new one; `down` ends the supervisor too."""
+    """The one in reserve serves, and lab.json tells of it; another is in reserve again; `down` ends them all, supervisors too."""
     place = tmp_path / "lab"
     try:
         result = hwtest("lab", "up", "--dir", str(place), "--agents", "1", "--supervise")
@@ -179,11 +180,20 @@ def test_a_supervised_daemon_that_is_killed_comes_back(tmp_path: Path) -> None:
         before = Lab.read(place)
         assert before is not None
         assert before.pids.edge is not None
+        assert comes_true(lambda: len(reserve_pids(before.ledger)) == 1)
+        (reserve,) = reserve_pids(before.ledger)
         os.kill(before.pids.edge, signal.SIGKILL)
-        assert comes_true(lambda: (now := Lab.read(place)) is not None and now.pids.edge != before.pids.edge)
+        assert comes_true(lambda: (now := Lab.read(place)) is not None and now.pids.edge == reserve)
         assert comes_true(lambda: stack.status(place).up)
+        assert comes_true(lambda: len(reserve_pids(before.ledger)) == 1)
+        (again,) = reserve_pids(before.ledger)
+        commands = daemon.supervisor_command(place), daemon.second_supervisor_command(place)
+        ours = [process for command in commands for process in processes.running(command)]
+        assert len(ours) == 2
     finally:
         stop(place)
+    everybody = [*ours, *map(processes.ProcessIdentity.of, (reserve, again))]
+    assert not any(process.running for process in everybody)
 
 
 def test_a_daemon_that_was_started_by_the_contract_s_command_is_ended_too(directory: Path) -> None:

@@ -15,7 +15,7 @@ from edge.heartbeat import Heartbeat, SignOfLife
 AT = Instant(5_000_000_000, 1_795_000_000_000_000)
 HANG = """
 import sys
-from edge.cli.run import signs_of_life
+from edge.daemon import signs_of_life
 from edge.clock import SystemClock
 from edge.heartbeat import Heartbeat
 from edge.notify import Supervisor

@@ -15,7 +15,15 @@ from edge.selfwatch import HUNG_SECONDS
 from hwtest.lab.supervisor import Contract
 
 UNITS = Path(__file__).parents[2] / "systemd"
-NAMES = ("edge101.service", "edge101-rescue.service", "edge101-ship.service", "edge101-mi.service")
+NAMES = (
+    "edge101.service",
+    "edge101-reserve.service",
+    "edge101-rescue.service",
+    "edge101-ship.service",
+    "edge101-mi.service",
+)
+OF_ITS_OWN = ("#", "Description=", "Wants=", "PartOf=")
+"""Beginnings of the lines in which the unit in reserve may differ."""
 MOST_EXPOSED = 2.0
 """Of 10. systemd calls everything below 4 OK."""
 
@@ -106,3 +114,13 @@ def test_the_contract() -> None:
         "OnFailure=edge101-rescue.service",
     ):
         assert line in text.splitlines()
+
+
+def test_the_reserve_is_the_daemon_once_more() -> None:
+    """Either may serve: both are started, watched, fenced in and started again in the same way."""
+    one, other = (
+        [line for line in (UNITS / name).read_text().splitlines() if not line.startswith(OF_ITS_OWN)]
+        for name in NAMES[:2]
+    )
+    assert one == other
+    assert any(line.startswith("ExecStart=") and line.endswith("run --reserve") for line in one)

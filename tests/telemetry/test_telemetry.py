@@ -16,8 +16,8 @@ from aiohttp import ClientSession
 from prometheus_client.parser import text_string_to_metric_families
 
 from edge import exposition
-from edge.cli.run import telling
 from edge.clock import SystemClock
+from edge.daemon import telling
 from edge.exposition import HOST, Exposition, Telemetry
 from edge.ledger import open_ledger
 from edge.ledger.executor import ThreadCommitExecutor
@@ -152,14 +152,14 @@ def test_a_port_that_is_taken_stops_no_call(told: Callable[[], Telemetry]) -> No
 def test_without_a_port_nothing_is_imported() -> None:
     """The daemon's process has neither the library nor an HTTP server, and nothing of MI."""
     script = (
-        "import sys, edge.cli.run as run\n"
-        "with run.telling(None, None): pass\n"
+        "import sys, edge.daemon as daemon\n"
+        "with daemon.telling(None, None): pass\n"
         "named = {name.partition('.')[0] for name in sys.modules} | set(sys.modules)\n"
         "print(sorted(named & {'prometheus_client', 'http.server', 'fastapi', 'uvicorn', 'matplotlib', 'edge.mi'}))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-    assert telling.__module__ == "edge.cli.run"
+    assert telling.__module__ == "edge.daemon"
 
 
 def test_durations_are_counted_in_their_range() -> None:
