@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from edge.ports import LedgerError
-from hwtest.bench import beside, callbacks, dispatch, faults, figures, idle, pull, record, ship, waiting
+from hwtest.bench import beside, callbacks, dispatch, faults, figures, idle, pull, record, restart, ship, waiting
 from hwtest.bench.machine import LoadMeter, describe_machine
 from hwtest.bench.report import Report
 from hwtest.bench.results import Figure, Outcome
@@ -35,6 +35,7 @@ NAMES = (
     "ship",
     "report",
     "beside",
+    "restart",
     "faults",
 )
 
@@ -102,6 +103,11 @@ def measurements(samples: int) -> list[Measurement]:
         Measurement("waiting", waiting.measure, waiting.not_measured),
         *_of_the_record(samples, fair),
         _beside(samples, rounds),
+        Measurement(
+            "restart",
+            lambda rig: restart.measure(rig, restart.Plan(deaths=max(3, samples // 20), agents=AGENTS)),
+            restart.not_measured,
+        ),
         Measurement(
             "faults",
             lambda rig: faults.measure(rig, faults.Plan(samples=samples // 10)),
