@@ -7,7 +7,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from edge.ports import LedgerError
-from hwtest.bench import beside, callbacks, dispatch, faults, figures, idle, pull, record, restart, ship, waiting
+from hwtest.bench import (
+    beside,
+    callbacks,
+    dispatch,
+    faults,
+    figures,
+    idle,
+    pull,
+    record,
+    restart,
+    ship,
+    waiting,
+)
 from hwtest.bench.machine import LoadMeter, describe_machine
 from hwtest.bench.report import Report
 from hwtest.bench.results import Figure, Outcome

@@ -271,7 +271,7 @@ def test_load_and_faults_need_a_lab_and_the_word() -> None:
 
 
 def test_nothing_dials_past_the_interlock() -> None:
-    """Of all that runs probes only the site places calls, and it asks the interlock first. The lab's own tools take a lab alone."""
+    """Of all that runs probes only the site places calls, and it asks the interlock first. The lab's tools take a lab alone."""
     root = Path(hwtest.__file__).parent
     labs_own = {"useragent", "bench", "shift", "soak", "lab"}
     guilty = [
