@@ -202,8 +202,8 @@ class Interlock:
                 return
             if self._now() >= until:
                 raise InterlockError(
-                    f"{others} other calls are in progress, {self._target.calls.other_calls_at_most} are allowed: "
-                    "standing back",
+                    f"standing back: other calls in progress: {others}, allowed: "
+                    f"{self._target.calls.other_calls_at_most}",
                     f"wait until it is quiet, or raise calls.other_calls_at_most in {self._target.source}",
                 )
             await self._sleep(_POLL_SECONDS)

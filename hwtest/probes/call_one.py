@@ -51,14 +51,16 @@ async def measure(site: Site, sheet: Sheet) -> None:
     ):
         async with site.dial(line.number) as call:
             site.say(f"calling line {name}")
-            trouble = await _talk(site, call, phone)
+            try:
+                trouble = await _talk(site, call, phone)
+            except asyncio.CancelledError:
+                sheet.ladder(ladder_of(f"A call to line {name}, as far as it came", _legs(call, phone)))
+                raise
             if call.state is CallState.ANSWERED:
                 await call.hang_up()
-        rung = phone.calls[-1] if phone.calls else None
-        ended = rung is None or await _ends(rung)
+        ended = not phone.calls or await _ends(phone.calls[-1])
         records = (await capture.take()).records if capture is not None else []
-    legs = [Leg("caller", call), *([Leg(f"phone {line.phone}", rung)] if rung else [])]
-    ladder = ladder_of(f"A call to line {name}, times in milliseconds", legs)
+    ladder = ladder_of(f"A call to line {name}, times in milliseconds", _legs(call, phone))
     sheet.ladder(ladder)
     told = Evidence(text="the ladder of this call", call_id=call.dialog.call_id)
     if trouble is not None:
@@ -69,6 +71,10 @@ async def measure(site: Site, sheet: Sheet) -> None:
     if not ended or call.ended_by != "local":
         words = "the test phone's leg was not ended" if not ended else "the call ended before it was hung up"
         sheet.find("call.one.unclean", Verdict.FAIL, words, told)
+
+
+def _legs(call: OutgoingCall, phone: AgentPhone) -> list[Leg]:
+    return [Leg("caller", call), *(Leg(f"phone {phone.user}", rung) for rung in phone.calls[-1:])]
 
 
 @asynccontextmanager

@@ -208,7 +208,7 @@ async def test_one_call_at_a_time() -> None:
 async def test_it_stands_back_from_other_peoples_calls() -> None:
     """A live load: no call is placed, and the reason says how many there are."""
     clock = Clock()
-    with pytest.raises(InterlockError, match="3 other calls are in progress"):
+    with pytest.raises(InterlockError, match="other calls in progress: 3"):
         async with interlock(others=3, clock=clock).call("5990"):
             pytest.fail("it was called")
     assert clock.seconds <= 1003, "it does not wait for a quiet moment longer than a call of ours may linger"
