@@ -105,6 +105,10 @@ class Site:
                 if caller is None:
                     agent.close()
 
+    def call_own(self, caller: UserAgent, called: UserAgent) -> OutgoingCall:
+        """From one of our own phones straight to another: nobody else is on the way, so the interlock has no say."""
+        return caller.invite("sip:{}@{}:{}".format(called.user, *called.address))
+
     def test_line(self) -> tuple[str, Line]:
         """The line for test calls and its name. NotMeasuredError where the target has none."""
         found = self.target.test_line

@@ -21,7 +21,7 @@ from hwtest.site import Site
 from hwtest.softphone.build import find
 from hwtest.softphone.messages import Settings
 from hwtest.softphone.pair import pair
-from hwtest.useragent import IncomingCall, OutgoingCall, SipError, UserAgent
+from hwtest.useragent import IncomingCall, OutgoingCall, SipError
 
 CALLS = 40
 GAP_SECONDS = 0.05
@@ -83,7 +83,7 @@ async def _signalling(site: Site, sheet: Sheet) -> None:
     calls = list[OutgoingCall]()
     began = asyncio.get_running_loop().time()
     for index in range(CALLS):
-        calls.append(_call(caller, agent))
+        calls.append(site.call_own(caller, agent))
         due = (
             began + (index + 1) * GAP_SECONDS
         )  # on a schedule, whatever the call takes: none may hold up the next
@@ -118,11 +118,6 @@ async def _signalling(site: Site, sheet: Sheet) -> None:
         uncertainty=0.1,
         note="INVITE to 200 with nothing between our phones: a part of every set-up time that hwtest tells",
     )
-
-
-def _call(caller: UserAgent, agent: UserAgent) -> OutgoingCall:
-    host, port = agent.address
-    return caller.invite(f"sip:{agent.user}@{host}:{port}")
 
 
 PROBE = Probe(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -161,7 +162,9 @@ async def test_waiting_for_the_interlock_does_not_count(
 
     async def wait(site: Site, sheet: Sheet) -> None:
         site.interlock.on_wait(60)
-        await asyncio.sleep(0.05)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.05):  # longer than its limit without the wait
+                await asyncio.Event().wait()
         sheet.distribution("delay", "ms", [1.0] * 20)
 
     monkeypatch.setattr(Probe, "limit_seconds", property(lambda probe: probe.seconds))
