@@ -21,7 +21,7 @@ class Change(StrEnum):
     BETTER = "better"
     WORSE = "worse"
     DIFFERENT = "different"
-    """Nothing says which way is good."""
+    """Nothing says which way is good, or two single samples differ and both are well, or neither is."""
     SAME = "same"
     GONE = "not measured now"
     NEW = "not measured before"
@@ -176,9 +176,9 @@ def _judge(before: Figure, after: Figure, interval: Interval | None) -> Change:
     even = 0.0 if before.distribution is None or after.distribution is None else 1.0
     if interval is not None and interval.low <= even <= interval.high:
         return Change.SAME
-    if before.value == after.value:
-        return Change.SAME
-    if after.threshold is None:
-        return Change.DIFFERENT
+    if abs(after.value - before.value) <= (before.uncertainty or 0.0) + (after.uncertainty or 0.0):
+        return Change.SAME  # equal, or as far as the meter can tell
+    if after.threshold is None or (interval is None and before.verdict is after.verdict):
+        return Change.DIFFERENT  # a single sample on either side of nothing: who says that it is not chance?
     risen = after.value > before.value
     return Change.BETTER if risen is after.threshold.at_least else Change.WORSE

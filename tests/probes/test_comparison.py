@@ -81,6 +81,31 @@ def test_shares() -> None:
     assert only(compare(lost(100, 200), lost(2, 200)))[0] is Change.BETTER
 
 
+def test_single_samples_differ_by_chance() -> None:
+    """One number beside one number is only different, unless one of them is beyond what is expected."""
+
+    def heard(value: float) -> Run:
+        sheet = Sheet(made_probe())
+        sheet.value("heard", "%", value)
+        return result(sheet)
+
+    assert only(compare(heard(95), heard(92))) == (Change.DIFFERENT, 0)
+    assert only(compare(heard(95), heard(80))) == (Change.WORSE, 1)
+    assert only(compare(heard(80), heard(95))) == (Change.BETTER, 0)
+
+
+def test_within_the_meters_error_nothing_has_changed() -> None:
+    """However narrow the intervals are."""
+
+    def delay(value: float) -> Run:
+        sheet = Sheet(made_probe())
+        sheet.distribution("delay", "ms", [value] * 50, uncertainty=0.1)
+        return result(sheet)
+
+    assert only(compare(delay(1.0), delay(1.15)))[0] is Change.SAME
+    assert only(compare(delay(1.0), delay(1.3)))[0] is Change.WORSE
+
+
 def test_nothing_in_common() -> None:
     """Nothing was compared: 3."""
     other = Sheet(made_probe(name="made.other"))
