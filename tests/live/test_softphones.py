@@ -26,8 +26,7 @@ from hwtest.softphone.phone import SoftphoneError, Softphones
 from hwtest.target import of_lab
 from tests.live.room import LiveLab
 
-CHIRPS = 2
-ROUNDS = 2
+CHIRPS = 3
 ADDED_MOST_MS = 25.0
 """B12: what the appliance may add one way."""
 pytestmark = [pytest.mark.usefixtures("daemon_runs")]
@@ -113,40 +112,30 @@ async def test_through_the_switch(library: Library, site: Site, tmp_path: Path) 
         assert conversation.caller.ended
 
 
-async def _delays(
-    phones: Pair, site: Site, folder: Path, number: str | None
-) -> tuple[list[float], list[float]]:
-    """Forth and back over several phases of both clocks, directly or through the switch."""
-    forth, back = list[float](), list[float]()
-    for seed in range(ROUNDS):
-        await phones.shift_clocks()
-        async with phones.direct() if number is None else phones.through(site, number) as conversation:
-            found = await phones.latency(conversation, folder, count=CHIRPS, seed=seed, name="latency")
-        forth += [mouth.milliseconds for mouth in found.forth]
-        back += [mouth.milliseconds for mouth in found.back]
-    return forth, back
+async def _both_ways_ms(phones: Pair, site: Site, folder: Path, number: str | None) -> float:
+    """Forth and back together, which does not depend on the phase of the clocks; directly or through the switch."""
+    async with phones.direct() if number is None else phones.through(site, number) as conversation:
+        found = await phones.latency(conversation, folder, count=CHIRPS, seed=1, name="latency")
+    assert found.missed <= 1, "chirps were not found"
+    return median(mouth.milliseconds for mouth in found.forth) + median(m.milliseconds for m in found.back)
 
 
 @pytest.mark.quiet
 async def test_mouth_to_ear(library: Library, site: Site, tmp_path: Path) -> None:
-    """Their own delay is that of their buffer and frames; the switch adds little to it, and as much forth as back."""
+    """Their own delay is that of their buffer and frames, and the switch adds little to it."""
     async with pair_at(site) as (phones, number):
-        own_forth, own_back = await _delays(phones, site, tmp_path, None)
-        forth, back = await _delays(phones, site, tmp_path, number)
-    for delays in (own_forth, own_back, forth, back):
-        assert len(delays) >= ROUNDS * CHIRPS - 1, "a chirp was not found"
-        assert 20 < median(delays) < 120
-    added = (median(forth) + median(back) - median(own_forth) - median(own_back)) / 2
-    assert -10 < added < ADDED_MOST_MS, f"added {added:.1f} ms"
+        own = await _both_ways_ms(phones, site, tmp_path, None)
+        through = await _both_ways_ms(phones, site, tmp_path, number)
+    assert 40 < own < 200
+    assert -10 < (through - own) / 2 < ADDED_MOST_MS
 
 
-async def test_audio_probes(library: Library, site: Site) -> None:
-    """The probes say of a switch that is well that it is well, and end their calls; nobody stays registered."""
-    probes = [probe for probe in all_probes() if probe.name in ("audio.twoway", "audio.dtmf")]
+async def test_an_audio_probe(library: Library, site: Site) -> None:
+    """A probe says of a switch that is well that it is well, and keeps what it heard for its owner only."""
+    probes = [probe for probe in all_probes() if probe.name == "audio.twoway"]
     done = await running.run(site, probes, Quiet(), ["audio"], 1)
     assert [(result.name, result.verdict, result.reason) for result in done.probes] == [
         ("audio.twoway", Verdict.PASS, None),
-        ("audio.dtmf", Verdict.PASS, None),
     ], [finding.summary for result in done.probes for finding in result.findings]
     assert len([file for file in site.folder.iterdir() if file.stat().st_mode & 0o077]) == 0
 

@@ -1,0 +1,114 @@
+"""Faults of audio, seeded one at a time between a real switch and a real phone: hwtest finds each and names the layer."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from statistics import mean, median
+
+import pytest
+
+from hwtest import running
+from hwtest.capture.sniffer import Sniffer
+from hwtest.lab.contract import FILE
+from hwtest.lab.line import BadLine, Harm
+from hwtest.probes.contract import Layer, Verdict
+from hwtest.probes.registry import all_probes
+from hwtest.report.result import ProbeResult
+from hwtest.site import Site
+from hwtest.softphone.pair import pair_at
+from hwtest.target import of_lab
+from tests.live.room import LiveLab
+from tests.live.test_softphones import Quiet, library
+
+__all__ = ["library"]  # the fixture
+pytestmark = [pytest.mark.usefixtures("daemon_runs", "library")]
+
+
+@pytest.fixture
+def raw_socket() -> None:
+    """The wire can be seen."""
+    try:
+        Sniffer(9).close()
+    except PermissionError:
+        pytest.skip("capturing needs CAP_NET_RAW (root)")
+
+
+@asynccontextmanager
+async def behind(live: LiveLab, line: BadLine, folder: Path) -> AsyncIterator[Site]:
+    """The lab as a target whose test phone sits behind this line."""
+    target = of_lab(live.lab, live.directory / FILE)
+    name = live.lab.test_phones[0].user
+    async with line:
+        phone = dataclasses.replace(target.phones[name], registrar=line.registrar)
+        target = dataclasses.replace(target, phones={**target.phones, name: phone})
+        async with Site(target, folder) as site:
+            yield site
+
+
+async def result_of(probe: str, live: LiveLab, line: BadLine, folder: Path) -> ProbeResult:
+    """What the probe says of the lab with this line."""
+    async with behind(live, line, folder) as site:
+        probes = [one for one in all_probes() if one.name == probe]
+        (result,) = (await running.run(site, probes, Quiet(), [probe], 1)).probes
+    assert result.reason is None, result.reason
+    return result
+
+
+@pytest.mark.parametrize(
+    ("probe", "to_phone", "from_phone", "code", "layer"),
+    [
+        ("audio.twoway", Harm(nothing_passes=True), Harm(), "audio.twoway.unheard", Layer.NETWORK),
+        ("audio.twoway", Harm(), Harm(silent_seconds=3.5), "audio.twoway.late", Layer.SWITCH),
+        ("audio.dtmf", Harm(no_keys=True), Harm(), "audio.dtmf.lost", Layer.SWITCH),
+    ],
+    ids=["one-way audio", "late media", "keys lost"],
+)
+async def test_a_seeded_fault_is_found(
+    live: LiveLab, tmp_path: Path, probe: str, to_phone: Harm, from_phone: Harm, code: str, layer: Layer
+) -> None:
+    """By its code, at its layer."""
+    line = BadLine(live.lab.sip.port, to_phone=to_phone, from_phone=from_phone)
+    result = await result_of(probe, live, line, tmp_path)
+    assert result.verdict is Verdict.FAIL
+    assert (code, layer) in {(finding.code, finding.layer) for finding in result.findings}
+
+
+@pytest.mark.endurance
+@pytest.mark.usefixtures("raw_socket")
+@pytest.mark.parametrize(
+    ("harm", "code"),
+    [
+        (Harm(loss_share=0.05), "audio.quality.lost"),
+        (Harm(jitter_seconds=0.160), "audio.quality.jitter"),
+    ],
+    ids=["5 % lost", "80 ms of jitter on average"],
+)
+async def test_a_rough_line_is_found(live: LiveLab, tmp_path: Path, harm: Harm, code: str) -> None:
+    """Loss and jitter, in the one direction that has them."""
+    result = await result_of("audio.quality", live, BadLine(live.lab.sip.port, to_phone=harm), tmp_path)
+    assert code in {finding.code for finding in result.findings}
+    of_caller = [figure for figure in result.figures if figure.name == "lost_at_caller"]
+    assert [figure.verdict for figure in of_caller] == [Verdict.PASS]
+
+
+@pytest.mark.endurance
+async def test_an_inserted_delay_is_measured(live: LiveLab, tmp_path: Path) -> None:
+    """What the line really held each packet stands beside what the chirps say of it, within half a frame of the jitter buffer."""
+    found = list[float]()
+    held = list[float]()
+    for delay_seconds in (0.0, 0.087):
+        line = BadLine(live.lab.sip.port, to_phone=Harm(delay_seconds=delay_seconds))
+        async with (
+            behind(live, line, tmp_path) as site,
+            pair_at(site) as (phones, number),
+            phones.through(site, number) as conversation,
+        ):
+            latency = await phones.latency(conversation, tmp_path, count=2, seed=3, name="delayed")
+        found.append(
+            median(m.milliseconds for m in latency.forth) + median(m.milliseconds for m in latency.back)
+        )
+        held.append(1000 * mean(line.delays_seconds))
+    assert found[1] - found[0] == pytest.approx(held[1] - held[0], abs=20)
