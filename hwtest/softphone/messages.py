@@ -44,12 +44,13 @@ class Register(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Dial(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Place a call."""
+    """Place a call. With a password, as `from_user` whom the switch knows: it answers the switch's challenge."""
 
     number: int
     phone: str
     uri: str
     from_user: str
+    password: str = ""
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, tag=True):

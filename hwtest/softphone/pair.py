@@ -51,17 +51,14 @@ class Pair:
     @asynccontextmanager
     async def direct(self) -> AsyncIterator[Conversation]:
         """A call from one to the other with nothing between them."""
-        async with self._call(self.callee.uri, "") as conversation:
-            yield conversation
+        async with self._ringing(self.callee.uri) as (caller, callee):
+            yield await _answered(caller, callee)
 
     @asynccontextmanager
     async def through(self, site: Site, number: str) -> AsyncIterator[Conversation]:
         """A call to a number that rings the callee's phone; the interlock is asked. NotMeasuredError when it refuses."""
-        async with site.interlock.call(number) as allowed:
-            address = site.target.sip
-            uri = f"sip:{allowed}@{address.host}:{address.port}"
-            async with self._call(uri, site.target.caller) as conversation:
-                yield conversation
+        async with self.ringing(site, number) as (caller, callee):
+            yield await _answered(caller, callee)
 
     @asynccontextmanager
     async def ringing(
@@ -69,25 +66,22 @@ class Pair:
     ) -> AsyncIterator[tuple[SoftphoneCall, SoftphoneCall]]:
         """The same call while it rings: both ends of it, which the block answers. Without a number, a direct one."""
         if number is None:
-            async with self._ringing(self.callee.uri, "") as ends:
+            async with self._ringing(self.callee.uri) as ends:
                 yield ends
             return
         async with site.interlock.call(number) as allowed:
             address = site.target.sip
             uri = f"sip:{allowed}@{address.host}:{address.port}"
-            async with self._ringing(uri, site.target.caller) as ends:
+            known = site.target.phones.get(site.target.caller_phone or "")
+            user, password = (known.user, known.password) if known else (site.target.caller, "")
+            async with self._ringing(uri, user, password) as ends:
                 yield ends
 
     @asynccontextmanager
-    async def _call(self, uri: str, from_user: str) -> AsyncIterator[Conversation]:
-        async with self._ringing(uri, from_user) as (caller, callee):
-            await callee.answer()
-            await asyncio.gather(caller.answered(RING_SECONDS), callee.answered(RING_SECONDS))
-            yield Conversation(caller, callee)
-
-    @asynccontextmanager
-    async def _ringing(self, uri: str, from_user: str) -> AsyncIterator[tuple[SoftphoneCall, SoftphoneCall]]:
-        caller = await self.caller.call(uri, from_user)
+    async def _ringing(
+        self, uri: str, from_user: str = "", password: str = ""
+    ) -> AsyncIterator[tuple[SoftphoneCall, SoftphoneCall]]:
+        caller = await self.caller.call(uri, from_user, password)
         callee: SoftphoneCall | None = None
         try:
             callee = await self._arrives(caller)
@@ -119,6 +113,12 @@ class Pair:
         return await measure(
             conversation.caller, conversation.callee, folder, count=count, seed=seed, name=name
         )
+
+
+async def _answered(caller: SoftphoneCall, callee: SoftphoneCall) -> Conversation:
+    await callee.answer()
+    await asyncio.gather(caller.answered(RING_SECONDS), callee.answered(RING_SECONDS))
+    return Conversation(caller, callee)
 
 
 async def _end(call: SoftphoneCall) -> None:

@@ -262,10 +262,15 @@ class Softphone:
             Granted,
         )
 
-    async def call(self, uri: str, from_user: str = "") -> SoftphoneCall:
-        """Place a call; returns at once. The interlock of the site is asked before, not here."""
+    async def call(self, uri: str, from_user: str = "", password: str = "") -> SoftphoneCall:
+        """Place a call; returns at once. The interlock of the site is asked before, not here.
+
+        `password`: of `from_user`, where the switch takes no calls from strangers.
+        """
         placed = await self._phones.ask(
-            lambda number: Dial(number=number, phone=self.name, uri=uri, from_user=from_user or self.name),
+            lambda number: Dial(
+                number=number, phone=self.name, uri=uri, from_user=from_user or self.name, password=password
+            ),
             Name,
         )
         return self._phones.adopt(placed.call, placed.call_id, uri)

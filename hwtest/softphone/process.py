@@ -356,16 +356,17 @@ class Phones:
         configuration.regConfig.registrarUri = f"sip:{command.registrar}"
         configuration.regConfig.timeoutSec = command.seconds
         configuration.regConfig.retryIntervalSec = 2
-        configuration.sipConfig.authCreds.append(
-            pj.AuthCredInfo("digest", "*", command.user, 0, command.password)
-        )
+        _add_credentials(configuration, command.user, command.password)
         account.modify(configuration)
 
     def _dial(self, command: Dial) -> Value:
         account = self._phone(command.phone)
         self._check(command.uri.partition("@")[2].partition(";")[0].partition(":")[0])
         if not account.getInfo().regIsConfigured:
-            account.modify(_account(account, command.from_user))
+            configuration = _account(account, command.from_user)
+            if command.password:
+                _add_credentials(configuration, command.from_user, command.password)
+            account.modify(configuration)
         call = self.take(account)
         try:
             call.makeCall(command.uri, pj.CallOpParam(True))
@@ -501,6 +502,10 @@ def _account(account: _Account, user: str, domain: str | None = None) -> pj.Acco
     configuration.natConfig.sdpNatRewriteUse = False
     configuration.callConfig.timerUse = pj.PJSUA_SIP_TIMER_INACTIVE
     return configuration
+
+
+def _add_credentials(configuration: pj.AccountConfig, user: str, password: str) -> None:
+    configuration.sipConfig.authCreds.append(pj.AuthCredInfo("digest", "*", user, 0, password))
 
 
 def _even_port(host: str) -> int:

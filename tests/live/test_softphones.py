@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -147,6 +148,16 @@ async def test_refused_registration(library: Library, live: LiveLab) -> None:
         callee = await phones.phone("callee")
         with pytest.raises(SoftphoneError, match=r"refuses the registration: 40[13]"):
             await callee.register(phone.registrar, phone.user, "wrong")
+
+
+async def test_a_caller_whom_the_switch_knows(library: Library, live: LiveLab, tmp_path: Path) -> None:
+    """Where a target names the phone that calls are placed as, its password answers the switch."""
+    agent = live.lab.agents[0].user
+    target = dataclasses.replace(of_lab(live.lab, live.directory / FILE), caller_phone=agent)
+    async with Site(target, tmp_path) as site, pair_at(site) as (phones, number):
+        async with phones.through(site, number) as conversation:
+            assert conversation.callee.state == "confirmed"
+            assert agent in live.channels()
 
 
 async def test_no_other_address_is_spoken_to(library: Library) -> None:
