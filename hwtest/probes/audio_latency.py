@@ -16,8 +16,8 @@ from hwtest.probes.contract import (
 )
 from hwtest.probes.sheet import Sheet
 from hwtest.site import Site
-from hwtest.softphone.latency import Latency
-from hwtest.softphone.pair import Pair, pair_at
+from hwtest.softphone.latency import Latency, Mouth, path_ms
+from hwtest.softphone.pair import Pair, interface_of, pair_at
 
 ROUNDS = 3
 """Calls, each with the 20 ms of both phones at another phase."""
@@ -30,8 +30,8 @@ PHASE_MS = 10.0
 async def measure(site: Site, sheet: Sheet) -> None:
     """Directly first, for the phones' own share, then through the target."""
     async with pair_at(site) as (phones, number):
-        own = await _rounds(site, phones, None)
-        through = await _rounds(site, phones, number)
+        own, own_path = await _rounds(site, phones, None)
+        through, path = await _rounds(site, phones, number)
         settings = phones.settings
     if not own.forth or not own.back:
         raise NotMeasuredError(
@@ -58,6 +58,18 @@ async def measure(site: Site, sheet: Sheet) -> None:
         sheet.distribution(
             figure.replace("mouth_to_ear", "phones_own"), "ms", [mouth.milliseconds for mouth in ours]
         )
+    for figure, samples, ours in (("path_forth", path[0], own_path[0]), ("path_back", path[1], own_path[1])):
+        if samples:
+            sheet.distribution(
+                figure,
+                "ms",
+                samples,
+                uncertainty=1.0,
+                note="spoken to arrived, packet by packet: without the listener's buffer; "
+                f"directly {median(ours):.2f} ms at p50"
+                if ours
+                else "spoken to arrived, packet by packet",
+            )
     if through.forth and through.back:
         sheet.value(
             "added_one_way",
@@ -76,21 +88,34 @@ async def measure(site: Site, sheet: Sheet) -> None:
     )
 
 
-async def _rounds(site: Site, phones: Pair, number: str | None) -> Latency:
-    forth, back, spoken = [], [], 0
+Path = tuple[list[float], list[float]]
+"""Forth and back, from spoken to arrived, packet by packet; empty where the wire cannot be seen."""
+
+
+async def _rounds(site: Site, phones: Pair, number: str | None) -> tuple[Latency, Path]:
+    forth, back, spoken = list[Mouth](), list[Mouth](), 0
+    path: Path = ([], [])
     for index in range(1, ROUNDS + 1):
         where = "directly" if number is None else "through the target"
         site.say(f"chirps {where}, {index} of {ROUNDS}")
         await phones.shift_clocks()
         name = f"audio-latency-{'own' if number is None else 'through'}-{index}"
         async with phones.direct() if number is None else phones.through(site, number) as conversation:
-            found = await phones.latency(
-                conversation, site.folder, count=CHIRPS, seed=site.dice.getrandbits(32), name=name
+            found, arrived = await phones.latency_and_path(
+                conversation,
+                site.folder,
+                count=CHIRPS,
+                seed=site.dice.getrandbits(32),
+                name=name,
+                interface=interface_of(site),
             )
         forth += found.forth
         back += found.back
         spoken += found.spoken
-    return Latency(forth=forth, back=back, spoken=spoken)
+        if arrived is not None:
+            path[0].extend(path_ms(found.ends[0], arrived[1]))
+            path[1].extend(path_ms(found.ends[1], arrived[0]))
+    return Latency(forth=forth, back=back, spoken=spoken), path
 
 
 def _round_trip(latency: Latency) -> float:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from hwtest.audio.emodel import opinion, rating
-from hwtest.audio.rtp import Arrivals, arriving
+from hwtest.audio.rtp import Arrivals
 from hwtest.audio.stream import Stream, burst_ratio
 from hwtest.audio.stream import measure as measure_stream
 from hwtest.probes.contract import (
@@ -24,7 +24,7 @@ from hwtest.probes.sheet import Sheet
 from hwtest.site import Site
 from hwtest.softphone.latency import Mouth
 from hwtest.softphone.messages import Statistics
-from hwtest.softphone.pair import Conversation, Pair, pair_at
+from hwtest.softphone.pair import Conversation, Pair, interface_of, pair_at
 from hwtest.softphone.phone import SoftphoneCall
 
 CHIRPS = 8
@@ -54,23 +54,24 @@ async def measure(site: Site, sheet: Sheet) -> None:
 
 async def _listen(site: Site, phones: Pair, conversation: Conversation) -> tuple[Heard, Heard]:
     ends = (conversation.caller, conversation.callee)
-    ports = [int((await end.statistics()).local.rpartition(":")[2]) for end in ends]
     site.say("chirps both ways, packets counted")
-    interface = "lo" if site.target.local_address.startswith("127.") else ""
-    try:
-        with arriving(ports[0], interface) as at_caller, arriving(ports[1], interface) as at_agent:
-            latency = await phones.latency(
-                conversation, site.folder, count=CHIRPS, seed=site.dice.getrandbits(32), name="audio-quality"
-            )
-            statistics = [await end.statistics() for end in ends]
-    except PermissionError:
+    latency, arrived = await phones.latency_and_path(
+        conversation,
+        site.folder,
+        count=CHIRPS,
+        seed=site.dice.getrandbits(32),
+        name="audio-quality",
+        interface=interface_of(site),
+    )
+    if arrived is None:
         raise NotMeasuredError(
             "the wire cannot be seen: capturing needs CAP_NET_RAW (root)",
             f"run as root, or once: sudo setcap cap_net_raw+ep $(readlink -f {sys.executable})",
-        ) from None
+        )
+    statistics = [await end.statistics() for end in ends]
     return (
-        _heard("caller", at_caller, statistics[0], latency.back, conversation.caller),
-        _heard("agent", at_agent, statistics[1], latency.forth, conversation.callee),
+        _heard("caller", arrived[0], statistics[0], latency.back, conversation.caller),
+        _heard("agent", arrived[1], statistics[1], latency.forth, conversation.callee),
     )
 
 

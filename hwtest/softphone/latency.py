@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hwtest.audio.chirp import Match, chirp, find
+from hwtest.audio.chirp import SECONDS, Match, chirp, find
+from hwtest.audio.rtp import Arrivals
 from hwtest.audio.signal import FRAME_SAMPLES, Samples, read_wav, silence, write_wav
 from hwtest.softphone.messages import Anchors
 from hwtest.softphone.phone import SoftphoneCall, SoftphoneError
@@ -44,6 +45,8 @@ class Latency:
     back: list[Mouth]
     spoken: int
     """Chirps each way."""
+    ends: tuple[End, ...] = ()
+    """What the caller's end and the callee's spoke and heard."""
 
     @property
     def missed(self) -> int:
@@ -159,4 +162,27 @@ async def measure(
         ends.append(
             End(spoken=spoken, starts=starts, upwards=first, heard=read_wav(recorded), anchors=anchors)
         )
-    return Latency(forth=delays(ends[0], ends[1]), back=delays(ends[1], ends[0]), spoken=count)
+    forth, back = delays(ends[0], ends[1]), delays(ends[1], ends[0])
+    return Latency(forth=forth, back=back, spoken=count, ends=tuple(ends))
+
+
+def path_ms(speaker: End, arrived: Arrivals) -> list[float]:
+    """Of each packet that reached the other end: from the instant at which its frame was spoken to its arrival there.
+
+    The listener's jitter buffer and frames have no part in it. Which packet holds which frame is told by the chirps in them,
+    taken together: no other place fits all of them.
+    """
+    heard, packets = arrived.heard, arrived.longest
+    first, last = speaker.starts[0], speaker.starts[-1] + round(SECONDS * SAMPLE_RATE_HZ)
+    match = find(speaker.spoken[first:last], heard)
+    if match is None or not match.sure:
+        return []
+    offset = round(match.position_samples) - first
+    zero_ns = clock_ns(speaker.anchors)
+    delays_ms = list[float]()
+    for packet in packets:
+        # a frame is spoken when its last sample is
+        position = packet.timestamp - packets[0].timestamp - offset + FRAME_SAMPLES
+        if 0 < position <= speaker.spoken.size:
+            delays_ms.append((packet.arrival_ns - zero_ns - position * _NS / SAMPLE_RATE_HZ) / 1e6)
+    return delays_ms

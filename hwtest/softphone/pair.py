@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from hwtest.audio.rtp import Arrivals, arriving
 from hwtest.probes.contract import NotMeasuredError
 from hwtest.site import Site
 from hwtest.softphone.build import Library, find
@@ -113,6 +114,35 @@ class Pair:
         return await measure(
             conversation.caller, conversation.callee, folder, count=count, seed=seed, name=name
         )
+
+    async def latency_and_path(
+        self,
+        conversation: Conversation,
+        folder: Path,
+        *,
+        count: int,
+        seed: int,
+        name: str,
+        interface: str,
+    ) -> tuple[Latency, tuple[Arrivals, Arrivals] | None]:
+        """The same, and every RTP packet that reached the caller and the callee meanwhile; None where the wire cannot be seen."""
+        ends = (conversation.caller, conversation.callee)
+        ports = [int((await end.statistics()).local.rpartition(":")[2]) for end in ends]
+        with contextlib.ExitStack() as stack:
+            try:
+                seen = (
+                    stack.enter_context(arriving(ports[0], interface)),
+                    stack.enter_context(arriving(ports[1], interface)),
+                )
+            except PermissionError:
+                seen = None
+            latency = await self.latency(conversation, folder, count=count, seed=seed, name=name)
+        return latency, seen
+
+
+def interface_of(site: Site) -> str:
+    """Where packets to us arrive: loopback, or any."""
+    return "lo" if site.target.local_address.startswith("127.") else ""
 
 
 async def _answered(caller: SoftphoneCall, callee: SoftphoneCall) -> Conversation:

@@ -154,10 +154,13 @@ async def test_a_caller_whom_the_switch_knows(library: Library, live: LiveLab, t
     """Where a target names the phone that calls are placed as, its password answers the switch."""
     agent = live.lab.agents[0].user
     target = dataclasses.replace(of_lab(live.lab, live.directory / FILE), caller_phone=agent)
-    async with Site(target, tmp_path) as site, pair_at(site) as (phones, number):
-        async with phones.through(site, number) as conversation:
-            assert conversation.callee.state == "confirmed"
-            assert agent in live.channels()
+    async with (
+        Site(target, tmp_path) as site,
+        pair_at(site) as (phones, number),
+        phones.through(site, number) as conversation,
+    ):
+        assert conversation.callee.state == "confirmed"
+        assert agent in live.channels()
 
 
 async def test_no_other_address_is_spoken_to(library: Library) -> None:
