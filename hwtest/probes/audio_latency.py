@@ -58,17 +58,18 @@ async def measure(site: Site, sheet: Sheet) -> None:
         sheet.distribution(
             figure.replace("mouth_to_ear", "phones_own"), "ms", [mouth.milliseconds for mouth in ours]
         )
-    for figure, samples, ours in (("path_forth", path[0], own_path[0]), ("path_back", path[1], own_path[1])):
-        if samples:
+    for figure, passed, directly in (
+        ("path_forth", path[0], own_path[0]),
+        ("path_back", path[1], own_path[1]),
+    ):
+        if passed:
+            beside = f"; directly {median(directly):.2f} ms at p50" if directly else ""
             sheet.distribution(
                 figure,
                 "ms",
-                samples,
+                passed,
                 uncertainty=1.0,
-                note="spoken to arrived, packet by packet: without the listener's buffer; "
-                f"directly {median(ours):.2f} ms at p50"
-                if ours
-                else "spoken to arrived, packet by packet",
+                note=f"spoken to arrived, packet by packet, without the listener's buffer{beside}",
             )
     if through.forth and through.back:
         sheet.value(

@@ -6,6 +6,7 @@ import struct
 
 from hwtest.audio.rtp import Arrivals
 from hwtest.audio.stream import measure
+from hwtest.useragent.g711 import A_LAW
 
 PORT = 40000
 
@@ -35,6 +36,19 @@ def test_packets_of_the_longest_source() -> None:
     figures = measure(arrivals.longest)
     assert (figures.expected, figures.lost, arrivals.malformed) == (50, 0, 0)
     assert set(arrivals.sources) == {7, 9}
+
+
+def test_what_they_carry() -> None:
+    """G.711 laid out by time stamps: a missing packet leaves zeros, a stamp that jumps away is left out."""
+    arrivals = Arrivals(PORT)
+    for number in (10, 11, 13, 60_000):
+        arrivals.take(packet(number), 0)
+    heard = arrivals.heard
+    assert heard.size == 4 * 160
+    silence = A_LAW.values[0xD5]
+    assert set(heard[:320]) == set(heard[480:]) == {silence}
+    assert set(heard[320:480]) == {0.0}
+    assert Arrivals(PORT).heard.size == 0
 
 
 def test_what_is_no_rtp() -> None:

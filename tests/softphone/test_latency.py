@@ -8,10 +8,13 @@ import random
 import numpy as np
 import pytest
 
+from hwtest.audio.rtp import Arrivals
 from hwtest.audio.signal import silence
-from hwtest.softphone.latency import End, clock_ns, delays, own_offset, turns
+from hwtest.audio.stream import Packet
+from hwtest.softphone.latency import End, clock_ns, delays, own_offset, path_ms, turns
 from hwtest.softphone.messages import Anchors
 from hwtest.softphone.phone import SoftphoneError
+from hwtest.useragent.g711 import A_LAW
 from tests.audio.line import companded, delayed
 
 NS_PER_SAMPLE = 125_000
@@ -94,3 +97,37 @@ def test_turns_begin_at_places_of_their_own() -> None:
     assert len({start % 160 for start in ours}) > 12
     together = sorted([*ours, *theirs])
     assert min(later - before for before, later in itertools.pairwise(together)) >= 4800
+
+
+@pytest.mark.parametrize("loss_share", [0.0, 0.05])
+def test_the_path_packet_by_packet(loss_share: float) -> None:
+    """Every packet's own delay, within 0.3 ms, from chirps in packets that were captured from somewhere on, some of them lost."""
+    dice = random.Random(11)
+    spoken, starts = turns(4, first=True, upwards=True, dice=dice)
+    zero_ns, path = 7_000_000_000_000, list[float]()
+    arrived = Arrivals(1)
+    early = 37  # frames that were captured before anything was played
+    for frame in range(-early, spoken.size // 160):
+        if dice.random() < loss_share and frame != -early:
+            continue
+        delay_ms = dice.uniform(3, 90)
+        samples = spoken[frame * 160 : frame * 160 + 160] if frame >= 0 else silence(0.02)
+        at_ns = zero_ns + (frame + 1) * 160 * NS_PER_SAMPLE + round(delay_ms * 1e6)
+        number = frame + early
+        arrived.sources[5].append(Packet(number, number * 160, at_ns))
+        arrived.speech[5].append((8, A_LAW.compress(list(samples))))
+        if frame >= 0:
+            path.append(delay_ms)
+    speaker = End(spoken=spoken, starts=starts, upwards=True, heard=spoken, anchors=anchors(zero_ns, dice))
+    found = path_ms(speaker, arrived)
+    assert found == pytest.approx(path, abs=0.3)
+
+
+def test_no_path_without_chirps() -> None:
+    """Packets of something else have none."""
+    caller, _ = pair(50, 50, 5, 1)
+    arrived = Arrivals(1)
+    for number in range(800):
+        arrived.sources[5].append(Packet(number, number * 160, number))
+        arrived.speech[5].append((8, b"\xd5" * 160))
+    assert path_ms(caller, arrived) == path_ms(caller, Arrivals(1)) == []
