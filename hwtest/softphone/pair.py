@@ -1,4 +1,7 @@
-"""Two software phones in processes of their own, one that calls and one that is called: directly, or through what is tested."""
+"""Two software phones in processes of their own, one that calls and one that is called: directly, or through what is tested.
+
+Nothing else places calls of software phones, and it asks the interlock before each that leaves for the target.
+"""
 
 from __future__ import annotations
 
@@ -82,7 +85,7 @@ class Pair:
     async def _ringing(
         self, uri: str, from_user: str = "", password: str = ""
     ) -> AsyncIterator[tuple[SoftphoneCall, SoftphoneCall]]:
-        caller = await self.caller.call(uri, from_user, password)
+        caller = await self.caller.invite(uri, from_user, password)
         callee: SoftphoneCall | None = None
         try:
             callee = await self._arrives(caller)

@@ -262,7 +262,7 @@ class Softphone:
             Granted,
         )
 
-    async def call(self, uri: str, from_user: str = "", password: str = "") -> SoftphoneCall:
+    async def invite(self, uri: str, from_user: str = "", password: str = "") -> SoftphoneCall:
         """Place a call; returns at once. The interlock of the site is asked before, not here.
 
         `password`: of `from_user`, where the switch takes no calls from strangers.

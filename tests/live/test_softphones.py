@@ -168,7 +168,7 @@ async def test_no_other_address_is_spoken_to(library: Library) -> None:
     async with Softphones(library, Settings()) as phones:
         phone = await phones.phone("caller")
         with pytest.raises(SoftphoneError, match="none of the addresses"):
-            await phone.call("sip:101@192.0.2.7:5060")
+            await phone.invite("sip:101@192.0.2.7:5060")
         with pytest.raises(SoftphoneError, match="none of the addresses"):
             await phone.register("192.0.2.7:5060", "a", "b")
 
