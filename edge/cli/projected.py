@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from edge.cli import output
 from edge.cli.places import Site, reading
+from edge.housekeeping import give_way
 
 if TYPE_CHECKING:
     from edge.mi.projection import Projection
@@ -18,11 +19,12 @@ if TYPE_CHECKING:
 def projected(here: Site, *, quiet: bool = False) -> Iterator[Projection]:
     """That of `edge mi` where it is of this ledger, else one made for the moment, which takes a while for a large ledger.
 
-    Unless `quiet`, a person at a terminal sees how far it is. Raises `LedgerError`.
+    Unless `quiet`, a person at a terminal sees how far it is. The process gives way to calls from here on. Raises `LedgerError`.
     """
     from edge.metrics.asking import projection_of
     from edge.views.caller import read_key
 
+    give_way()
     screen, directory, key = output.console(stderr=True), _directory(here), read_key(here.ledger_url)
     with reading(here.ledger_url) as reader:
         if quiet or not screen.is_terminal:

@@ -11,6 +11,7 @@ import click
 
 from edge.cli import output
 from edge.cli.places import ShipSite, ship_site
+from edge.housekeeping import give_way
 
 if TYPE_CHECKING:
     from edge.ship.shipping import Shipper
@@ -70,6 +71,7 @@ def command(
     from edge import logs
     from edge.version import VERSION
 
+    give_way()
     place = ship_site(to, name)
     logs.configure("warning" if once else place.log_level, place.log_format)  # type: ignore[arg-type]  # checked there
     stop = threading.Event()
