@@ -1,11 +1,13 @@
 """Looking at the switch: what is noted on a caller's leg counts, not the arguments with which another leg came."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
 from panoramisk.message import Message
 
+from edge.errors import RefusedError
 from edge.pbx.asterisk import snapshot
 from edge.pbx.asterisk.ari.translate import LIST_CHANNELS, Request
 from edge.pbx.asterisk.book import PersonLeg, Place, Snapshot
@@ -39,6 +41,7 @@ class Switch:
     ) -> None:
         self.channels, self.noted, self.bridges = channels, noted, bridges
         self.entered = entered
+        self.evaluates = True
 
     async def request(self, request: Request) -> Any:
         """An ARI operation."""
@@ -47,9 +50,20 @@ class Switch:
         return self.channels if request == LIST_CHANNELS else self.bridges
 
     async def ask_all(self, requests: Sequence[tuple[str, Mapping[str, str]]]) -> list[Message]:
-        """Getvar, any number."""
+        """Getvar, any number: Asterisk puts the values where `${NAME}` stands."""
         return [
-            Message({"Value": self.noted.get(each["Channel"], {}).get(each["Variable"], "")})
+            Message(
+                {
+                    "Response": "Success",
+                    "Value": re.sub(
+                        r"\$\{(.+?)\}",
+                        lambda name, leg=each["Channel"]: self.noted.get(leg, {}).get(name[1], ""),  # type: ignore[misc]
+                        each["Variable"].removeprefix("EVAL(").removesuffix(")"),
+                    )
+                    if self.evaluates
+                    else "",
+                }
+            )
             for _, each in requests
         ]
 
@@ -71,6 +85,15 @@ async def look(
     """What is found."""
     switch = Switch(list(channels), noted, list(bridges), entered)
     return await snapshot.look(switch, switch, "edge101")  # type: ignore[arg-type]
+
+
+async def test_a_switch_that_cannot_tell_is_not_taken_for_one_that_knows_nothing() -> None:
+    """Asterisk answers "Success" and nothing when a function is not there."""
+    waiting = channel("1.1", "edge-line-second", "arrive", "Stasis", ARGUMENTS)
+    switch = Switch([waiting], {}, [])
+    switch.evaluates = False
+    with pytest.raises(RefusedError, match="func_strings"):
+        await snapshot.look(switch, switch, "edge101")  # type: ignore[arg-type]
 
 
 async def test_the_switchs_own_time_is_asked_for() -> None:

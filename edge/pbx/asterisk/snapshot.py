@@ -13,6 +13,7 @@ from typing import Any
 from panoramisk.message import Message
 
 from edge.core.task_state import is_task_offer
+from edge.errors import RefusedError
 from edge.pbx.asterisk import identity
 from edge.pbx.asterisk.ami import translate as ami
 from edge.pbx.asterisk.ami.client import AmiClient
@@ -28,10 +29,13 @@ VARIABLES = (
     "EDGE_JOINED",
     "EDGE_UPGRADED",
     "EDGE_AGENT_CHANNEL",
-    "MEMBERNAME",
     "CALLERID(num-pres)",
+    "MEMBERNAME",
 )
-"""What the dialplan, app_queue and we write on a caller's leg."""
+"""What the dialplan, app_queue and we write on a caller's leg; last what may have any character in it."""
+BETWEEN = "|"
+NOTED = f"EVAL({BETWEEN.join(f'${{{variable}}}' for variable in VARIABLES)})"
+"""All of them in one answer: hundreds may wait, and nobody is offered before we know whom we see."""
 IN_QUEUE = ("edge-key", "edge-queue")
 """Contexts beside a line's own in which a caller of the switch's own queue is for a moment."""
 DIALLED = "AppDial2"
@@ -95,14 +99,20 @@ async def _channels(ari_link: AriClient, app: str) -> list[Channel]:
 
 async def _variables(leg_ids: list[str], ami_link: AmiClient) -> Mapping[str, Variables]:
     """What is noted on each of these legs, "" where nothing is; asked for in one write."""
-    wanted = [(leg_id, variable) for leg_id in leg_ids for variable in VARIABLES]
     answers = await ami_link.ask_all(
-        [("Getvar", {"Channel": leg_id, "Variable": variable}) for leg_id, variable in wanted]
+        [("Getvar", {"Channel": leg_id, "Variable": NOTED}) for leg_id in leg_ids]
     )
-    found: dict[str, dict[str, str]] = {leg_id: {} for leg_id in leg_ids}
-    for (leg_id, variable), answer in zip(wanted, answers, strict=True):
-        found[leg_id][variable] = text(answer, "Value")
-    return found
+    return {leg_id: _noted(answer) for leg_id, answer in zip(leg_ids, answers, strict=True)}
+
+
+def _noted(answer: Message) -> Variables:
+    """Of a leg that is gone meanwhile there is nothing."""
+    if not answer.success:
+        return dict.fromkeys(VARIABLES, "")
+    values = text(answer, "Value").split(BETWEEN, len(VARIABLES) - 1)
+    if len(values) < len(VARIABLES):
+        raise RefusedError("the switch has no function EVAL: let it load func_strings.so (modules.conf)")
+    return dict(zip(VARIABLES, values, strict=True))
 
 
 def agent_leg(channel: Channel) -> AgentLeg | None:
