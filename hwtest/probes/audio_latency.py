@@ -81,6 +81,8 @@ async def measure(site: Site, sheet: Sheet) -> None:
             note="half of what both ways together take more than directly, which no phase of the frames changes; "
             "the jitter buffer moves by 10 ms when this machine is busy",
         )
+    for file in sorted(site.folder.glob("audio-latency-*-heard.wav")):
+        sheet.artefact(file.name, "what one end heard, its own chirps included, 8000 Hz")
     spoken = 2 * through.spoken
     sheet.share("chirps_found", spoken - through.missed, spoken)
     sheet.note(

@@ -48,6 +48,8 @@ async def measure(site: Site, sheet: Sheet) -> None:
     """One call of some twelve seconds with chirps both ways, and every RTP packet that reached each end."""
     async with pair_at(site) as (phones, number), phones.through(site, number) as conversation:
         sides = await _listen(site, phones, conversation)
+    for file in sorted(site.folder.glob("audio-quality-*-heard.wav")):
+        sheet.artefact(file.name, "what one end heard, its own chirps included, 8000 Hz")
     for side in sides:
         _judge(sheet, side)
 

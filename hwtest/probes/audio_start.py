@@ -42,6 +42,8 @@ async def measure(site: Site, sheet: Sheet) -> None:
             own, _ = await _several(site, phones, None, speaker, 1)
             starts, unheard = await _several(site, phones, number, speaker, CALLS)
             _judge(sheet, speaker, starts, unheard, own)
+    for file in sorted(site.folder.glob("audio-start-[ac]*.wav")):
+        sheet.artefact(file.name, "what the listener heard from the answer on, 8000 Hz")
 
 
 async def _several(

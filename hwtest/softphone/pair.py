@@ -97,13 +97,26 @@ class Pair:
                 await _end(callee)
 
     async def _arrives(self, caller: SoftphoneCall) -> SoftphoneCall:
+        """The call at the other phone; SoftphoneError with the switch's answer when it ends before, or does not come."""
+        arrival = asyncio.create_task(self._next_that_stands())
+        ended = asyncio.create_task(caller.until(lambda: caller.ended, RING_SECONDS))
         try:
-            return await self.callee.next_call(RING_SECONDS)
-        except TimeoutError:
-            said = f"{caller.status} {caller.reason}".strip() if caller.status else "nothing"
-            raise SoftphoneError(
-                f"The call did not reach the phone in {RING_SECONDS:.0f} s; the switch said {said}."
-            ) from None
+            await asyncio.wait({arrival, ended}, timeout=RING_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            if arrival.done() and arrival.exception() is None:
+                return await arrival
+        finally:
+            for task in (arrival, ended):
+                task.cancel()
+            await asyncio.gather(arrival, ended, return_exceptions=True)
+        said = f"{caller.status} {caller.reason}".strip() if caller.status else "nothing"
+        when = "ended before it reached" if caller.ended else f"did not reach within {RING_SECONDS:.0f} s"
+        raise SoftphoneError(f"The call {when} the phone; the switch said {said}.")
+
+    async def _next_that_stands(self) -> SoftphoneCall:
+        while True:
+            call = await self.callee.next_call(RING_SECONDS)
+            if not call.ended:  # one that was given up before
+                return call
 
     async def shift_clocks(self) -> None:
         """Both begin their 20 ms at another instant, so that repeated measurements average them out."""

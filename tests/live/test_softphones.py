@@ -150,6 +150,14 @@ async def test_refused_registration(library: Library, live: LiveLab) -> None:
             await callee.register(phone.registrar, phone.user, "wrong")
 
 
+async def test_a_call_that_is_refused(library: Library, site: Site) -> None:
+    """The switch's own answer is told at once, instead of waiting for a phone that will not ring."""
+    async with pair_at(site) as (phones, _):
+        with pytest.raises(SoftphoneError, match=r"ended before it reached the phone; the switch said 404"):
+            async with phones.through(site, "5550000"):
+                pass
+
+
 async def test_a_caller_whom_the_switch_knows(library: Library, live: LiveLab, tmp_path: Path) -> None:
     """Where a target names the phone that calls are placed as, its password answers the switch."""
     agent = live.lab.agents[0].user
