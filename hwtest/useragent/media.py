@@ -91,6 +91,8 @@ class Leg:
         self.first_arrival: Stamp | None = None
         self.last_arrival: Stamp | None = None
         self.digits = ""
+        self.listener: Callable[[bytes, Stamp], None] | None = None
+        """Told of every packet of audio: its codes, and when the kernel had it."""
         self._on_change = on_change
         self._socket = _open_even_port(host)
         self.address: SocketAddress = self._socket.getsockname()
@@ -180,6 +182,8 @@ class Leg:
             self._take_event(packet, start)
         elif payload_type in {PCMU, PCMA}:
             self._heard.append(packet[start:])
+            if self.listener is not None:
+                self.listener(packet[start:], stamp)
             if self.media.mode == "echo" and self._sending:
                 self._send(payload_type, packet[start:])
 

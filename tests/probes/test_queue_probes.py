@@ -1,0 +1,271 @@
+"""The probes of the queue judge numbers: what is right passes, and each fault is found by its code and layer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from hwtest.audio.hearing import NANOSECONDS, Hearing, likeness
+from hwtest.audio.signal import silence, tone
+from hwtest.policing import Joined, Kind, expected, kinds_of, overtaken
+from hwtest.probes import queue_dispatch, queue_greet, queue_order
+from hwtest.probes.contract import Layer, Probe, Verdict
+from hwtest.probes.sheet import Sheet
+from hwtest.useragent.g711 import A_LAW
+from hwtest.useragent.g711 import tone as coded_tone
+
+
+def found(sheet: Sheet) -> list[tuple[str, Layer, Verdict]]:
+    """What a sheet blames."""
+    return [(finding.code, finding.layer, finding.verdict) for finding in sheet.findings]
+
+
+def sheet_of(probe: Probe) -> Sheet:
+    """An empty one."""
+    return Sheet(probe)
+
+
+# --- queue.greet ---
+
+WELL = queue_greet.Heard(
+    answer_delay=0.003,
+    prompt_delay=0.03,
+    dead_air=0.5,
+    greeted=0.99,
+    packets=1100,
+    listened=22.0,
+    lasted=True,
+)
+
+
+def greeted(heard: queue_greet.Heard, refused: str | None = None) -> Sheet:
+    """What the probe says of it."""
+    sheet = sheet_of(queue_greet.PROBE)
+    queue_greet.judge(sheet, heard, refused, "id", "101")
+    return sheet
+
+
+def test_a_caller_who_is_greeted_at_once_passes() -> None:
+    """Answered, greeted, never silent."""
+    assert greeted(WELL).verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "layer"),
+    [
+        ({"prompt_delay": 3.0}, queue_greet.LATE, Layer.DAEMON),
+        ({"dead_air": 4.0}, queue_greet.DEAD_AIR, Layer.DAEMON),
+        ({"greeted": 0.07}, queue_greet.UNGREETED, Layer.DAEMON),
+        ({"prompt_delay": None, "dead_air": None, "greeted": None}, queue_greet.MUTE, Layer.SWITCH),
+        (
+            {"prompt_delay": None, "dead_air": None, "greeted": None, "packets": 0},
+            queue_greet.UNHEARD,
+            Layer.NETWORK,
+        ),
+        ({"lasted": False}, queue_greet.DROPPED, Layer.DAEMON),
+        ({"answer_delay": 7.0}, queue_greet.SLOW, Layer.SWITCH),
+    ],
+)
+def test_each_fault_of_a_greeting_has_its_layer(change: dict[str, object], code: str, layer: Layer) -> None:
+    """One fault, one finding."""
+    assert found(greeted(replace(WELL, **change))) == [(code, layer, Verdict.FAIL)]  # type: ignore[arg-type]
+
+
+def test_a_call_that_is_refused_is_the_dialplans() -> None:
+    """And nothing else is judged."""
+    sheet = greeted(WELL, queue_greet.REFUSED)
+    assert found(sheet) == [(queue_greet.REFUSED, Layer.DIALPLAN, Verdict.FAIL)]
+    assert sheet.figures == []
+
+
+def hearing_of(pattern: str) -> Hearing:
+    """A packet each 20 ms: `s` silence, `t` a tone of 1000 Hz, `.` none at all."""
+    hearing = Hearing()
+    codes = coded_tone(A_LAW, 1000, -10.0)[:160]
+    for index, kind in enumerate(pattern):
+        if kind != ".":
+            hearing.take(codes if kind == "t" else bytes([A_LAW.silence]) * 160, index * 20_000_000)
+    return hearing
+
+
+def test_silence_is_counted_whether_packets_come_or_not() -> None:
+    """From the beginning, in between and at the end; a single packet is a click and begins no sound."""
+    hearing = hearing_of("st" + "s" * 8 + "ttt" + "." * 50 + "tt")
+    assert hearing.first_sound_ns(0) == 10 * 20_000_000
+    assert hearing.longest_silence_seconds(0, 2 * 10**9) == pytest.approx(1.02)
+    assert hearing.longest_silence_seconds(0, 10**10) == pytest.approx(10 - 64 * 0.02)
+    assert hearing.packets(0, 40_000_000) == 2
+
+
+def test_a_tone_is_told_from_music() -> None:
+    """A tone that is most of what is heard, from a given instant on."""
+    hearing = hearing_of("ss" + "t" * 5)
+    assert hearing.first_tone_ns(1000, 0) == 2 * 20_000_000
+    assert hearing.first_tone_ns(1000, 100_000_000) == 5 * 20_000_000
+    assert hearing.first_tone_ns(2000, 0) is None
+    assert hearing.first_tone_ns(1000, 10 * round(NANOSECONDS)) is None
+
+
+def test_a_recording_is_known_again_among_other_sounds() -> None:
+    """Exactly in the middle of others it is 1; where it is not it is low; nothing is like nothing."""
+    import numpy as np
+
+    dice = np.random.default_rng(1)
+    said, other = dice.normal(0, 1000, 8000), dice.normal(0, 1000, 8000)
+    assert likeness(np.concatenate([other, said, tone(500, 0.5)]), said) == pytest.approx(1.0, abs=1e-6)
+    assert likeness(np.concatenate([other, other]), said) < 0.2
+    assert likeness(silence(2.0), said) == 0.0
+    assert likeness(said[:100], said) == 0.0
+    assert likeness(said, silence(1.0)) == 0.0
+
+
+# --- queue.order ---
+
+EMERGENCY = Kind(line="999", emergency=True, priority_class="standard", head_start_seconds=0.0)
+STANDARD = Kind(line="101", emergency=False, priority_class="standard", head_start_seconds=0.0)
+VULNERABLE = Kind(line="1017", emergency=False, priority_class="vulnerable", head_start_seconds=1.0)
+JOINED = (
+    Joined(who="a", kind=STANDARD, at=0.0),
+    Joined(who="b", kind=STANDARD, at=1.0),
+    Joined(who="c", kind=VULNERABLE, at=1.5),
+    Joined(who="d", kind=EMERGENCY, at=2.0),
+    Joined(who="e", kind=STANDARD, at=2.5),
+    Joined(who="f", kind=EMERGENCY, at=3.0),
+)
+RIGHT = ("d", "f", "a", "c", "b", "e")
+
+
+def served(*order: str, **more: int) -> Sheet:
+    """What the probe says of an order of service."""
+    sheet = sheet_of(queue_order.PROBE)
+    counts = {"repeated": 0, "by_switch": 0, "lost": 0, **more}
+    queue_order.judge(sheet, queue_order.Service(joined=JOINED, served=order, **counts))
+    return sheet
+
+
+def test_the_oracle_puts_999_first_and_head_starts_before_their_time() -> None:
+    """c joined at 1.5 with a head start of 1 s: before b, who joined at 1.0, and behind a."""
+    assert tuple(caller.who for caller in expected(JOINED)) == RIGHT
+
+
+def test_the_right_order_passes() -> None:
+    """No place error."""
+    assert served(*RIGHT).verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize(
+    ("order", "errors"),
+    [
+        (("a", "d", "f", "c", "b", "e"), 1),
+        (("f", "d", "a", "c", "b", "e"), 1),
+        (("d", "f", "a", "b", "c", "e"), 1),
+        (("d", "f", "e", "b", "c", "a"), 3),
+    ],
+)
+def test_who_came_too_early_is_counted(order: tuple[str, ...], errors: int) -> None:
+    """Each once, and the daemon is blamed."""
+    sheet = served(*order)
+    assert sheet.figures[0].value == errors
+    assert found(sheet) == [(queue_order.OVERTAKEN, Layer.DAEMON, Verdict.FAIL)]
+
+
+def test_two_who_joined_together_may_come_in_either_order() -> None:
+    """Nearer to each other than the wire can tell."""
+    near = (JOINED[0], Joined(who="x", kind=STANDARD, at=0.04), Joined(who="y", kind=STANDARD, at=0.2))
+    assert overtaken(near, ["x", "a", "y"], 0.05) == []
+    assert [(early.who, passed.who) for early, passed in overtaken(near, ["y", "a", "x"], 0.05)] == [
+        ("y", "a")
+    ]
+
+
+def test_who_is_left_waiting_is_a_failure_and_was_passed() -> None:
+    """The first of all was never served: everybody behind passed them."""
+    codes = [code for code, _, _ in found(served("d", "f", "c", "b", "e"))]
+    assert codes == [queue_order.OVERTAKEN, queue_order.LEFT]
+    assert [code for code, _, _ in found(served(*RIGHT[:4]))] == [queue_order.LEFT]
+
+
+def test_of_nobody_no_order_is_measured() -> None:
+    """It is undefined, and that callers were left is a failure all the same."""
+    sheet = served()
+    assert sheet.figures[0].verdict is Verdict.NOT_MEASURED
+    assert [code for code, _, _ in found(sheet)] == [queue_order.LEFT]
+
+
+def test_the_switchs_own_queue_is_named() -> None:
+    """The order may be right by chance."""
+    assert found(served(*RIGHT, by_switch=6)) == [(queue_order.FALLBACK, Layer.DAEMON, Verdict.FAIL)]
+
+
+def test_sorts_of_callers_come_from_the_configuration() -> None:
+    """A line for each tier and class; none with a menu, hours, a test phone, or skills that the agent lacks."""
+    document = {
+        "class": {"vulnerable": {"head_start_seconds": 60.0}},
+        "queue": {
+            "101": {"skills": ["101"]},
+            "999": {"skills": ["999"]},
+            "welsh": {"skills": ["101", "welsh"]},
+            "closing": {"skills": ["101"], "hours": "office"},
+        },
+        "line": {
+            "101": {"tier": "101", "queue": "101", "greeting": "greeting-101"},
+            "101-no-greeting": {"tier": "101", "queue": "101"},
+            "menu": {"tier": "101", "queue": "101", "class": "a", "menu": {}},
+            "closing": {"tier": "101", "queue": "closing", "class": "b"},
+            "welsh": {"tier": "101", "queue": "welsh", "class": "c"},
+            "vulnerable": {"tier": "101", "queue": "101", "class": "vulnerable"},
+            "999": {"tier": "999", "queue": "999"},
+            "999-test": {"tier": "999", "queue": "999", "test_phone": "test1"},
+        },
+    }
+    kinds = kinds_of(document, ["101", "999"])
+    assert [(kind.line, kind.head_start_seconds) for kind in kinds] == [
+        ("999", 0.0),
+        ("101_no_greeting", 0.0),
+        ("vulnerable", 60.0),
+    ]
+
+
+# --- queue.dispatch ---
+
+
+def dispatched(*ours: float, plain: tuple[float, ...] = (400.0, 900.0)) -> Sheet:
+    """What the probe says of these latencies."""
+    sheet = sheet_of(queue_dispatch.PROBE)
+    queue_dispatch.judge_dispatch(
+        sheet,
+        queue_dispatch.Dispatched(ours=ours, plain=plain, wrap_up_seconds=5.0, faults=["block 1: lost"]),
+    )
+    return sheet
+
+
+def test_dispatch_is_judged_by_its_tail_and_shown_beside_app_queue() -> None:
+    """p95, a ratio of medians, and doubts as notes."""
+    good = dispatched(*[10.0] * 20)
+    assert good.verdict is Verdict.PASS
+    assert {figure.name: figure.value for figure in good.figures}["times_faster"] == 65.0
+    assert good.notes == ["Doubtful: block 1: lost."]
+    assert found(dispatched(*[10.0] * 15, *[120.0] * 5)) == [
+        (queue_dispatch.SLOW, Layer.DAEMON, Verdict.WARN)
+    ]
+    assert found(dispatched(*[300.0] * 20)) == [(queue_dispatch.SLOW, Layer.DAEMON, Verdict.FAIL)]
+
+
+def test_without_samples_nothing_is_measured() -> None:
+    """And no ratio is made up."""
+    sheet = dispatched(plain=())
+    assert sheet.verdict is Verdict.NOT_MEASURED
+    assert {figure.name: figure.value for figure in sheet.figures}["times_faster"] is None
+
+
+def test_one_who_hears_nothing_is_the_switchs_fault_and_no_sample() -> None:
+    """The other calls are measured all the same."""
+    sheet = sheet_of(queue_dispatch.PROBE)
+    joins = queue_dispatch.Joins(heard_by_caller=[20.0, None, 30.0], heard_by_agent=[40.0, 20.0, 25.0])
+    queue_dispatch.judge_joins(sheet, joins)
+    assert joins.both == [40.0, 30.0]
+    assert found(sheet) == [(queue_dispatch.DEAF, Layer.SWITCH, Verdict.FAIL)]
+    late = sheet_of(queue_dispatch.PROBE)
+    queue_dispatch.judge_joins(late, replace(joins, heard_by_caller=[1500.0] * 3, heard_by_agent=[20.0] * 3))
+    assert found(late) == [(queue_dispatch.LATE, Layer.DAEMON, Verdict.FAIL)]
