@@ -50,13 +50,27 @@ class Desk:
     def __init__(self, agent: LabAgent, media: Media) -> None:
         self.agent = agent
         self.treat: Behaviour = ring
-        self.phone = AgentPhone(agent.user, agent.password, agent.registrar, self._take, media=media)
+        self._media = media
+        self.phone = self._new_phone()
         self._rung = asyncio.Queue[IncomingCall]()
 
     @property
     def calls(self) -> list[IncomingCall]:
         """Every INVITE that came to this phone."""
         return self.phone.calls
+
+    def _new_phone(self) -> AgentPhone:
+        agent = self.agent
+        return AgentPhone(agent.user, agent.password, agent.registrar, self._take, media=self._media)
+
+    async def unplug(self) -> None:
+        """The phone is gone without a word; the switch believes for minutes that it is there."""
+        await self.phone.vanish()
+
+    async def plug_in(self) -> None:
+        """It is there again, on another port."""
+        self.phone = self._new_phone()
+        await self.phone.start()
 
     async def rung(self, within_seconds: float) -> IncomingCall:
         """The next call to this phone that this has not returned yet. TimeoutError."""

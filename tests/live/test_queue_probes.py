@@ -21,7 +21,7 @@ from hwtest.audio.prompt import document_of
 from hwtest.desks import desks
 from hwtest.lab.configuration import merged, to_toml
 from hwtest.lab.contract import FILE
-from hwtest.probes import queue_dispatch, queue_greet, queue_order
+from hwtest.probes import queue_abandon, queue_dispatch, queue_greet, queue_noanswer, queue_order
 from hwtest.probes.contract import Layer, Probe, Verdict
 from hwtest.probes.sheet import Sheet
 from hwtest.report.result import ProbeResult
@@ -135,7 +135,7 @@ async def test_the_order_is_the_configurations(
     """999, then all others by their time of joining."""
     expected_warnings += ["no 999 agent", "999 unanswered"]
     result = await probed(live, queue_order.PROBE, tmp_path)
-    assert result.verdict is Verdict.PASS, result
+    assert result.verdict is Verdict.PASS, (result.reason, result.findings, result.figures)
 
 
 async def test_a_configuration_that_was_not_reloaded_is_an_order_that_is_wrong(
@@ -197,3 +197,56 @@ async def test_a_daemon_that_is_stopped_again_and_again_dispatches_late(
     async with stopping(live, 0.35, 0.1):
         result = await probed(live, queue_dispatch.PROBE, tmp_path)
     assert (queue_dispatch.SLOW, Layer.DAEMON.value) in blamed(result)
+
+
+# --- queue.noanswer ---
+
+
+async def test_phones_that_do_not_answer_cost_nothing(
+    live: LiveLab, tmp_path: Path, expected_warnings: list[str]
+) -> None:
+    """Refused, silent, unplugged, rung in vain: the next is rung at once, and the place is kept."""
+    expected_warnings += ["."]
+    result = await probed(live, queue_noanswer.PROBE, tmp_path)
+    assert result.verdict is Verdict.PASS, (result.reason, result.findings, result.figures)
+
+
+async def test_a_ring_that_is_too_short_is_found(
+    live: LiveLab, tmp_path: Path, expected_warnings: list[str]
+) -> None:
+    """The file gives a phone 9 s, the daemon that runs gives it 4."""
+    expected_warnings += ["."]
+    with behind_the_daemons_back(live, {"queue": {"101": {"offer_seconds": 9.0}}}):
+        result = await probed(live, queue_noanswer.PROBE, tmp_path)
+    assert blamed(result) == [(queue_noanswer.RING_TIME, Layer.DAEMON.value)]
+
+
+# --- queue.abandon ---
+
+
+async def test_who_gives_up_frees_the_phone_and_is_written_down(live: LiveLab, tmp_path: Path) -> None:
+    """In the queue, at the test phone and at an agent's."""
+    result = await probed(live, queue_abandon.PROBE, tmp_path)
+    assert blamed(result) == [], result.findings
+    assert {figure.name: figure.n for figure in result.figures} == {"phone_stops": 8, "wait_error": 10}
+
+
+async def test_a_phone_that_rings_on_is_found(
+    live: LiveLab, tmp_path: Path, expected_warnings: list[str]
+) -> None:
+    """The daemon is stopped for 2 s again and again, less than the 3 s after which the switch serves a 999 by itself."""
+    expected_warnings += ["."]
+    async with stopping(live, 2.0, 0.25):
+        result = await probed(live, queue_abandon.PROBE, tmp_path)
+    assert (queue_abandon.SLOW, Layer.DAEMON.value) in blamed(result)
+    assert (queue_abandon.WAIT, Layer.RECORD.value) in blamed(result)
+
+
+async def test_a_record_that_misses_calls_is_found(
+    live: LiveLab, tmp_path: Path, expected_warnings: list[str]
+) -> None:
+    """The daemon is dead: the switch queues callers, and what becomes of them stands nowhere."""
+    expected_warnings += ["."]
+    await live.lose_daemon()
+    result = await probed(live, queue_abandon.PROBE, tmp_path)
+    assert (queue_abandon.UNLOGGED, Layer.RECORD.value) in blamed(result)

@@ -9,7 +9,7 @@ import pytest
 from hwtest.audio.hearing import NANOSECONDS, Hearing, likeness
 from hwtest.audio.signal import silence, tone
 from hwtest.policing import Joined, Kind, expected, kinds_of, overtaken
-from hwtest.probes import queue_dispatch, queue_greet, queue_order
+from hwtest.probes import queue_abandon, queue_dispatch, queue_greet, queue_noanswer, queue_order
 from hwtest.probes.contract import Layer, Probe, Verdict
 from hwtest.probes.sheet import Sheet
 from hwtest.useragent.g711 import A_LAW
@@ -269,3 +269,113 @@ def test_one_who_hears_nothing_is_the_switchs_fault_and_no_sample() -> None:
     late = sheet_of(queue_dispatch.PROBE)
     queue_dispatch.judge_joins(late, replace(joins, heard_by_caller=[1500.0] * 3, heard_by_agent=[20.0] * 3))
     assert found(late) == [(queue_dispatch.LATE, Layer.DAEMON, Verdict.FAIL)]
+
+
+# --- queue.noanswer ---
+
+RETRIED = queue_noanswer.Trial(fate=queue_noanswer.REJECTS, next_rung=0.01, kept=True)
+RUNG_OUT = queue_noanswer.Trial(
+    fate=queue_noanswer.RINGS_OUT, next_rung=0.01, rang=15.0, wanted_ring=15.0, kept=True
+)
+
+
+def retried(*trials: queue_noanswer.Trial, kept: bool | None = True) -> Sheet:
+    """What the probe says of these trials."""
+    sheet = sheet_of(queue_noanswer.PROBE)
+    queue_noanswer.judge(sheet, trials, kept_in_front=kept)
+    return sheet
+
+
+def test_phones_that_do_not_answer_cost_nothing() -> None:
+    """The next is rung at once, for the same caller, who keeps the place."""
+    assert retried(RETRIED, RUNG_OUT).verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"next_rung": 2.5}, queue_noanswer.SLOW),
+        ({"next_rung": None}, queue_noanswer.STUCK),
+        ({"kept": False}, queue_noanswer.LOST),
+        ({"rang": 4.0}, queue_noanswer.RING_TIME),
+    ],
+)
+def test_each_way_to_lose_a_caller_is_found(change: dict[str, object], code: str) -> None:
+    """One fault, one finding, and the daemon is blamed."""
+    sheet = retried(RETRIED, replace(RUNG_OUT, **change))  # type: ignore[arg-type]
+    assert found(sheet) == [(code, Layer.DAEMON, Verdict.FAIL)]
+
+
+def test_a_lost_place_is_found_and_an_unseen_one_is_not_measured() -> None:
+    """Nobody rung: nothing is known of the place."""
+    assert found(retried(RETRIED, kept=False)) == [(queue_noanswer.PLACE, Layer.DAEMON, Verdict.FAIL)]
+    assert retried(RETRIED, kept=None).verdict is Verdict.NOT_MEASURED
+
+
+def test_times_come_from_the_configuration() -> None:
+    """And where it says nothing, from what the daemon takes: 4 s where a 999 line leads to the queue."""
+    document = {"line": {"101-no-greeting": {"queue": "all", "tier": "101"}}, "queue": {"all": {}}}
+    assert queue_noanswer.ring_seconds(document) == 15.0
+    assert queue_noanswer.unreachable_seconds(document) == 3.0
+    document["line"]["999"] = {"queue": "all", "tier": "999"}
+    assert queue_noanswer.ring_seconds(document) == 4.0
+    document["queue"]["all"] = {"offer_seconds": 7.0}  # type: ignore[dict-item]
+    assert queue_noanswer.ring_seconds(document) == 7.0
+
+
+# --- queue.abandon ---
+
+WAITED = queue_abandon.Trial(where=queue_abandon.WAITING, waited=2.5)
+RANG = queue_abandon.Trial(where=queue_abandon.AGENT, waited=0.6, stopped=9.0, rang=True)
+RIGHTLY = (
+    queue_abandon.Written(outcome="abandoned", waited=2.498),
+    queue_abandon.Written(outcome="abandoned", waited=0.602),
+)
+
+
+def abandoned(
+    rang: queue_abandon.Trial = RANG,
+    written: tuple[queue_abandon.Written, queue_abandon.Written] | None = RIGHTLY,
+) -> Sheet:
+    """What the probe says of one who waited and one who heard ringing."""
+    sheet = sheet_of(queue_abandon.PROBE)
+    queue_abandon.judge(sheet, (WAITED, rang), written)
+    return sheet
+
+
+def test_who_gives_up_is_written_down() -> None:
+    """The phone stops at once, and the wait is right."""
+    assert abandoned().verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"stopped": 800.0}, queue_abandon.SLOW),
+        ({"stopped": None}, queue_abandon.RINGS_ON),
+        ({"stopped": None, "rang": False}, queue_abandon.UNRUNG),
+    ],
+)
+def test_a_phone_that_rings_on_is_the_daemons(change: dict[str, object], code: str) -> None:
+    """Late, not at all, or never rung."""
+    assert (code, Layer.DAEMON, Verdict.FAIL) in found(abandoned(replace(RANG, **change)))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("second", "code"),
+    [
+        (queue_abandon.Written(outcome=None, waited=None), queue_abandon.UNLOGGED),
+        (queue_abandon.Written(outcome="answered", waited=0.6), queue_abandon.MISLOGGED),
+        (queue_abandon.Written(outcome="abandoned", waited=0.8), queue_abandon.WAIT),
+    ],
+)
+def test_a_wrong_record_is_the_records(second: queue_abandon.Written, code: str) -> None:
+    """Missing, wrong, or a wrong wait."""
+    assert found(abandoned(written=(RIGHTLY[0], second))) == [(code, Layer.RECORD, Verdict.FAIL)]
+
+
+def test_without_a_record_its_part_is_not_measured() -> None:
+    """The rest is shown, and the probe has not passed."""
+    sheet = abandoned(written=None)
+    assert sheet.verdict is Verdict.NOT_MEASURED
+    assert sheet.findings == []
