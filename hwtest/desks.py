@@ -97,6 +97,7 @@ class Room:
         self._link = link
         self._control = AgentControl(link, configuration)
         self._stack = stack
+        self._written: dict[OutgoingCall, str] = {}
         self._unused = caller_numbers()
         for _ in range(random.randrange(_LAST_NUMBERS)):
             next(self._unused)
@@ -153,6 +154,7 @@ class Room:
         address = self.lab.sip
         call = self.callers.invite(f"sip:{allowed}@{address.host}:{address.port}", from_user=own, media=media)
         self.numbers[comparable(own)] = call
+        self._written[call] = own
         return call
 
     def caller_of(self, offer: IncomingCall) -> OutgoingCall | None:
@@ -162,6 +164,10 @@ class Room:
     def number_of(self, call: OutgoingCall) -> str:
         """By what a caller's number is identified."""
         return next(number for number, other in self.numbers.items() if other is call)
+
+    def written(self, call: OutgoingCall) -> str:
+        """The caller's number as it was sent, and as the record has it."""
+        return self._written[call]
 
     # The end
 

@@ -21,7 +21,14 @@ from hwtest.audio.prompt import document_of
 from hwtest.desks import desks
 from hwtest.lab.configuration import merged, to_toml
 from hwtest.lab.contract import FILE
-from hwtest.probes import queue_abandon, queue_dispatch, queue_greet, queue_noanswer, queue_order
+from hwtest.probes import (
+    queue_abandon,
+    queue_callback,
+    queue_dispatch,
+    queue_greet,
+    queue_noanswer,
+    queue_order,
+)
 from hwtest.probes.contract import Layer, Probe, Verdict
 from hwtest.probes.sheet import Sheet
 from hwtest.report.result import ProbeResult
@@ -33,13 +40,28 @@ from tests.live.room import LiveLab, Room
 from tests.probes.test_running import Told
 
 pytestmark = [pytest.mark.endurance, pytest.mark.usefixtures("daemon_runs")]
-WITHOUT_HEAD_START: dict[str, Any] = {"class": {"vulnerable": {"head_start_seconds": 0.0}}}
+OWN: dict[str, Any] = {
+    "class": {"vulnerable": {"head_start_seconds": 0.0}},
+    "callback": {"idle_agents": 1},
+    "queue": {
+        "101": {
+            "callback": {
+                "enabled": True,
+                "offer_above_seconds": 3.0,
+                "offer_below_seconds": 1.0,
+                "handling_seconds": 60.0,
+                "spacing_seconds": 3.0,
+            }
+        }
+    },
+}
+"""Nobody has a head start, so that the configuration can be changed behind the daemon's back; call-backs are offered soon."""
 
 
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveLab]:
     """A lab of its own: nobody has a head start, so that its configuration can be changed behind the daemon's back."""
-    lab = LiveLab.up(tmp_path_factory.mktemp("queue"), merged(POLICY, WITHOUT_HEAD_START))
+    lab = LiveLab.up(tmp_path_factory.mktemp("queue"), merged(POLICY, OWN))
     yield lab
     finish(lab)
 
@@ -250,3 +272,23 @@ async def test_a_record_that_misses_calls_is_found(
     await live.lose_daemon()
     result = await probed(live, queue_abandon.PROBE, tmp_path)
     assert (queue_abandon.UNLOGGED, Layer.RECORD.value) in blamed(result)
+
+
+# --- queue.callback ---
+
+
+async def test_a_call_back_is_kept(live: LiveLab, tmp_path: Path, expected_warnings: list[str]) -> None:
+    """From the keys to the talk, by way of a refusal and of an answer by another."""
+    expected_warnings += ["."]
+    result = await probed(live, queue_callback.PROBE, tmp_path)
+    assert result.verdict is Verdict.PASS, (result.reason, result.findings)
+
+
+async def test_an_attempt_that_comes_too_soon_is_found(
+    live: LiveLab, tmp_path: Path, expected_warnings: list[str]
+) -> None:
+    """The file says 20 s between attempts, the daemon that runs leaves 3."""
+    expected_warnings += ["."]
+    with behind_the_daemons_back(live, {"queue": {"101": {"callback": {"spacing_seconds": 20.0}}}}):
+        result = await probed(live, queue_callback.PROBE, tmp_path)
+    assert blamed(result) == [(queue_callback.HASTY, Layer.DAEMON.value)]

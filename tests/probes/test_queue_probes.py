@@ -9,7 +9,14 @@ import pytest
 from hwtest.audio.hearing import NANOSECONDS, Hearing, likeness
 from hwtest.audio.signal import silence, tone
 from hwtest.policing import Joined, Kind, expected, kinds_of, overtaken
-from hwtest.probes import queue_abandon, queue_dispatch, queue_greet, queue_noanswer, queue_order
+from hwtest.probes import (
+    queue_abandon,
+    queue_callback,
+    queue_dispatch,
+    queue_greet,
+    queue_noanswer,
+    queue_order,
+)
 from hwtest.probes.contract import Layer, Probe, Verdict
 from hwtest.probes.sheet import Sheet
 from hwtest.useragent.g711 import A_LAW
@@ -379,3 +386,57 @@ def test_without_a_record_its_part_is_not_measured() -> None:
     sheet = abandoned(written=None)
     assert sheet.verdict is Verdict.NOT_MEASURED
     assert sheet.findings == []
+
+
+# --- queue.callback ---
+
+
+def called_back(**change: object) -> Sheet:
+    """What the probe says of a call-back that was kept, but for this."""
+    story = queue_callback.Story(
+        promised=True,
+        first_for_them=True,
+        attempts=[12.0, 15.0, 11.0],
+        again_after=[5.0, 5.1],
+        spacing=5.0,
+        dialled_right=True,
+        person_hears=True,
+        agent_hears=True,
+        outcome="answered",
+    )
+    sheet = sheet_of(queue_callback.PROBE)
+    queue_callback.judge(sheet, replace(story, **change))  # type: ignore[arg-type]
+    return sheet
+
+
+def test_a_call_back_that_is_kept_passes() -> None:
+    """Every branch of it."""
+    assert called_back().verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "layer"),
+    [
+        ({"first_for_them": False}, queue_callback.PLACE, Layer.DAEMON),
+        ({"attempts": [12.0, 900.0]}, queue_callback.SLOW, Layer.DAEMON),
+        ({"again_after": [1.0, 5.0]}, queue_callback.HASTY, Layer.DAEMON),
+        ({"at_once": 2}, queue_callback.TWICE, Layer.DAEMON),
+        ({"dialled_right": False}, queue_callback.WRONG_NUMBER, Layer.DAEMON),
+        ({"shown": "101"}, queue_callback.WRONG_CLI, Layer.TRUNK),
+        ({"person_hears": False}, queue_callback.DEAF, Layer.SWITCH),
+        ({"outcome": None}, queue_callback.MISLOGGED, Layer.RECORD),
+        ({"stuck": "the next attempt"}, queue_callback.STUCK, Layer.DAEMON),
+    ],
+)
+def test_each_fault_of_a_call_back_has_its_layer(change: dict[str, object], code: str, layer: Layer) -> None:
+    """One fault, one finding."""
+    assert found(called_back(**change)) == [(code, layer, Verdict.FAIL)]
+
+
+def test_a_call_back_that_was_not_promised_is_found_and_its_place_not_measured() -> None:
+    """It came no further: nothing is made up of what would have been."""
+    sheet = called_back(
+        promised=False, first_for_them=None, attempts=[], stuck="the promise", outcome=None, agent_hears=None
+    )
+    assert found(sheet) == [(queue_callback.UNPROMISED, Layer.DAEMON, Verdict.FAIL)]
+    assert {figure.verdict for figure in sheet.figures} == {Verdict.NOT_MEASURED, None}
