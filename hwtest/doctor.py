@@ -10,7 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hwtest.capture.sniffer import Sniffer
+from hwtest.lab.apt import LabError
 from hwtest.probes.contract import Need
+from hwtest.sipp import program
 from hwtest.softphone import build
 
 _SECONDS = 10.0
@@ -96,14 +98,15 @@ def _pjsua2() -> Ability:
 
 
 def _sipp() -> Ability:
-    return _program(
-        "sipp",
-        "signalling load",
-        Need.SIPP,
-        "sudo apt-get install sip-tester",
-        ("-v",),
-        r"v?\d+\.\d+[\d.]*",
-    )
+    used = "signalling load"
+    try:
+        found = program.find()
+    except LabError as error:
+        return _absent("sipp", str(error), used, Need.SIPP, "sudo apt-get install sip-tester")
+    if found is None:
+        mend = "sudo apt-get install sip-tester; or nothing: the first probe that needs it fetches it from Debian"
+        return _absent("sipp", "not installed", used, Need.SIPP, mend)
+    return _present("sipp", f"{found.version}, {found.origin}", used, Need.SIPP)
 
 
 def _tshark() -> Ability:

@@ -1,0 +1,1 @@
+"""SIPp as an instrument, without a switch."""
