@@ -126,11 +126,11 @@ async def channels(site: Site) -> int:
     return int(count)
 
 
-async def quiet(site: Site, within_seconds: float) -> int:
-    """Wait until no call is in progress; how many are left after so long."""
+async def quiet(site: Site, within_seconds: float, usual: int = 0) -> int:
+    """Wait until no more than the usual calls are in progress; how many there are after so long."""
     left = await channels(site)
     for _ in range(round(within_seconds / _POLL_SECONDS)):
-        if not left:
+        if left <= usual:
             break
         await asyncio.sleep(_POLL_SECONDS)
         left = await channels(site)
