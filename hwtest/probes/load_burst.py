@@ -93,7 +93,7 @@ async def measure(site: Site, sheet: Sheet) -> None:
         async with load(site, sheet, "burst", traffic) as running:
             site.say(f"{CALLS} calls in {SECONDS:g} s, {agents} agents serve them")
             outcome = await running.ended()
-        left = await quiet(site, SETTLE_SECONDS, before) - before
+        left = max(0, await quiet(site, SETTLE_SECONDS, before) - before)
         taken = await capture.take()
         ports = ports_of(phones)
     decided = decisions(site.target.ledger, written)
@@ -450,12 +450,12 @@ PROBE = Probe(
             meaning="Calls stay in the switch although everybody has hung up.",
             caller_notices="Nothing at first; after some bursts no new call is taken.",
             causes=(
-                "a channel that stays in state Down under the name Surrogate/...: the switch moved a call that ended meanwhile",
+                "a call that the switch was moving from one place to another when it ended",
                 "channels that were never hung up",
                 "a BYE that was lost and not sent again",
             ),
             confirm="asterisk -rx 'core show channels verbose'",
-            mend="asterisk -rx 'channel request hangup CHANNEL' for each; those that stay go with the switch's next restart.",
+            mend="asterisk -rx 'channel request hangup CHANNEL' for each; those that stay go with its next restart.",
         ),
     ),
     measure=measure,

@@ -27,6 +27,7 @@ SHORT_CALL, QUEUE_CALLER, AGENT, REGISTER = "uac_short_call", "uac_queue_caller"
 STOP_SECONDS = 5.0
 _GRACE_SECONDS = 5.0
 """SIPp ends itself by its own limit; so much later it is ended by us."""
+_COUNTED_WITHIN_SECONDS = 1.2
 _TIMED_OUT, _COUNTED = 97, (0, 1, 97, 99)
 """Exit statuses: 0 all went well, 1 a call failed, 97 its limit, 99 nothing was done; anything else is a fault of SIPp."""
 
@@ -111,6 +112,15 @@ class Running:
         """Whether it has not ended by itself."""
         return self._process.returncode is None
 
+    async def so_far(self) -> Counters:
+        """What it has counted until now, a second ago at the most. NotMeasuredError when it does not count."""
+        await asyncio.sleep(_COUNTED_WITHIN_SECONDS)
+        whole = self._files["csv"].read_text(encoding="utf-8", errors="replace").rpartition("\n")[0]
+        try:
+            return counters.read(whole)
+        except CountersError as error:
+            raise NotMeasuredError(str(error), "hwtest run meter.timing") from None
+
     async def ended(self) -> Outcome:
         """Wait for its end. NotMeasuredError when its counters cannot be read."""
         try:
@@ -121,7 +131,7 @@ class Running:
         return self._outcome()
 
     async def stop(self) -> Outcome:
-        """No new calls; those in progress are ended by BYE or CANCEL."""
+        """No new calls; those in progress are ended by BYE or CANCEL, and SIPp counts them as failed (see `so_far`)."""
         for _ in range(2):  # the first ends calling, the second the calls
             if self.running:
                 self._process.send_signal(signal.SIGUSR1)
