@@ -115,6 +115,7 @@ def judge(sheet: Sheet, found: Sequence[Session]) -> None:
     )
     for figure, sessions_ in (
         ("isa", counted.ineffective),
+        ("audio_refused", counted.exhausted),
         ("phone_unreachable", counted.phone),
         ("refused", counted.refused),
     ):
@@ -181,6 +182,7 @@ PROBE = Probe(
             code="call.setup.slow",
         ),
         _share("isa", "own, of RFC 6076 §4.8: one call in fifty is a warning", "call.setup.ineffective"),
+        _share("audio_refused", "own: what was taken once is taken again", "call.setup.audio"),
         _share(
             "phone_unreachable", "own, of RFC 6076 §4.7: one call in fifty is a warning", "call.setup.phone"
         ),
@@ -213,6 +215,19 @@ PROBE = Probe(
             ),
             confirm="asterisk -rx 'core show channels count'; the switch's log/messages at the time of the Call-ID given here",
             mend="Widen rtpstart to rtpend in rtp.conf and maxfiles in asterisk.conf, or mend the path; then run this again.",
+        ),
+        Explanation(
+            code="call.setup.audio",
+            layer=Layer.SWITCH,
+            meaning="The switch refused the audio of some calls (488) and took the same from others: it had no ports left.",
+            caller_notices="Some callers are not put through while others are.",
+            causes=(
+                "the RTP port range is too small: each call takes two ports, with its agent four",
+                "ports stay taken by calls that have ended",
+                "another program holds ports of that range",
+            ),
+            confirm="the switch's log/messages: 'No RTP ports remaining'; asterisk -rx 'rtp show settings'; ss -lun",
+            mend="Widen rtpstart to rtpend in rtp.conf to four ports for each call at once, and reload res_rtp_asterisk.",
         ),
         Explanation(
             code="call.setup.phone",

@@ -110,9 +110,11 @@ def judge(sheet: Sheet, burst: Burst) -> None:
     found, counted = burst.found, tally(burst.found)
     took = (found[-1].invited_ns - found[0].invited_ns) / _NANOSECONDS if found else None
     sheet.value("offered_within", "s", took, n=len(found), note=f"{len(found)} calls, first INVITE to last")
-    failed = [*counted.ineffective, *counted.phone, *counted.refused]
     sheet.share("isa", len(counted.ineffective), counted.requests, evidence=_evidence(counted.ineffective))
-    sheet.share("ser", counted.successful, counted.not_redirected, note=f"failed: {statuses(failed)}")
+    sheet.share("ser", counted.successful, counted.not_redirected, note=f"failed: {statuses(counted.failed)}")
+    sheet.share(
+        "audio_refused", len(counted.exhausted), counted.requests, evidence=_evidence(counted.exhausted)
+    )
     others = [*counted.phone, *counted.refused]
     sheet.share("refused", len(others), counted.requests, note=statuses(others), evidence=_evidence(others))
     answers = [session.answer_seconds for session in found if session.answer_seconds is not None]
@@ -121,7 +123,15 @@ def judge(sheet: Sheet, burst: Burst) -> None:
     reached = {who for who, _ in served}
     waiting = [session for session in found if session.succeeded]
     unserved = [session for session in waiting if comparable(session.number) not in reached]
-    sheet.share("unserved", len(unserved), len(waiting), evidence=_evidence(unserved))
+    if counted.exhausted:
+        sheet.share(
+            "unserved_without_ports",
+            len(unserved),
+            len(waiting),
+            note="not judged: without audio ports nobody can be joined to an agent either",
+        )
+    else:
+        sheet.share("unserved", len(unserved), len(waiting), evidence=_evidence(unserved))
     _judge_order(sheet, burst, waiting, served)
     sheet.value(
         "left_behind",
@@ -312,6 +322,15 @@ PROBE = Probe(
             code="load.burst.ineffective",
         ),
         Threshold(
+            figure="audio_refused",
+            statistic="value",
+            passes=0.0,
+            warns=0.0,
+            unit="%",
+            clause="own: what was taken once is taken again",
+            code="load.burst.audio",
+        ),
+        Threshold(
             figure="refused",
             statistic="value",
             passes=0.0,
@@ -385,13 +404,25 @@ PROBE = Probe(
             meaning="The switch could not handle some calls of the burst: 408, 500, 503, 504, or no final answer.",
             caller_notices="The call is not put through, at the very moment at which everybody needs help.",
             causes=(
-                "the RTP port range is too small: each call takes two ports, with its agent four",
                 "file descriptors run out (maxfiles)",
                 "each call looks up a name that does not resolve, and the switch is busy waiting",
                 "a limit of calls on the trunk (device_state, max_audio_streams, call-limit of the provider)",
             ),
             confirm="the switch's log/messages at that time; asterisk -rx 'rtp show settings'; 'core show taskprocessors'",
-            mend="Widen rtpstart to rtpend in rtp.conf to four ports for each call at once, raise maxfiles; repeat it.",
+            mend="Raise maxfiles in asterisk.conf, give the host its name in /etc/hosts; then repeat it.",
+        ),
+        Explanation(
+            code="load.burst.audio",
+            layer=Layer.SWITCH,
+            meaning="The switch refused the audio of some calls (488) and took the same from others: it had no ports left.",
+            caller_notices="Some callers are not put through while others are.",
+            causes=(
+                "the RTP port range is too small: each call takes two ports, with its agent four",
+                "ports stay taken by calls that have ended",
+                "another program holds ports of that range",
+            ),
+            confirm="the switch's log/messages: 'No RTP ports remaining'; asterisk -rx 'rtp show settings'; ss -lun",
+            mend="Widen rtpstart to rtpend in rtp.conf to four ports for each call at once, and reload res_rtp_asterisk.",
         ),
         Explanation(
             code="load.burst.refused",
@@ -426,7 +457,7 @@ PROBE = Probe(
             causes=(
                 "the daemon lost sight of a call: an event of the switch was missed under load",
                 "the control link was cut because the daemon read too slowly",
-                "agents' phones refused calls",
+                "agents' phones refused calls, or the switch had no audio ports left for their legs",
             ),
             confirm="edge why CALL; edge gaps; the daemon's log at that time",
             mend="See in edge gaps whether the link was cut; else report the call's story (edge call).",

@@ -129,7 +129,7 @@ async def measure(site: Site, sheet: Sheet) -> None:
             found = sessions(taken.records, {running.port})
             counted = tally(found)
             answers = sorted(one.answer_seconds for one in found if one.answer_seconds is not None)
-            bad = [*counted.ineffective, *counted.phone, *counted.refused]
+            bad = counted.failed
             return replace(
                 _pass(rate, outcome),
                 failed=max(len(bad), outcome.counters.failed + outcome.unfinished),

@@ -17,6 +17,8 @@ PHONE = frozenset({480, 486, 600, 603})
 """The phone that is called: switched off, busy, or it refuses."""
 INEFFECTIVE = frozenset({408, 500, 503, 504})
 """ISA counts them (§4.8). A request without any final answer is a 408 (RFC 3261 §8.1.3.1)."""
+NO_AUDIO = 488
+"""Asterisk says so, too, when it has no audio ports left for an offer that it took a moment before."""
 TIMED_OUT = 408
 CHALLENGES = frozenset({401, 407})
 _NANOSECONDS = 1e9
@@ -95,15 +97,22 @@ def sessions(records: Iterable[Record], caller_ports: Collection[int]) -> list[S
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
-    """Session requests by what became of them; each failed one is in exactly one of the last three."""
+    """Session requests by what became of them; each failed one is in exactly one of the last four."""
 
     requests: int
     redirected: int
     successful: int
     effective: int
     ineffective: tuple[Session, ...]
+    exhausted: tuple[Session, ...]
+    """488 although the same offer was taken from others: the switch has run out of audio ports."""
     phone: tuple[Session, ...]
     refused: tuple[Session, ...]
+
+    @property
+    def failed(self) -> tuple[Session, ...]:
+        """All of them."""
+        return (*self.ineffective, *self.exhausted, *self.phone, *self.refused)
 
     @property
     def not_redirected(self) -> int:
@@ -112,16 +121,18 @@ class Tally:
 
 
 def tally(found: Sequence[Session]) -> Tally:
-    """By the final status of each."""
+    """By the final status of each. All of them are to have offered the same audio."""
     statuses = [(session, session.status or TIMED_OUT) for session in found]
     failed = [(session, status) for session, status in statuses if status >= 400]
-    known = PHONE | INEFFECTIVE
+    taken = any(session.succeeded for session in found)
+    known = PHONE | INEFFECTIVE | ({NO_AUDIO} if taken else frozenset())
     return Tally(
         requests=len(found),
         redirected=sum(status in REDIRECTED for _, status in statuses),
         successful=sum(session.succeeded for session in found),
         effective=sum(status in EFFECTIVE for _, status in statuses),
         ineffective=tuple(session for session, status in failed if status in INEFFECTIVE),
+        exhausted=tuple(session for session, status in failed if taken and status == NO_AUDIO),
         phone=tuple(session for session, status in failed if status in PHONE),
         refused=tuple(session for session, status in failed if status not in known),
     )

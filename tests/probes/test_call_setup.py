@@ -38,6 +38,7 @@ def test_fifty_good_calls() -> None:
         ("403", "refused", Layer.DIALPLAN),
         ("486", "phone", Layer.PHONE),
         ("503", "ineffective", Layer.SWITCH),
+        ("488", "audio", Layer.SWITCH),
         (None, "ineffective", Layer.SWITCH),
     ],
 )

@@ -78,12 +78,18 @@ def test_a_call_that_was_refused() -> None:
     order = [place for place in range(100) if place != 7]
     assert judged(order, failed={7: "503"}) == [("ineffective", Verdict.FAIL, Layer.SWITCH)]
     assert judged(order, failed={7: None}) == [("ineffective", Verdict.FAIL, Layer.SWITCH)]
+    assert judged(order, failed={7: "488"}) == [("audio", Verdict.FAIL, Layer.SWITCH)]
     assert judged(order, failed={7: "404"}) == [("refused", Verdict.FAIL, Layer.DIALPLAN)]
 
 
 def test_somebody_was_forgotten() -> None:
     """They were answered and no agent was rung for them."""
     assert judged(range(99)) == [("unserved", Verdict.FAIL, Layer.DAEMON)]
+
+
+def test_no_audio_ports_for_agents_either() -> None:
+    """Who waits in vain then is not blamed on the daemon."""
+    assert judged(range(10), failed={99: "488"}) == [("audio", Verdict.FAIL, Layer.SWITCH)]
 
 
 def test_last_in_first_out() -> None:

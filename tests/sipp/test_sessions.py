@@ -66,5 +66,14 @@ def test_every_ratio_has_its_own_list() -> None:
 )
 def test_a_failed_call_has_exactly_one_cause(status: str | None) -> None:
     """So that no call is blamed on two layers, and none on nobody."""
-    counted = tally(sessions(call("a", status), PORTS))
-    assert len(counted.ineffective) + len(counted.phone) + len(counted.refused) == 1
+    for others in ([], call("b", "200")):
+        counted = tally(sessions(call("a", status) + others, PORTS))
+        causes = (counted.ineffective, counted.exhausted, counted.phone, counted.refused)
+        assert sorted(map(len, causes)) == [0, 0, 0, 1]
+        assert len(counted.failed) == 1
+
+
+def test_a_488_among_calls_that_were_taken() -> None:
+    """The same audio was offered by all: the switch has run out of ports. Alone it is a refusal."""
+    assert len(tally(sessions(call("a", "488") + call("b", "200"), PORTS)).exhausted) == 1
+    assert len(tally(sessions(call("a", "488"), PORTS)).refused) == 1

@@ -1,0 +1,186 @@
+"""The probes that load, on a real switch: clean they pass, and with a fault seeded each fails and blames the right layer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sqlite3
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hwtest.lab.contract import FILE
+from hwtest.lab.processes import ProcessIdentity
+from hwtest.probes import call_setup, load_burst, load_hold, load_ramp, load_register, load_soak
+from hwtest.probes.contract import Layer, Probe, Verdict
+from hwtest.probes.sheet import Sheet
+from hwtest.site import Site
+from hwtest.target import Line, of_lab
+from hwtest.useragent import rejecting
+from tests.live.room import LiveLab
+
+pytestmark = [pytest.mark.endurance, pytest.mark.usefixtures("daemon_runs")]
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveLab]:
+    """A lab of its own, which is hurt."""
+    lab = LiveLab.up(tmp_path_factory.mktemp("load"), {})
+    yield lab
+    lab.down()
+
+
+@pytest.fixture
+def expected_warnings() -> list[str]:
+    """Under faults of the switch the daemon warns of much, and that is no concern here."""
+    return [""]
+
+
+@pytest.fixture
+async def site(live: LiveLab, tmp_path: Path) -> AsyncIterator[Site]:
+    """The lab as a target that may be loaded."""
+    async with Site(of_lab(live.lab, live.directory / FILE), tmp_path, lab_allowed=True) as opened:
+        yield opened
+
+
+async def run(site: Site, probe: Probe) -> Sheet:
+    """What the probe writes down; shown when a test fails."""
+    sheet = Sheet(probe)
+    async with asyncio.timeout(probe.limit_seconds):
+        await probe.measure(site, sheet)
+    for figure in sheet.figures:
+        print(figure.name, figure.value, figure.unit, figure.note)  # noqa: T201
+    for one in sheet.findings:
+        print(one.verdict, one.code, one.layer, one.summary, one.evidence)  # noqa: T201
+    return sheet
+
+
+def failed(sheet: Sheet) -> set[tuple[str, Layer]]:
+    """What failed, and who is blamed."""
+    return {(one.code.rpartition(".")[2], one.layer) for one in sheet.findings if one.verdict is Verdict.FAIL}
+
+
+@contextmanager
+def audio_ports(live: LiveLab, count: int) -> Iterator[None]:
+    """The switch has so few ports for audio."""
+    file = Path(live.lab.asterisk_directory, "etc/rtp.conf")
+    before = file.read_text(encoding="utf-8")
+    start = next(line.split("=")[1] for line in before.splitlines() if line.startswith("rtpstart"))
+    file.write_text(f"[general]\nrtpstart = {start}\nrtpend = {int(start) + count - 1}\nicesupport = no\n")
+    live.asterisk.cli("module reload res_rtp_asterisk.so")
+    try:
+        yield
+    finally:
+        file.write_text(before, encoding="utf-8")
+        live.asterisk.cli("module reload res_rtp_asterisk.so")
+
+
+@contextmanager
+def slow_ledger(live: LiveLab) -> Iterator[None]:
+    """Every commit of the daemon waits for somebody else's, most of the time."""
+    over = threading.Event()
+
+    def hold() -> None:
+        file = live.lab.ledger.removeprefix("sqlite:///")
+        with contextlib.closing(sqlite3.connect(file, isolation_level=None, timeout=5)) as other:
+            while not over.wait(0.01):
+                other.execute("BEGIN IMMEDIATE")
+                over.wait(0.4)
+                other.execute("ROLLBACK")
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    "probe",
+    [module.PROBE for module in (call_setup, load_register, load_ramp, load_hold, load_burst, load_soak)],
+    ids=lambda probe: probe.name,
+)
+async def test_clean(site: Site, probe: Probe) -> None:
+    """Nothing fails on a lab without a fault; a busy machine may make it slow, which is a warning."""
+    sheet = await run(site, probe)
+    assert failed(sheet) == set()
+    assert sheet.verdict in (Verdict.PASS, Verdict.WARN)
+
+
+async def test_a_test_line_that_is_not_in_the_dialplan(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is the dialplan's fault."""
+    monkeypatch.setattr(call_setup, "CALLS", 4)
+    site.target = replace(site.target, lines={"test": Line(number="5551", phone="test1")})
+    assert failed(await run(site, call_setup.PROBE)) == {("refused", Layer.DIALPLAN)}
+
+
+async def test_a_phone_that_is_engaged(live: LiveLab, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind a line that does nothing but ring it."""
+    monkeypatch.setattr(call_setup, "CALLS", 4)
+    monkeypatch.setattr(call_setup, "answering", lambda: rejecting(486))
+    number = live.lab.lines["plain_dial"]
+    site.target = replace(site.target, lines={"test": Line(number=number, phone="agent1")})
+    assert failed(await run(site, call_setup.PROBE)) == {("phone", Layer.PHONE)}
+
+
+async def test_a_wrong_password(site: Site) -> None:
+    """Of one phone of six."""
+    phones = dict(site.target.phones)
+    phones["agent1"] = replace(phones["agent1"], password="another")
+    site.target = replace(site.target, phones=phones)
+    assert failed(await run(site, load_register.PROBE)) == {("refused", Layer.PHONE)}
+
+
+async def test_a_burst_on_too_few_audio_ports(live: LiveLab, site: Site) -> None:
+    """The switch cannot take all callers."""
+    with audio_ports(live, 60):
+        assert failed(await run(site, load_burst.PROBE)) == {("audio", Layer.SWITCH)}
+
+
+async def test_waiting_on_too_few_audio_ports(live: LiveLab, site: Site) -> None:
+    """Callers are lost when a hundred want to wait."""
+    with audio_ports(live, 60):
+        assert ("lost", Layer.SWITCH) in failed(await run(site, load_hold.PROBE))
+
+
+async def test_a_ramp_on_too_few_audio_ports(live: LiveLab, site: Site) -> None:
+    """The rate is low."""
+    with audio_ports(live, 4):
+        assert ("low", Layer.SWITCH) in failed(await run(site, load_ramp.PROBE))
+
+
+async def test_waiting_on_a_slow_ledger(live: LiveLab, site: Site) -> None:
+    """Dispatch waits for commits: the daemon is blamed, and its disk is the first cause."""
+    with slow_ledger(live):
+        sheet = await run(site, load_hold.PROBE)
+    assert ("slow", Layer.DAEMON) in failed(sheet)
+    slow = next(one for one in sheet.findings if one.code == load_hold.SLOW)
+    assert "disk" in slow.causes[0]
+
+
+async def test_a_switch_that_hangs_for_five_seconds(
+    live: LiveLab, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OPTIONS stay without an answer."""
+    switch = ProcessIdentity.of(live.lab.pids.asterisk)
+
+    async def hang() -> None:
+        await asyncio.sleep(25)
+        switch.signal(signal.SIGSTOP)
+        await asyncio.sleep(5)
+        switch.signal(signal.SIGCONT)
+
+    hanging = asyncio.create_task(hang())
+    try:
+        sheet = await run(site, load_soak.PROBE)
+    finally:
+        switch.signal(signal.SIGCONT)
+        await hanging
+    assert ("dead", Layer.SWITCH) in failed(sheet)
