@@ -1,7 +1,10 @@
-"""`hwtest lab`: up, status, down."""
+"""`hwtest lab`: up, status, down, fault."""
 
+import contextlib
 import json
 import os
+import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -207,6 +210,57 @@ def down(directory: Path) -> None:
     except LabError as error:
         raise click.ClickException(str(error)) from None
     click.echo(f"The lab in {directory} is down." if stopped else f"No lab runs in {directory}.")
+
+
+@command.command(context_settings={"ignore_unknown_options": True})
+@directory_option
+@click.option("--list", "listing", is_flag=True, help="Every fault, and what is to find it.")
+@click.argument("name", required=False)
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND...]")
+def fault(directory: Path, listing: bool, name: str | None, words: tuple[str, ...]) -> None:
+    """Seed the fault NAME into a lab that is up; it lasts while COMMAND runs, or until Ctrl-C, and is then taken away.
+
+    For example: hwtest lab fault one-way-audio -- hwtest run audio.twoway
+    """
+    from hwtest.lab import faults
+
+    if listing or name is None:
+        make_console().print(_faults_table())
+        for other, reason in faults.NOT_SEEDED.items():
+            click.echo(f"not seeded here: {other}: {reason}")
+        return
+    try:
+        with faults.seeded(directory, name) as seeded:
+            say(f"{seeded.name}: {seeded.words}")
+            status = _while(words)
+    except LabError as error:
+        raise click.ClickException(str(error)) from None
+    say(f"{name} is taken away")
+    sys.exit(status)
+
+
+def _while(words: tuple[str, ...]) -> int:
+    """Run a command and return its status; without one wait for Ctrl-C."""
+    if words:
+        try:
+            return subprocess.run(words, check=False).returncode
+        except OSError as error:
+            raise LabError(f"{words[0]}: {error.strerror or error}.") from None
+        except KeyboardInterrupt:
+            return NOT_RUNNING
+    say("Ctrl-C takes it away")
+    with contextlib.suppress(KeyboardInterrupt):
+        signal.pause()
+    return 0
+
+
+def _faults_table() -> Table:
+    from hwtest.lab import faults
+
+    table = Table("fault", "what is seeded", "layer", "found by")
+    for each in faults.FAULTS.values():
+        table.add_row(each.name, each.words, each.layer, " ".join(each.found_by))
+    return table
 
 
 def guide(lab: Lab, *, with_softphone: bool = True) -> str:
