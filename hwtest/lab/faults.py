@@ -150,55 +150,52 @@ def _running(lab: Lab) -> ProcessIdentity:
     return found[0]
 
 
-def _stop(lab: Lab) -> None:
+def stop_daemon(lab: Lab) -> None:
+    """No daemon. LabError where a supervisor would start it again."""
     for supervisor in processes.running(daemon.supervisor_command(Path(lab.directory))):
         raise LabError(f"The lab is supervised (process {supervisor.pid}): start it without --supervise.")
     for running in processes.running(lab.commands["edge"]):
         running.stop(10)
 
 
-def _start(lab: Lab, command: tuple[str, ...]) -> ProcessIdentity:
-    """Start a daemon and wait until it serves."""
+def start_daemon(lab: Lab, command: tuple[str, ...] | None = None) -> ProcessIdentity:
+    """Start the lab's daemon, or another command, wait until it serves, and say so in lab.json. LabError when it does not."""
     before = daemon.last_sequence(lab.ledger)
-    started = processes.start(command, Path(lab.directory, "log/edge.log"))
+    started = processes.start(command or lab.commands["edge"], Path(lab.directory, "log/edge.log"))
     until = time.monotonic() + SERVES_SECONDS
     while not daemon.serves(lab.ledger, before):
         if started.poll() is not None or time.monotonic() > until:
             raise LabError(f"The daemon does not serve. Look at {lab.directory}/log/edge.log.")
         time.sleep(_POLL_SECONDS)
-    return ProcessIdentity.of(started.pid)
-
-
-def _note(lab: Lab, process: ProcessIdentity) -> None:
-    kept = Lab.read(Path(lab.directory)) or lab
-    daemon.with_process(kept, "edge", process).write()
+    process = ProcessIdentity.of(started.pid)
+    daemon.with_process(Lab.read(Path(lab.directory)) or lab, "edge", process).write()
+    return process
 
 
 @contextmanager
 def _instead(lab: Lab, command: tuple[str, ...]) -> Iterator[ProcessIdentity]:
     """Another daemon in the place of the lab's own."""
-    _stop(lab)
+    stop_daemon(lab)
     other: ProcessIdentity | None = None
     try:
-        other = _start(lab, command)
-        _note(lab, other)
+        other = start_daemon(lab, command)
         yield other
     finally:
         if other is not None:
             other.stop(10)
         for left in processes.running(command):
             left.stop(10)
-        _note(lab, _start(lab, lab.commands["edge"]))
+        start_daemon(lab)
 
 
 @contextmanager
 def absent(lab: Lab) -> Iterator[None]:
     """No daemon."""
-    _stop(lab)
+    stop_daemon(lab)
     try:
         yield
     finally:
-        _note(lab, _start(lab, lab.commands["edge"]))
+        start_daemon(lab)
 
 
 @contextmanager
@@ -211,7 +208,7 @@ def hung(lab: Lab) -> Iterator[None]:
     finally:
         running.signal(signal.SIGCONT)
         running.stop(10)  # it finds the world changed, and may end itself: begin afresh
-        _note(lab, _start(lab, lab.commands["edge"]))
+        start_daemon(lab)
 
 
 def cut(link: str) -> Seed:
@@ -238,28 +235,34 @@ def cut(link: str) -> Seed:
     return seeded
 
 
-@contextmanager
-def stepped(lab: Lab) -> Iterator[None]:
-    """The daemon's clock is set by some seconds against the wire's; its monotonic clock is true."""
+def false_clock(how: str) -> tuple[str, ...]:
+    """The beginning of a command whose clock is set by libfaketime, `how` it says; its monotonic clock is true. LabError without.
+
+    env(1) is replaced by what follows, whose command line is then its own.
+    """
     libraries = sorted(_LIBRARIES.glob("*/faketime/libfaketimeMT.so.1"))
     if not libraries:
         raise LabError("libfaketime is missing: install the package libfaketime (make setup-tests does).")
-    environment = (
-        f"LD_PRELOAD={libraries[0]}",
-        f"FAKETIME={STEP_SECONDS:+.6f}",
+    kept = (
         "FAKETIME_DONT_FAKE_MONOTONIC=1",
         "DONT_FAKE_MONOTONIC=1",
         "NO_FAKE_STAT=1",
         "FAKETIME_DISABLE_SHM=1",
     )
-    # env(1) is replaced by the daemon, whose command line is then the lab's own
-    _stop(lab)
+    return "/usr/bin/env", f"LD_PRELOAD={libraries[0]}", how, *kept
+
+
+@contextmanager
+def stepped(lab: Lab) -> Iterator[None]:
+    """The daemon's clock is set by some seconds against the wire's; its monotonic clock is true."""
+    environment = false_clock(f"FAKETIME={STEP_SECONDS:+.6f}")
+    stop_daemon(lab)
     try:
-        _note(lab, _start(lab, ("/usr/bin/env", *environment, *lab.commands["edge"])))
+        start_daemon(lab, (*environment, *lab.commands["edge"]))
         yield
     finally:
-        _stop(lab)
-        _note(lab, _start(lab, lab.commands["edge"]))
+        stop_daemon(lab)
+        start_daemon(lab)
 
 
 def policy(pattern: str, replacement: str) -> Seed:
@@ -401,7 +404,7 @@ FAULTS = {
         ),
         Fault(
             name="dtmf-lost",
-            words="callers' telephone events are lost",
+            words="telephone events (keys) are lost on callers' legs, both ways",
             layer="switch",
             found_by=("audio.dtmf",),
             seed=path(Harm(events_lost=True)),
@@ -430,7 +433,7 @@ FAULTS = {
         Fault(
             name="sip-slow",
             words="each SIP message takes 0.3 s",
-            layer="switch",
+            layer="network",
             found_by=("sip.options",),
             seed=path(Harm(sip_delay_seconds=0.3)),
         ),
@@ -481,8 +484,8 @@ FAULTS = {
             found_by=("host.config",),
             seed=switch_file(
                 "rtp.conf",
-                r"rtpstart = (\d+)\nrtpend = \d+(\d)\n",
-                r"rtpstart = \g<1>\nrtpend = \g<1>\n",
+                r"rtpstart = (\d+)0\nrtpend = \d+\n",
+                r"rtpstart = \g<1>0\nrtpend = \g<1>3\n",
                 "module reload res_rtp_asterisk.so",
             ),
         ),

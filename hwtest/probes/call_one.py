@@ -30,6 +30,12 @@ RING_SECONDS = 10.0
 ANSWER_AFTER_SECONDS = 0.5
 TALK_SECONDS = 1.5
 END_SECONDS = 3.0
+_CODES = {
+    **dict.fromkeys((408, 480, 500, 503, 504), "call.one.unavailable"),
+    **dict.fromkeys((401, 403, 407), "call.one.refused"),
+    **dict.fromkeys((415, 488, 606), "call.one.codec"),
+}
+"""By the status that ended a call before it was answered; every other is `rejected`."""
 
 
 @dataclass(slots=True)
@@ -100,9 +106,7 @@ async def _talk(site: Site, call: OutgoingCall, phone: AgentPhone) -> tuple[str,
         site.say("talking")
         await asyncio.sleep(TALK_SECONDS)
     except CallEnded as end:
-        code = (
-            "call.one.unavailable" if (end.status or 0) in (408, 480, 500, 503, 504) else "call.one.rejected"
-        )
+        code = _CODES.get(end.status or 0, "call.one.rejected")
         return code, f"the call was ended with status {end.status} before it was answered"
     except TimeoutError:
         if not phone.calls:
@@ -246,6 +250,31 @@ PROBE = Probe(
             ),
             confirm="asterisk -rx 'dialplan show NUMBER@edge-lines'; asterisk -rx 'pjsip show identifies'",
             mend="Generate and load the dialplan again (edge dialplan); put the trunk into its context.",
+        ),
+        Explanation(
+            code="call.one.refused",
+            layer=Layer.TRUNK,
+            meaning="The switch does not take calls from here: it asks for a password, or forbids them.",
+            caller_notices="The network's announcement that the call cannot be connected, or an engaged tone.",
+            causes=(
+                "the trunk's address is not the one that the switch knows it by (identify, match)",
+                "an access list of the switch or of the trunk's endpoint (acl, deny) refuses it",
+                "the trunk has to register or to give a password that was changed",
+            ),
+            confirm="asterisk -rx 'pjsip show identifies'; asterisk -rx 'pjsip show endpoint TRUNK'; look at the security log",
+            mend="Give the trunk's address in `match` (and the access list), or its password; then: asterisk -rx 'pjsip reload'.",
+        ),
+        Explanation(
+            code="call.one.codec",
+            layer=Layer.SWITCH,
+            meaning="The switch and the caller have no codec in common (488 Not Acceptable Here).",
+            caller_notices="The call fails at once, or the network's announcement is heard.",
+            causes=(
+                "`allow` of the endpoint leaves out G.711 (ulaw, alaw), which every trunk of a UK network offers",
+                "the endpoint asks for encrypted audio (media_encryption) that the caller does not offer",
+            ),
+            confirm="asterisk -rx 'pjsip show endpoint TRUNK' | grep -E 'allow|media_encryption'",
+            mend="Set `disallow = all` and `allow = alaw,ulaw` for the trunk's endpoint; then: asterisk -rx 'pjsip reload'.",
         ),
         Explanation(
             code="call.one.unavailable",

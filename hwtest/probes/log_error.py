@@ -32,8 +32,15 @@ async def measure(site: Site, sheet: Sheet) -> None:
 def judge(sheet: Sheet, compared: Mapping[str, Comparison]) -> None:
     """Figures per kind of event, and whether all of them are off by the same: then it is the clock."""
     missing = extra = 0
+    errors = [error for comparison in compared.values() for error in comparison.errors]
+    shift = _shift(errors) if errors else None
+    if shift is not None:
+        words = f"every fact is {abs(shift):.0f} ms {'after' if shift > 0 else 'before'} its message, whatever its kind"
+        told = Evidence(text=f"{len(errors)} facts, {min(errors):+.0f} to {max(errors):+.0f} ms")
+        sheet.find(SHIFTED, Verdict.FAIL, words, told)
+        sheet.note(f"The clock's {shift:+.0f} ms, which all facts share, are taken off the figures.")
     for event, comparison in compared.items():
-        sizes = [abs(error) for error in comparison.errors]
+        sizes = [abs(error - (shift or 0.0)) for error in comparison.errors]
         signed = f"; signed median {percentile(comparison.errors, 0.5):+.1f} ms" if sizes else ""
         note = f"{EVENTS[event][0]} against {EVENTS[event][1]}{signed}"
         sheet.distribution(
@@ -51,11 +58,6 @@ def judge(sheet: Sheet, compared: Mapping[str, Comparison]) -> None:
     sheet.value(
         "events_extra", "facts", extra, n=events, note="about nothing that was on the wire", evidence=lost
     )
-    errors = [error for comparison in compared.values() for error in comparison.errors]
-    if errors and (shift := _shift(errors)) is not None:
-        words = f"every fact is {abs(shift):.0f} ms {'after' if shift > 0 else 'before'} its message, whatever its kind"
-        told = Evidence(text=f"{len(errors)} facts, {min(errors):+.0f} to {max(errors):+.0f} ms")
-        sheet.find(SHIFTED, Verdict.FAIL, words, told)
 
 
 def _told(event: str, comparison: Comparison) -> Evidence:

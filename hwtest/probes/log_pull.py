@@ -19,6 +19,7 @@ from hwtest.probes.contract import (
     NotMeasuredError,
     Probe,
     Threshold,
+    Verdict,
 )
 from hwtest.probes.sheet import Sheet
 from hwtest.record.calls import Told, match, place
@@ -123,6 +124,15 @@ class _Cut:
 
 def judge(sheet: Sheet, told: Sequence[Told], follower: Follower, whole: Sequence[Entry]) -> None:
     """`whole`: the same facts in one pull."""
+    if told and not whole:
+        words = f"{len(told)} calls were placed, and not one new fact can be pulled"
+        sheet.find(
+            "log.pull.still",
+            Verdict.FAIL,
+            words,
+            Evidence(text="no fact after the last one before the calls"),
+        )
+        return
     samples = list[float]()
     unseen = 0
     for one in told:
@@ -241,6 +251,19 @@ PROBE = Probe(
             ),
             confirm="hwtest run meter.timing log.complete; iostat -x 1; edge status",
             mend="Put the ledger on a fast disk of its own; find what keeps the machine busy.",
+        ),
+        Explanation(
+            code="log.pull.still",
+            layer=Layer.HOST,
+            meaning="The record stands still: calls go on, and nothing new can be pulled.",
+            caller_notices="Nothing: calls go on from memory. Wallboards and figures stand still.",
+            causes=(
+                "the disk is full, or its commits take many seconds",
+                "the daemon does not serve: log.complete says so then",
+                "edge mi reads another ledger than the daemon writes",
+            ),
+            confirm="hwtest run log.complete; df -h; edge status",
+            mend="Make room or mend the disk; start edge mi with the daemon's own configuration.",
         ),
         Explanation(
             code="log.pull.unseen",

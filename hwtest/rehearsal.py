@@ -1,0 +1,110 @@
+"""A lab in the hands of a probe that breaks things: callers, agents, the wire, and the daemon supervised and between two proxies.
+
+When it is over the lab's own daemon runs again, whatever happened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge.core.facts import Entry
+from edge.ledger.store import SqlReader, open_reader
+from edge.ports import LedgerError
+from hwtest.bench.ledger import entries_after
+from hwtest.bench.rig import Rig, RigError, rig
+from hwtest.lab import faults, processes
+from hwtest.lab.contract import Lab
+from hwtest.lab.hurt import Hurt
+from hwtest.probes.contract import NotMeasuredError
+from hwtest.site import Site
+
+LINE = "101_no_greeting"
+_POLL_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What a fault probe works with."""
+
+    rig: Rig
+    hurt: Hurt
+    reader: SqlReader
+
+    def entries(self, after: int) -> list[Entry]:
+        """Facts after this one; none while the ledger cannot be read."""
+        try:
+            return entries_after(self.reader, after)
+        except LedgerError:
+            return []
+
+    async def told(self, after: int, kinds: Sequence[type], within_seconds: float) -> list[Entry]:
+        """Facts after this one, once there is one of each of these kinds, or after so long."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + within_seconds
+        while True:
+            entries = self.entries(after)
+            if all(any(isinstance(e.fact, kind) for e in entries) for kind in kinds) or loop.time() > until:
+                return entries
+            await asyncio.sleep(_POLL_SECONDS)
+
+
+@asynccontextmanager
+async def staged(site: Site, line: str = LINE) -> AsyncIterator[Stage]:
+    """NotMeasuredError where there is no lab with a daemon, agents and that line; the interlock is asked for it."""
+    lab = lab_of(site)
+    if line not in lab.lines or not lab.agents:
+        raise NotMeasuredError(
+            f"the lab has no line {line}, or no agents", "hwtest lab up, without a policy that removes them"
+        )
+    site.interlock.check(lab.lines[line])
+    for number, agent in enumerate(lab.agents):
+        if number == 0 and not agent.registrar.endswith(f":{lab.sip.port}"):
+            raise NotMeasuredError("the lab's phones register elsewhere", "end the fault that is in the lab")
+    try:
+        async with rig(lab, site.say) as made, _hurt(lab) as hurt:
+            reader = open_reader(lab.ledger)
+            try:
+                await hurt.serving()
+                yield Stage(made, hurt, reader)
+            finally:
+                reader.close()
+    except RigError as error:
+        raise NotMeasuredError(str(error), "hwtest run call.one queue; hwtest lab status") from None
+    except LedgerError as error:
+        raise NotMeasuredError(f"the ledger cannot be read: {error}", "edge ledger verify") from None
+
+
+def lab_of(site: Site) -> Lab:
+    """The lab. NotMeasuredError for any other target, and for a lab without a daemon."""
+    lab = site.target.lab
+    if lab is None:
+        raise NotMeasuredError(
+            f"{site.target.name} is not a lab of hwtest's own: its daemon cannot be broken from here",
+            "hwtest lab up",
+        )
+    if not processes.running(lab.commands["edge"]):
+        raise NotMeasuredError("no daemon runs in the lab", "hwtest lab down; hwtest lab up")
+    return lab
+
+
+@asynccontextmanager
+async def _hurt(lab: Lab) -> AsyncIterator[Hurt]:
+    await asyncio.to_thread(faults.stop_daemon, lab)
+    hurt: Hurt | None = None
+    try:
+        hurt = Hurt(lab)
+        hurt.start()
+        yield hurt
+    finally:
+        await asyncio.to_thread(_mend, lab, hurt)
+
+
+def _mend(lab: Lab, hurt: Hurt | None) -> None:
+    if hurt is not None:
+        hurt.close()
+    Path(lab.directory, "hurt.toml").unlink(missing_ok=True)
+    faults.start_daemon(lab)
