@@ -547,10 +547,10 @@ FAULTS = {
         ),
         Fault(
             name="ring-time-short",
-            words="agents' phones ring for a second, then another agent's",
+            words="agents' phones ring for 3 s, then another agent's",
             layer="daemon",
             found_by=("queue.noanswer",),
-            seed=policy(r'(?m)^(skills = \["(?:101|999)"\])$', r"\g<1>\noffer_seconds = 1.0"),
+            seed=policy(r'(?m)^(skills = \["(?:101|999)"\])$', r"\g<1>\noffer_seconds = 3.0"),
         ),
         Fault(
             name="clock-step",

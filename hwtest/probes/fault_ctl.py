@@ -58,8 +58,15 @@ async def _cut(site: Site, sheet: Sheet, stage: Stage, link: str) -> None:
             evidence=[Evidence(text=f"{len(calls)} callers; {gone} of them were cut off")],
         )
         site.say(f"{link.upper()} is cut: agents sign in")
-        ready_ns = time.time_ns()
+        begun = time.monotonic()
         await rig.serve_for(OURS)
+        ready_ns = time.time_ns()
+        sheet.value(
+            f"{link}_sign_in",
+            "s",
+            time.monotonic() - begun,
+            note="the code, with its prompts, for all agents at once",
+        )
         await _served(calls)
         records = (await rig.wire.take()).records
     judge(sheet, link, reaches(records, rig.caller_ports, rig.agent_ports), ready_ns, len(calls))
@@ -95,12 +102,12 @@ async def _served(calls: list[OutgoingCall]) -> None:
 
 
 def judge(sheet: Sheet, link: str, found: list[Reach], ready_ns: int, callers: int) -> None:
-    """`ready_ns`: when agents began to sign in, in UTC. Who was offered before it counts with nought."""
+    """`ready_ns`: when the last agent had signed in, in UTC. Who was offered before it counts with nought."""
     reached = [max(0.0, (r.offered_ns - ready_ns) / 1e9) for r in found if r.offered_ns is not None]
     told = Evidence(
         text=f"{callers} waited when {link.upper()} was cut, {len(reached)} of them rang an agent's phone"
     )
-    note = "from the agents' signing in, with the link cut, to the INVITE at an agent's phone"
+    note = "from the end of the agents' signing in, with the link cut, to the INVITE at an agent's phone"
     sheet.distribution(f"{link}_fallback", "s", reached, note=note, evidence=[told])
     sheet.value(f"{link}_lost", "callers", callers - len(reached), n=callers, evidence=[told])
 
