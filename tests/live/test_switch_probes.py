@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -98,11 +99,18 @@ async def faulty(live: LiveLab, fault: str) -> AsyncIterator[None]:
                 await console(live, "dialplan reload")
                 yield
             await console(live, "dialplan reload")
+        case "no password":
+            phone = live.lab.test_phones[0].user
+            with written(etc / "pjsip.conf", f"auth = {phone}\n", ""):
+                await console(live, "module reload res_pjsip.so")
+                yield
+            await console(live, "module reload res_pjsip.so")
 
 
-async def test_a_good_switch(live: LiveLab, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["host.config", "sip.register"])
+async def test_a_good_switch(live: LiveLab, tmp_path: Path, name: str) -> None:
     """Nothing is found."""
-    result = await probed(target_of(live), "host.config", tmp_path)
+    result = await probed(target_of(live), name, tmp_path)
     assert (result.verdict, result.findings) == (Verdict.PASS, ()), result
 
 
@@ -125,3 +133,19 @@ async def test_a_fault_of_the_set_up(
         (f"host.config.{code}", layer, Verdict.FAIL)
     ], result
     assert (await probed(target_of(live), "host.config", tmp_path)).verdict is Verdict.PASS
+
+
+async def test_a_phone_without_a_password(live: LiveLab, tmp_path: Path) -> None:
+    """Whoever comes is taken for it, and it is said."""
+    async with faulty(live, "no password"):
+        result = await probed(target_of(live), "sip.register", tmp_path)
+    assert [(f.code, f.layer) for f in result.findings][:1] == [("sip.register.open", Layer.SWITCH)], result
+    assert result.verdict is Verdict.FAIL
+
+
+async def test_a_phone_with_another_password(live: LiveLab, tmp_path: Path) -> None:
+    """The phone is blamed."""
+    target = target_of(live)
+    phones = {name: dataclasses.replace(phone, password="stale") for name, phone in target.phones.items()}
+    result = await probed(dataclasses.replace(target, phones=phones), "sip.register", tmp_path)
+    assert [(f.code, f.layer) for f in result.findings] == [("sip.register.refused", Layer.PHONE)], result
