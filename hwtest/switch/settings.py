@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -35,6 +35,8 @@ class Endpoint:
     """Whether it is recognised by where it calls from: a trunk."""
     audio_bound: bool
     """Whether its audio has an address of its own, so that no name is looked up for it."""
+    silence_seconds: int
+    """After so long without audio its call is ended; 0: never."""
 
 
 async def console(client: AmiClient, command: str) -> list[str]:
@@ -95,11 +97,12 @@ async def endpoints(client: AmiClient, at_most: int) -> list[Endpoint]:
 
 async def _endpoint(client: AmiClient, name: str) -> Endpoint:
     parts = await client.list("PJSIPShowEndpoint", {"Endpoint": name})
-    detail = next((part for part in parts if part.get("Event") == "EndpointDetail"), {})
+    detail: Mapping[str, object] = next((part for part in parts if part.get("Event") == "EndpointDetail"), {})
     address = str(detail.get("MediaAddress", "")).strip()
     return Endpoint(
         name=name,
         context=str(detail.get("Context", "")),
         known_by_address=any(part.get("Event") == "IdentifyDetail" for part in parts),
         audio_bound=bool(address) and detail.get("BindRtpToMediaAddress") == "true",
+        silence_seconds=number(str(detail.get("RtpTimeout", ""))) or 0,
     )

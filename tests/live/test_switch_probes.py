@@ -105,9 +105,14 @@ async def faulty(live: LiveLab, fault: str) -> AsyncIterator[None]:
                 await console(live, "module reload res_pjsip.so")
                 yield
             await console(live, "module reload res_pjsip.so")
+        case "no session timer":
+            with written(etc / "pjsip.conf", "trust_id_inbound = yes", "trust_id_inbound = yes\ntimers = no"):
+                await console(live, "module reload res_pjsip.so")
+                yield
+            await console(live, "module reload res_pjsip.so")
 
 
-@pytest.mark.parametrize("name", ["host.config", "sip.register"])
+@pytest.mark.parametrize("name", ["host.config", "sip.register", "call.release"])
 async def test_a_good_switch(live: LiveLab, tmp_path: Path, name: str) -> None:
     """Nothing is found."""
     result = await probed(target_of(live), name, tmp_path)
@@ -149,3 +154,10 @@ async def test_a_phone_with_another_password(live: LiveLab, tmp_path: Path) -> N
     phones = {name: dataclasses.replace(phone, password="stale") for name, phone in target.phones.items()}
     result = await probed(dataclasses.replace(target, phones=phones), "sip.register", tmp_path)
     assert [(f.code, f.layer) for f in result.findings] == [("sip.register.refused", Layer.PHONE)], result
+
+
+async def test_a_dead_side_that_nobody_would_notice(live: LiveLab, tmp_path: Path) -> None:
+    """A trunk without session timers: the switch is blamed, and everything else about it passes."""
+    async with faulty(live, "no session timer"):
+        result = await probed(target_of(live), "call.release", tmp_path)
+    assert [(f.code, f.layer) for f in result.findings] == [("call.release.undead", Layer.SWITCH)], result

@@ -127,7 +127,7 @@ async def test_a_fault_is_named(
     tmp_path: Path, changed: dict[str, str | None], code: str, layer: Layer, verdict: Verdict
 ) -> None:
     """With its layer, and nothing else is blamed."""
-    sheet = await measured(tmp_path, **changed)
+    sheet = await measured(tmp_path, None, **changed)
     assert {(f.code, f.layer, f.verdict) for f in sheet.findings} == {(f"host.config.{code}", layer, verdict)}
 
 
