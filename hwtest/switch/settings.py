@@ -106,3 +106,13 @@ async def _endpoint(client: AmiClient, name: str) -> Endpoint:
         audio_bound=bool(address) and detail.get("BindRtpToMediaAddress") == "true",
         silence_seconds=number(str(detail.get("RtpTimeout", ""))) or 0,
     )
+
+
+async def tls_transports(client: AmiClient) -> list[tuple[str, str, int]]:
+    """Name, address and port of each transport on which the switch takes SIP over TLS."""
+    found = list[tuple[str, str, int]]()
+    for line in await console(client, "pjsip show transports"):
+        row = re.match(r"Transport:\s+(\S+)\s+tls\s+\d+\s+\d+\s+(\S+):(\d+)\s*$", line)
+        if row:
+            found.append((row[1], row[2], int(row[3])))
+    return found
