@@ -11,6 +11,7 @@ COMMANDS = {
     "quick": "Is the meter good, does the switch answer, does one call get through? Under a minute.",
     "accept": "Everything that is safe on a live appliance; for the handover.",
     "run": "Run probes or groups of them, and report.",
+    "watch": "Safe probes and a heartbeat of the 999's way, again and again; the record has each verdict.",
     "explain": "What a probe measures, or what a finding means and how to mend it.",
     "compare": "Two results side by side: what did a change do?",
     "doctor": "What this machine can measure, and what mends what it cannot.",
@@ -19,7 +20,7 @@ COMMANDS = {
     "bench": "How fast a caller gets an agent, beside app_queue on the same switch.",
     "soak": "Calls all the time and a fault every few seconds: is every one accounted for?",
 }
-PROBING = frozenset({"list", "quick", "accept", "run", "explain", "compare", "doctor"})
+PROBING = frozenset({"list", "quick", "accept", "run", "watch", "explain", "compare", "doctor"})
 """Those about probes, which share a folder."""
 EXIT_NOT_MEASURED = 3
 

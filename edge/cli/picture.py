@@ -11,8 +11,8 @@ from edge.cli.daemon import daemon_pid
 from edge.cli.gaps import beginning, completeness_json, sentence
 from edge.cli.places import Site
 from edge.core import facts
-from edge.core.model import MICROSECONDS, CallState, Instant, Rung
-from edge.core.state import Call, Promises, apply
+from edge.core.model import MICROSECONDS, CallState, CheckVerdict, Instant, Rung
+from edge.core.state import Call, Promises, State, apply
 from edge.views.agents import AgentView, count_by_state, view_agents
 from edge.views.calls import CallFold, CallRecord
 from edge.views.gaps import Completeness, GapFold, completeness, open_gap
@@ -163,6 +163,10 @@ def picture_json(picture: Picture) -> dict[str, Any]:
             "declared": state.incident_since is not None,
             "since": output.instant(state.incident_since),
         },
+        "checks": {
+            probe: {"at": output.instant(check.at), "verdict": check.verdict.value, "figure": check.figure}
+            for probe, check in sorted(state.checks.items())
+        },
         "alarms": [output.alarm_json(alarm) for alarm in picture.alarms],
         "queues": [_queue_json(queue, at) for queue in picture.queues],
         "callbacks": _callbacks_json(picture),
@@ -287,7 +291,22 @@ def _heads(picture: Picture) -> dict[str, object]:
         "clock": state.clock.value,
         "ledger": f"{state.sequence} facts"
         + (f", TROUBLE: {state.ledger_trouble}" if state.ledger_trouble else ""),
+        **_checks(state),
     }
+
+
+def _checks(state: State) -> dict[str, object]:
+    """What `hwtest watch` found last, the newest first; nothing where it never ran."""
+    if not state.checks:
+        return {}
+    newest_first = sorted(state.checks.items(), key=lambda item: -item[1].at.utc_us)
+    at = output.now()
+    told = (
+        f"{probe} {check.verdict.words} {output.age_seconds(check.at, at) / 60:.0f} min ago"
+        + (f" ({check.figure})" if check.figure and check.verdict is not CheckVerdict.PASS else "")
+        for probe, check in newest_first
+    )
+    return {"checks": "; ".join(told)}
 
 
 def _promises(picture: Picture, at: Instant) -> dict[str, object]:

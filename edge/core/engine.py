@@ -171,6 +171,8 @@ class Engine(Reconciling, Matching):
                 self._consultation_seen(given)
             case inputs.IncidentSet():
                 self._incident_set(given)
+            case inputs.EquipmentChecked():
+                self._equipment_checked(given)
             case inputs.PersonJudged():
                 self._person_judged(given)
             case inputs.CallbackOrdered():

@@ -14,6 +14,7 @@ from edge.core.model import (
     Bound,
     CallerKnowledge,
     CallOutcome,
+    CheckVerdict,
     ClassSource,
     ClockState,
     Instant,
@@ -606,6 +607,19 @@ class IncidentEnded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EquipmentChecked:
+    """A check of the equipment is over. `probe`: its name; `figure`: what was measured, in words; `by`: who checked.
+
+    It serves nobody and is in no figure of the service.
+    """
+
+    probe: str
+    verdict: CheckVerdict
+    figure: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WaitPredicted:
     """How long this caller was expected to wait from now on, as a range. `position`: among those whom the same agents may take;
     `agents`: how many of them were at work; `measured`: by talks that were seen, not by the plan's figure."""
@@ -1053,6 +1067,7 @@ Fact = (
     | SupervisorInvited
     | IncidentDeclared
     | IncidentEnded
+    | EquipmentChecked
     | AlarmRaised
     | WaitPredicted
     | CallbackOffered

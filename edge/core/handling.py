@@ -239,6 +239,13 @@ class Handling(Telling):
         kind = facts.IncidentDeclared if given.active else facts.IncidentEnded
         self._record(kind(by=given.by))
 
+    def _equipment_checked(self, given: inputs.EquipmentChecked) -> None:
+        """Kept for those who watch the equipment; no call is served otherwise for it."""
+        self._because(f"{given.probe} came to {given.verdict.words}, says {given.by}")
+        self._record(
+            facts.EquipmentChecked(probe=given.probe, verdict=given.verdict, figure=given.figure, by=given.by)
+        )
+
     # ------------------------------------------------------------------ missed offers
 
     def _record_end(self, offer: Offer, outcome: OfferOutcome, cause: str) -> None:

@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from edge.core.model import (
     CallerKnowledge,
+    CheckVerdict,
     ClockState,
     Instant,
     PhoneState,
@@ -450,6 +451,20 @@ class IncidentSet:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EquipmentChecked:
+    """A check of the equipment is over: a probe of `hwtest watch`, or the heartbeat of a line for test calls.
+
+    `probe`: its name, such as sip.options. `figure`: what was measured, in words, or nothing. `by`: who checked.
+    """
+
+    probe: str
+    verdict: CheckVerdict
+    figure: str
+    by: str
+    switch_utc_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PhoneSeen:
     """The state of a phone, as the switch sees it."""
 
@@ -688,6 +703,7 @@ Input = (
     | SupervisionSeen
     | SupervisorInvited
     | IncidentSet
+    | EquipmentChecked
     | CallerGone
     | PhoneRang
     | PhoneAnswered

@@ -495,6 +495,20 @@ class Repeat:
     priority_class: str
 
 
+class CheckVerdict(StrEnum):
+    """What a check of the equipment came to. What was not measured is no pass."""
+
+    PASS = "pass"  # noqa: S105 - a verdict
+    WARN = "warn"
+    FAIL = "fail"
+    NOT_MEASURED = "not_measured"
+
+    @property
+    def words(self) -> str:
+        """For a person."""
+        return self.value.replace("_", " ")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MajorIncident:
     """What changes for 101 while a major incident is declared. `greeting`: said in place of the line's own, None for no change.

@@ -21,6 +21,7 @@ from edge.core.model import (
     CallerKnowledge,
     CallOutcome,
     CallState,
+    CheckVerdict,
     ClassSource,
     ClockState,
     Instant,
@@ -49,6 +50,8 @@ STOOD_STILL_MEMORY_SECONDS = 10.0
 """So long after a standstill a lost link is believed to have been lost in it."""
 SAMPLES_REMEMBERED = 20
 """How many talks, departures and predictions of a queue are remembered, to expect the next by."""
+CHECKS_REMEMBERED = 32
+"""Of how many probes the last check is remembered."""
 PROMISED_SECONDS = 60.0
 HOUR_SECONDS = 3600.0
 DAY_SECONDS = 86_400.0
@@ -375,6 +378,15 @@ class AgentRecord:
         return AgentState.READY if self.not_ready_reason is None else AgentState.NOT_READY
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EquipmentCheck:
+    """The last check of one probe. `figure`: what was measured, in words."""
+
+    at: Instant
+    verdict: CheckVerdict
+    figure: str
+
+
 @dataclass(slots=True, kw_only=True)
 class State:
     """Everything open, as of fact `sequence`."""
@@ -411,6 +423,8 @@ class State:
     """When the last alarm about the ledger was raised."""
     incident_since: Instant | None = None
     """Since when a major incident is declared."""
+    checks: dict[str, EquipmentCheck] = field(default_factory=dict)
+    """Probe -> its last check, the one that was checked longest ago first; at most `CHECKS_REMEMBERED`."""
     handlings: dict[str, list[float]] = field(default_factory=dict)
     """Queue -> seconds of its last talks, each with its wrap-up as planned, oldest first."""
     departures: dict[str, list[bool]] = field(default_factory=dict)
@@ -1305,6 +1319,13 @@ def _incident_ended(state: State, fact: facts.IncidentEnded, at: Instant) -> Non
     state.incident_since = None
 
 
+def _equipment_checked(state: State, fact: facts.EquipmentChecked, at: Instant) -> None:
+    state.checks.pop(fact.probe, None)
+    state.checks[fact.probe] = EquipmentCheck(at=at, verdict=fact.verdict, figure=fact.figure)
+    while len(state.checks) > CHECKS_REMEMBERED:
+        del state.checks[next(iter(state.checks))]
+
+
 def _phone_changed(state: State, fact: facts.PhoneChanged, at: Instant) -> None:  # noqa: ARG001
     before = state.phones.get(fact.phone, PhoneState.UNKNOWN)
     state.phones[fact.phone] = fact.state
@@ -1375,6 +1396,7 @@ _FOLDS: dict[type[facts.Fact], Callable[[State, Any, Instant], None]] = {
     facts.SupervisorInvited: _nothing_held,
     facts.IncidentDeclared: _incident_declared,
     facts.IncidentEnded: _incident_ended,
+    facts.EquipmentChecked: _equipment_checked,
     facts.AlarmRaised: _alarm_raised,
     facts.WaitPredicted: _wait_predicted,
     facts.CallbackOffered: _callback_offered,

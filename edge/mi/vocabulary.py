@@ -14,6 +14,7 @@ EVENTS = {
     "LedgerTroubleBegan": "ElementStateChangeLogEvent",
     "LedgerTroubleEnded": "ElementStateChangeLogEvent",
     "PhoneChanged": "ElementStateChangeLogEvent",
+    "EquipmentChecked": "ElementStateChangeLogEvent",
     "IncidentDeclared": "ServiceStateChangeLogEvent",
     "IncidentEnded": "ServiceStateChangeLogEvent",
     "CallArrived": "CallStartLogEvent",

@@ -468,6 +468,11 @@ _WORDS: dict[type[facts.Fact], Callable[[Any], str]] = {
     ),
     facts.IncidentDeclared: lambda fact: f"major incident declared by {fact.by}",
     facts.IncidentEnded: lambda fact: f"major incident ended by {fact.by}",
+    facts.EquipmentChecked: lambda fact: (
+        f"{fact.probe} came to {fact.verdict.words}"
+        + (f": {fact.figure}" if fact.figure else "")
+        + f" (by {fact.by})"
+    ),
     facts.AlarmRaised: lambda fact: f"ALARM {fact.kind}: {fact.detail}",
     facts.WaitPredicted: _predicted,
     facts.CallbackOffered: lambda _: "offered a call-back",

@@ -12,7 +12,7 @@ from hwtest.probes.contract import Explanation, Level, Probe
 
 NOT_PROBES = frozenset({"contract", "registry", "sheet"})
 QUICK = (1, 2, 3, 4, 5, 8, 10, 11, 14)
-WATCH = (8, 10, 11)
+WATCH = (8, 10, 11, 39)
 GROUPS = {
     "quick": "Is the meter good, is the switch there, does one call get through? Under a minute.",
     "accept": "Everything that is safe on a live appliance, one call at a time; for the handover.",

@@ -268,7 +268,7 @@ PROBE = Probe(
                 "an endpoint that is known by its address alone covers the phones' network",
             ),
             confirm="asterisk -rx 'pjsip show endpoint NAME' | grep -i auth",
-            mend="Give the endpoint its auth section, reload (asterisk -rx 'module reload res_pjsip.so'), and run this probe again.",
+            mend="Give the endpoint its auth section, reload (asterisk -rx 'module reload res_pjsip.so'); run this again.",
         ),
         Explanation(
             code=KEPT,

@@ -11,6 +11,7 @@ from edge.core.model import (
     STANDARD_CLASS,
     AgentState,
     CallState,
+    CheckVerdict,
     ClockState,
     Instant,
     Queue,
@@ -31,6 +32,11 @@ CALLS_SHOWN = 60
 DEFAULT_SHARE = Queue.__dataclass_fields__["target_share"].default
 PULL_LATE_SECONDS = 3600.0
 """A reader that has pulled nothing for so long is worth a look."""
+CHECK_LATE_SECONDS = 1800.0
+"""The equipment is checked every few minutes; a check so old says nothing of now."""
+ROUND_SECONDS = 120.0
+"""What was checked so long before the newest check belongs to its round."""
+_GRAVITY = (CheckVerdict.PASS, CheckVerdict.WARN, CheckVerdict.NOT_MEASURED, CheckVerdict.FAIL)
 OF_CALLS = frozenset({"calls", "calls_open", "people"})
 """Of the numbers: those for who may see calls."""
 WITH_NOBODY = WAITING | {CallState.FALLBACK}
@@ -263,7 +269,23 @@ def health(live: Live) -> list[dict[str, Any]]:
     else:
         free = f"{disk.free_bytes / 1e9:.1f} GB free ({disk.free_bytes / max(disk.size_bytes, 1):.0%})"
         items.append(_item("Disk", not disk.is_low, free))
-    return [*items, _pull(live)]
+    return [*items, _checks(live), _pull(live)]
+
+
+def _checks(live: Live) -> dict[str, Any]:
+    """The gravest of what the last round of `hwtest watch` came to, and how old it is; no news is not good news."""
+    checks = live.state.checks
+    if not checks:
+        return _item("Last check", None, "never")
+    newest = max(checks.values(), key=lambda check: check.at.utc_us)
+    late = live.age(newest.at) > CHECK_LATE_SECONDS
+    grave = {probe: check for probe, check in checks.items() if newest.at.since(check.at) <= ROUND_SECONDS}
+    probe, worst = max(grave.items(), key=lambda item: _GRAVITY.index(item[1].verdict))
+    text = f"{len(grave)} pass" if worst.verdict is CheckVerdict.PASS else f"{probe} {worst.verdict.words}"
+    if worst.verdict is not CheckVerdict.PASS and worst.figure:
+        text += f": {worst.figure}"
+    known = {CheckVerdict.PASS: True, CheckVerdict.WARN: True, CheckVerdict.FAIL: False}.get(worst.verdict)
+    return _item("Last check", None if late else known, text + (", LATE" if late else ""), newest.at)
 
 
 def _pull(live: Live) -> dict[str, Any]:

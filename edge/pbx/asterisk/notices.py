@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from edge.core.inputs import Order
+from edge.core.model import CheckVerdict
 from edge.core.promise import AttemptOutcome, TaskOutcome
 from edge.errors import RefusedError
 from edge.pbx.asterisk.control import Link
@@ -17,12 +18,26 @@ LONGEST_VALUE = 80
 RECORDING_STATES = ("started", "stopped", "failed")
 _VALUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.:/+@#()'-]*")
 _KIND = re.compile(r"[a-z][a-z-]{0,31}")
+_PROBE = re.compile(r"[a-z][a-z0-9]{0,31}\.[a-z0-9][a-z0-9-]{0,31}")
 _CALL = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
 
 
 async def declare_incident(link: Link, active: bool, by: str) -> None:
     """Declare a major incident, or (`active` False) end it. `by`: who does."""
     await _send(link, "EdgeIncident", {"Active": "yes" if active else "no", "By": _checked("by", by)})
+
+
+async def report_check(link: Link, probe: str, verdict: CheckVerdict, figure: str, by: str) -> None:
+    """Say what a check of the equipment came to. `figure`: what was measured, in words, or nothing."""
+    if not _PROBE.fullmatch(probe):
+        raise RefusedError(f"probe {probe!r} must be a name such as sip.options")
+    headers = {
+        "Probe": probe,
+        "Verdict": verdict.value,
+        "Figure": _checked("figure", figure) if figure else "",
+        "By": _checked("by", by),
+    }
+    await _send(link, "EdgeChecked", headers)
 
 
 async def annotate(link: Link, call: str, kind: str, value: str, state: str, by: str) -> None:

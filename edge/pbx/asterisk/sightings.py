@@ -16,6 +16,7 @@ from edge.core.inputs import (
     CallbackOfferingSet,
     CallbackOrdered,
     CallRefused,
+    EquipmentChecked,
     IncidentSet,
     PersonJudged,
     SupervisionSeen,
@@ -152,6 +153,7 @@ class Told:
         | SupervisionSeen
         | SupervisorInvited
         | IncidentSet
+        | EquipmentChecked
         | CallAnnotated
         | CallRefused
         | CallbackOrdered

@@ -17,6 +17,7 @@ from edge.core.inputs import (
     CallbackOfferingSet,
     CallbackOrdered,
     CallRefused,
+    EquipmentChecked,
     IncidentSet,
     Order,
     PersonJudged,
@@ -28,7 +29,7 @@ from edge.core.inputs import (
     TaskSpokenWith,
     WrapUpCoded,
 )
-from edge.core.model import Line, PhoneState, Supervision, Tier, TransferKind
+from edge.core.model import CheckVerdict, Line, PhoneState, Supervision, Tier, TransferKind
 from edge.core.promise import AttemptOutcome, TaskAttemptOutcome, TaskOutcome
 from edge.pbx.asterisk import identity
 from edge.pbx.asterisk.ami.wire import text
@@ -451,6 +452,21 @@ def _incident(message: Message) -> Sighting | None:
     return Told(said=IncidentSet(active=active, by=_word(message, "By"), switch_utc_us=stamp(message)))
 
 
+def _checked(message: Message) -> Sighting | None:
+    probe, verdict = _word(message, "Probe"), text(message, "Verdict")
+    if not probe or verdict not in set(CheckVerdict):
+        return None
+    return Told(
+        said=EquipmentChecked(
+            probe=probe,
+            verdict=CheckVerdict(verdict),
+            figure=_word(message, "Figure"),
+            by=_word(message, "By"),
+            switch_utc_us=stamp(message),
+        )
+    )
+
+
 def _note(message: Message) -> Sighting | None:
     call_id, kind = text(message, "Call"), _word(message, "Kind")
     if not (call_id and kind):
@@ -565,6 +581,7 @@ _USER_EVENTS: Mapping[str, Callable[[Message], Sighting | None]] = {
     "EdgeSpy": _spy,
     "EdgeInvite": _invite,
     "EdgeIncident": _incident,
+    "EdgeChecked": _checked,
     "EdgeNote": _note,
     "EdgeCallback": _callback,
     "EdgeOffering": _offering,
