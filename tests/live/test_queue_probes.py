@@ -19,7 +19,7 @@ import pytest
 from edge.core.model import AgentState
 from hwtest.audio.prompt import document_of
 from hwtest.desks import desks
-from hwtest.lab.configuration import merged, to_toml
+from hwtest.lab.configuration import merged, read_policy, to_toml
 from hwtest.lab.contract import FILE
 from hwtest.probes import (
     queue_abandon,
@@ -28,6 +28,7 @@ from hwtest.probes import (
     queue_greet,
     queue_noanswer,
     queue_order,
+    queue_overflow,
 )
 from hwtest.probes.contract import Layer, Probe, Verdict
 from hwtest.probes.sheet import Sheet
@@ -61,7 +62,10 @@ OWN: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveLab]:
     """A lab of its own: nobody has a head start, so that its configuration can be changed behind the daemon's back."""
-    lab = LiveLab.up(tmp_path_factory.mktemp("queue"), merged(POLICY, OWN))
+    lab = LiveLab.up(
+        tmp_path_factory.mktemp("queue"),
+        merged(merged(POLICY, OWN), read_policy(Path(queue_overflow.POLICY))),
+    )
     yield lab
     finish(lab)
 
@@ -292,3 +296,27 @@ async def test_an_attempt_that_comes_too_soon_is_found(
     with behind_the_daemons_back(live, {"queue": {"101": {"callback": {"spacing_seconds": 20.0}}}}):
         result = await probed(live, queue_callback.PROBE, tmp_path)
     assert blamed(result) == [(queue_callback.HASTY, Layer.DAEMON.value)]
+
+
+# --- queue.overflow ---
+
+
+async def test_who_cannot_be_served_is_told_so(
+    live: LiveLab, tmp_path: Path, expected_warnings: list[str]
+) -> None:
+    """Full, closed, unstaffed, and a phone that goes while it rings."""
+    expected_warnings += ["."]
+    result = await probed(live, queue_overflow.PROBE, tmp_path)
+    assert result.verdict is Verdict.PASS, (result.reason, result.findings)
+
+
+async def test_a_switch_left_alone_turns_nobody_away(
+    live: LiveLab, tmp_path: Path, expected_warnings: list[str]
+) -> None:
+    """The daemon is dead: the switch knows neither hours nor limits, and callers of a closed queue wait."""
+    expected_warnings += ["."]
+    await live.lose_daemon()
+    result = await probed(live, queue_overflow.PROBE, tmp_path)
+    assert {(queue_overflow.UNSAID, Layer.DAEMON.value), (queue_overflow.TAKEN, Layer.DAEMON.value)} <= set(
+        blamed(result)
+    )

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from hwtest.audio.hearing import NANOSECONDS, Hearing, likeness
 from hwtest.audio.signal import silence, tone
+from hwtest.lab.configuration import read_policy
 from hwtest.policing import Joined, Kind, expected, kinds_of, overtaken
 from hwtest.probes import (
     queue_abandon,
@@ -16,6 +20,7 @@ from hwtest.probes import (
     queue_greet,
     queue_noanswer,
     queue_order,
+    queue_overflow,
 )
 from hwtest.probes.contract import Layer, Probe, Verdict
 from hwtest.probes.sheet import Sheet
@@ -440,3 +445,82 @@ def test_a_call_back_that_was_not_promised_is_found_and_its_place_not_measured()
     )
     assert found(sheet) == [(queue_callback.UNPROMISED, Layer.DAEMON, Verdict.FAIL)]
     assert {figure.verdict for figure in sheet.figures} == {Verdict.NOT_MEASURED, None}
+
+
+# --- queue.overflow ---
+
+TOLD_FULL = queue_overflow.TurnedAway(why="full", answered=True, likeness=0.99, let_go=True)
+TOLD_CLOSED = queue_overflow.TurnedAway(why="closed", answered=True, likeness=0.99, let_go=True)
+STAYS = queue_overflow.KeptWaiting(why=queue_overflow.NOBODY, lasted=True, dead_air=0.5)
+SERVED = queue_overflow.KeptWaiting(why=queue_overflow.LOST, lasted=True, dead_air=0.9, served_after=True)
+
+
+def overflowed(
+    closed: queue_overflow.TurnedAway = TOLD_CLOSED, lost: queue_overflow.KeptWaiting = SERVED
+) -> Sheet:
+    """What the probe says of four callers."""
+    sheet = sheet_of(queue_overflow.PROBE)
+    queue_overflow.judge(sheet, (TOLD_FULL, closed), (STAYS, lost))
+    return sheet
+
+
+def test_who_cannot_be_served_is_told_so() -> None:
+    """Two messages heard, two callers kept waiting in music."""
+    assert overflowed().verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "layer"),
+    [
+        ({"likeness": 0.1}, queue_overflow.UNSAID, Layer.DAEMON),
+        ({"let_go": False}, queue_overflow.TAKEN, Layer.DAEMON),
+        ({"answered": False}, queue_overflow.DROPPED, Layer.SWITCH),
+    ],
+)
+def test_each_way_to_turn_somebody_away_wrongly_is_found(
+    change: dict[str, object], code: str, layer: Layer
+) -> None:
+    """No message, no end, or an end without a word."""
+    assert found(overflowed(replace(TOLD_CLOSED, **change))) == [(code, layer, Verdict.FAIL)]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "layer"),
+    [
+        ({"dead_air": 5.0}, queue_overflow.DEAD_AIR, Layer.DAEMON),
+        ({"lasted": False}, queue_overflow.DROPPED, Layer.SWITCH),
+        ({"served_after": False}, queue_overflow.FORGOTTEN, Layer.DAEMON),
+    ],
+)
+def test_each_way_to_lose_who_waits_is_found(change: dict[str, object], code: str, layer: Layer) -> None:
+    """Silence, a cut, or nobody who comes back to them."""
+    assert found(overflowed(lost=replace(SERVED, **change))) == [(code, layer, Verdict.FAIL)]  # type: ignore[arg-type]
+
+
+def test_a_queue_is_closed_only_where_its_hours_say_so_beyond_doubt() -> None:
+    """Not in the minutes around a change, nor by a timetable with dates or nights."""
+    monday = datetime(2026, 11, 23, 12, 0, tzinfo=ZoneInfo("Europe/London"))
+
+    def closed(text: str, **more: object) -> bool:
+        return queue_overflow.is_surely_closed({"week": {"mon": text}, **more}, monday)
+
+    assert closed("closed")
+    assert closed("03:17-03:18")
+    assert closed("09:00-11:50, 13:00-17:00")
+    assert not closed("09:00-11:57, 13:00-17:00")
+    assert not closed("07:00-22:00")
+    assert not closed("22:00-02:00")
+    assert not closed("closed", days={"2026-11-23": "07:00-16:00"})
+
+
+def test_lines_to_try_come_from_the_configuration() -> None:
+    """The policy that comes with it has both; a queue that sends callers elsewhere, or is large, is not used."""
+    document = read_policy(Path(queue_overflow.POLICY))
+    noon = datetime(2026, 11, 23, 12, 0, tzinfo=ZoneInfo("Europe/London"))
+    assert queue_overflow.full_line(document) == "full"
+    assert queue_overflow.closed_line(document, noon) == "closed"
+    assert queue_overflow.message_of(document, "full", "full") == "full"
+    document["queue"]["full"]["overflow_queue"] = "101"
+    document["queue"]["closed"]["limit"] = 500
+    assert queue_overflow.full_line(document) is None
+    assert queue_overflow.full_line({}) is None
