@@ -75,7 +75,7 @@ class Story:
     """The most calls to the person that there were at a time."""
     dialled_right: bool | None = None
     shown: str | None = None
-    """The number that the person saw, where it is not the one that they must see."""
+    """What the person saw, in words, where it is not the number that they must see."""
     person_hears: bool | None = None
     agent_hears: bool | None = None
     outcome: str | None = None
@@ -227,7 +227,7 @@ class _Run:
             call = await self._room.call(LINE, Media("silence"))
             number = self._room.written(call)
             accepting.watch(number, call)
-            if await self._until(lambda n=number: n in accepting.asked, OFFER_SECONDS, accepting):  # type: ignore[misc]
+            if await self._until(lambda n=number: n in accepting.asked, OFFER_SECONDS, accepting):
                 break
             in_front.append(call)
         else:
@@ -304,7 +304,8 @@ class _Run:
         self._story.dialled_right = right and self._story.dialled_right is not False
         callback = self._lab.callback
         if callback is not None and comparable(person.caller_number) != comparable(callback.show_number):
-            self._story.shown = person.caller_number or "nothing"
+            digits = comparable(person.caller_number)
+            self._story.shown = f"a number that ends in {digits[-2:]}" if digits else "no number"
         return person
 
     async def _over(self, offer: IncomingCall) -> float:

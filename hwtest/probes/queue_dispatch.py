@@ -139,11 +139,22 @@ async def _blocks(lab: Lab, rig: Rig, agents: int) -> Dispatched:
     wrap_up = float(queue.get("wrap_up_seconds", 30.0))
     found: dict[str, list[float]] = {OURS: [], PLAIN_QUEUE: []}
     faults = list[str]()
-    await rig.staff(agents)
+    try:
+        await rig.staff(agents)
+    except RigError as error:
+        raise NotMeasuredError(
+            f"the agents' phones could not be staffed: {error}", "edge agents; edge status"
+        ) from None
     for number, system in enumerate(dispatch.ORDER, 1):
         rig.progress(f"block {number} of {len(dispatch.ORDER)}: {system}")
         line = LINE if system == OURS else PLAIN_QUEUE
-        measured = await dispatch.DispatchBlock(rig, plan, system, line, number).measure()
+        try:
+            measured = await dispatch.DispatchBlock(rig, plan, system, line, number).measure()
+        except RigError as error:
+            if system == OURS:
+                raise
+            faults.append(f"block {number} ({system}): {error}")  # app_queue is for comparison alone
+            continue
         samples = dispatch_latencies(measured.taken.records, rig.agent_ports)
         block = measured.block(plan.name, system, samples)
         found[system] += samples

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -326,12 +327,15 @@ def test_a_lost_place_is_found_and_an_unseen_one_is_not_measured() -> None:
 
 def test_times_come_from_the_configuration() -> None:
     """And where it says nothing, from what the daemon takes: 4 s where a 999 line leads to the queue."""
-    document = {"line": {"101-no-greeting": {"queue": "all", "tier": "101"}}, "queue": {"all": {}}}
+    document: dict[str, Any] = {
+        "line": {"101-no-greeting": {"queue": "all", "tier": "101"}},
+        "queue": {"all": {}},
+    }
     assert queue_noanswer.ring_seconds(document) == 15.0
     assert queue_noanswer.unreachable_seconds(document) == 3.0
     document["line"]["999"] = {"queue": "all", "tier": "999"}
     assert queue_noanswer.ring_seconds(document) == 4.0
-    document["queue"]["all"] = {"offer_seconds": 7.0}  # type: ignore[dict-item]
+    document["queue"]["all"] = {"offer_seconds": 7.0}
     assert queue_noanswer.ring_seconds(document) == 7.0
 
 
