@@ -62,8 +62,14 @@ async def result_of(probe: str, live: LiveLab, line: BadLine, folder: Path) -> P
     ("probe", "to_phone", "from_phone", "code", "layer"),
     [
         ("audio.twoway", Harm(nothing_passes=True), Harm(), "audio.twoway.unheard", Layer.NETWORK),
-        ("audio.twoway", Harm(), Harm(silent_seconds=3.5), "audio.twoway.late", Layer.SWITCH),
-        ("audio.dtmf", Harm(no_keys=True), Harm(), "audio.dtmf.lost", Layer.SWITCH),
+        pytest.param(
+            *("audio.twoway", Harm(), Harm(silent_seconds=3.5), "audio.twoway.late", Layer.SWITCH),
+            marks=pytest.mark.endurance,
+        ),
+        pytest.param(
+            *("audio.dtmf", Harm(no_keys=True), Harm(), "audio.dtmf.lost", Layer.SWITCH),
+            marks=pytest.mark.endurance,
+        ),
     ],
     ids=["one-way audio", "late media", "keys lost"],
 )

@@ -97,6 +97,7 @@ async def test_a_daemon_that_is_away(live: LiveLab, tmp_path: Path) -> None:
     assert {(finding.code, finding.layer) for finding in findings} == {("ctl.link.absent", Layer.DAEMON)}
 
 
+@pytest.mark.endurance
 @pytest.mark.usefixtures("daemon_runs")
 async def test_a_phone_that_lost_its_power(live: LiveLab, tmp_path: Path) -> None:
     """It is registered and silent: the phone is blamed, the one beside it is asked and answers."""
