@@ -15,6 +15,7 @@ from edge.core.inputs import (
     TaskAssigned,
     TaskClosed,
 )
+from edge.core.model import CheckVerdict
 from edge.core.promise import AttemptOutcome, TaskOutcome
 from edge.errors import RefusedError
 from edge.pbx.asterisk import notices
@@ -44,6 +45,7 @@ async def test_notices_are_user_events_in_the_dialplans_words() -> None:
     await notices.declare_incident(link, False, "duty sergeant")
     await notices.annotate(link, "20261124T195416Z-0", "recording", "R-7/1", "started", "recorder")
     await notices.mark_assisted(link, "20261124T195416Z-0", "4001")
+    await notices.report_check(link, "sip.options", CheckVerdict.NOT_MEASURED, "", "hwtest edge@appliance")
     assert link.asked == [
         {"Action": "UserEvent", "UserEvent": "EdgeIncident", "Active": "no", "By": "duty sergeant"},
         {
@@ -56,7 +58,28 @@ async def test_notices_are_user_events_in_the_dialplans_words() -> None:
             "By": "recorder",
         },
         {"Action": "UserEvent", "UserEvent": "EdgeAssisted", "Call": "20261124T195416Z-0", "By": "4001"},
+        {
+            "Action": "UserEvent",
+            "UserEvent": "EdgeChecked",
+            "Probe": "sip.options",
+            "Verdict": "not_measured",
+            "Figure": "",
+            "By": "hwtest edge@appliance",
+        },
     ]
+
+
+@given(st.text(max_size=100), st.sampled_from(["probe", "figure", "by"]))
+async def test_nothing_but_our_alphabet_is_reported(text: str, place: str) -> None:
+    """Of a check too: what a switch has said stands in the figure."""
+    link = Link()
+    given_ = {"probe": "call.one", "figure": "1 s", "by": "hwtest"} | {place: text}
+    try:
+        await notices.report_check(link, verdict=CheckVerdict.PASS, **given_)
+    except RefusedError:
+        assert link.asked == []
+    else:
+        assert all(mark.isprintable() and mark.isascii() for mark in text)
 
 
 @given(st.text(max_size=100), st.sampled_from(["call", "kind", "value", "state", "by"]))

@@ -14,6 +14,7 @@ from edge.core.inputs import (
     CallAnnotated,
     CallbackOrdered,
     CallRefused,
+    EquipmentChecked,
     IncidentSet,
     Order,
     PersonJudged,
@@ -23,7 +24,7 @@ from edge.core.inputs import (
     TaskSpokenWith,
     WrapUpCoded,
 )
-from edge.core.model import Supervision, Tier
+from edge.core.model import CheckVerdict, Supervision, Tier
 from edge.core.promise import AttemptOutcome, TaskAttemptOutcome
 from edge.pbx.asterisk import identity, snapshot
 from edge.pbx.asterisk.ami import translate as ami
@@ -402,6 +403,22 @@ def test_keys_that_are_pressed(headers: dict[str, str], key: str | None) -> None
             Told(said=IncidentSet(active=True, by="sergeant")),
         ),
         ({"UserEvent": "EdgeIncident", "Active": "perhaps"}, None),
+        (
+            {
+                "UserEvent": "EdgeChecked",
+                "Probe": "call.one",
+                "Verdict": "fail",
+                "Figure": "12\x1b[1m s",
+                "By": "hwtest",
+            },
+            Told(
+                said=EquipmentChecked(
+                    probe="call.one", verdict=CheckVerdict.FAIL, figure="12[1m s", by="hwtest"
+                )
+            ),
+        ),
+        ({"UserEvent": "EdgeChecked", "Probe": "call.one", "Verdict": "splendid", "By": "hwtest"}, None),
+        ({"UserEvent": "EdgeChecked", "Verdict": "pass", "By": "hwtest"}, None),
         (
             {
                 "UserEvent": "EdgeNote",

@@ -11,7 +11,7 @@ import pytest
 
 from edge.cli import output, picture
 from edge.core import facts
-from edge.core.model import CallerKnowledge, CallOutcome, ClassSource, Rung, Stage
+from edge.core.model import CallerKnowledge, CallOutcome, CheckVerdict, ClassSource, Rung, Stage
 from edge.ledger.store import open_sql_ledger
 from tests.cli.conftest import Run
 from tests.views.tape import Tape
@@ -75,6 +75,27 @@ def test_what_must_not_be_overlooked_stands_on_top(
     status = edge_json("status")
     assert [alarm["kind"] for alarm in status["alarms"]] == ["999 unanswered"]
     assert (status["incident"]["declared"], status["alarms"][0]["call_id"]) == (True, "emergency")
+
+
+def test_the_last_checks_of_the_equipment(
+    edge: Run, edge_json: Callable[..., Any], tape: Tape, directory: Path
+) -> None:
+    """Each probe with its age, the newest first, and what was wrong with it; nothing where nobody checks."""
+    assert "checks" not in edge("status").stdout
+    ledger = open_sql_ledger(f"sqlite:///{directory}/ledger.sqlite")
+    failed = CheckVerdict.FAIL
+    tape.say(facts.EquipmentChecked(probe="call.one", verdict=failed, figure="not rung", by="hwtest"))
+    tape.wait(240)
+    tape.say(facts.EquipmentChecked(probe="ctl.link", verdict=CheckVerdict.PASS, figure="1 ms", by="hwtest"))
+    tape.wait(60)
+    ledger.append(tape.entries[ledger.last_sequence() :])
+    ledger.close()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(output, "now", lambda: tape.now)
+        shown = " ".join(edge("status").stdout.split())
+        assert "checks ctl.link pass 1 min ago; call.one fail 5 min ago (not rung)" in shown
+        checks = edge_json("status")["checks"]
+    assert (checks["call.one"]["verdict"], checks["ctl.link"]["figure"]) == ("fail", "1 ms")
 
 
 def test_calls_refused_at_the_entrance_stand_in_a_row_that_says_so(edge: Run, directory: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from edge.config import Configuration
 from edge.core import effects, inputs
-from edge.core.model import Side, Tier, TransferKind
+from edge.core.model import CheckVerdict, Side, Tier, TransferKind
 from edge.core.promise import AttemptOutcome
 from edge.pbx.asterisk import notices
 from edge.pbx.asterisk.control import AgentControl, connected
@@ -846,11 +846,15 @@ async def test_what_people_say_is_heard(switch: Switch) -> None:
         await notices.declare_incident(link, True, "duty sergeant")
         await notices.annotate(link, "c-1", "incident", "LC-20261124-0042", "", "4001")
         await notices.mark_assisted(link, "c-1", "4001")
+        await notices.report_check(link, "call.one", CheckVerdict.WARN, "0.9 s", "hwtest edge@appliance")
     heard = await switch.hears(inputs.IncidentSet)
     assert (heard.active, heard.by) == (True, "duty sergeant")
     note = await switch.hears(inputs.CallAnnotated)
     assert (note.call_id, note.kind, note.value, note.by) == ("c-1", "incident", "LC-20261124-0042", "4001")
     assert (await switch.hears(inputs.CallMarkedAssisted)).call_id == "c-1"
+    checked = await switch.hears(inputs.EquipmentChecked)
+    assert (checked.probe, checked.verdict, checked.figure) == ("call.one", CheckVerdict.WARN, "0.9 s")
+    assert checked.by == "hwtest edge@appliance"
 
 
 async def test_codes_name_the_conversation(switch: Switch) -> None:

@@ -16,6 +16,7 @@ from edge.core.model import (
     CallerKnowledge,
     CallOutcome,
     CallState,
+    CheckVerdict,
     Choice,
     ClassSource,
     Emergency,
@@ -35,7 +36,7 @@ from edge.core.model import (
     TransferKind,
 )
 from edge.core.ordering import place_of
-from edge.core.state import replay
+from edge.core.state import CHECKS_REMEMBERED, replay
 from tests.core.room import CLASSES, LINES, NOON, QUEUES, Room, arrival, line, play
 
 ONE = ("ann 101 999",)
@@ -590,6 +591,33 @@ def test_a_major_incident_has_its_own_message_and_closes_queues() -> None:
     room.tell(arrival("c3", "brief"))
     assert room.engine.state.calls["c3"].state is CallState.WAITING
     assert [len(room.recorded(kind)) for kind in (facts.IncidentDeclared, facts.IncidentEnded)] == [1, 1]
+
+
+def test_a_check_of_the_equipment_is_kept_and_serves_nobody_otherwise() -> None:
+    """The last of each probe stands in the state, of so many probes at most; nothing is asked of the switch for it."""
+    room = room_with(ONE)
+    play(room, "c1 calls 101 -> serve c1, ring ann for c1")
+    before, asked = room.engine.state.calls["c1"], len(room.asked)
+
+    def checked(probe: str, verdict: CheckVerdict, figure: str = "") -> None:
+        room.tell(inputs.EquipmentChecked(probe=probe, verdict=verdict, figure=figure, by="hwtest"))
+
+    checked("sip.options", CheckVerdict.FAIL, "lost 12 percent")
+    checked("call.one", CheckVerdict.PASS)
+    checked("sip.options", CheckVerdict.PASS, "round trip 2 ms")
+    state = room.engine.state
+    assert {probe: check.verdict for probe, check in state.checks.items()} == {
+        "call.one": CheckVerdict.PASS,
+        "sip.options": CheckVerdict.PASS,
+    }
+    assert (list(state.checks)[-1], state.checks["sip.options"].at) == ("sip.options", room.now)
+    assert len(room.recorded(facts.EquipmentChecked)) == 3
+    assert (state.calls["c1"], len(room.asked)) == (before, asked)
+    for number in range(2 * CHECKS_REMEMBERED):
+        checked(f"made.up{number}", CheckVerdict.NOT_MEASURED)
+    assert len(state.checks) == CHECKS_REMEMBERED
+    assert list(state.checks)[-1] == f"made.up{2 * CHECKS_REMEMBERED - 1}"
+    assert replay(room.entries).checks == state.checks
 
 
 def test_passing_on_names_to_whom() -> None:

@@ -21,6 +21,7 @@ NAMES = (
     "edge101-rescue.service",
     "edge101-ship.service",
     "edge101-mi.service",
+    "edge101-watch.service",
 )
 OF_ITS_OWN = ("#", "Description=", "Wants=", "PartOf=")
 """Beginnings of the lines in which the unit in reserve may differ."""
@@ -43,6 +44,7 @@ def units(tmp_path: Path) -> Path:
     edge = Path(sys.executable).with_name("edge")
     for name in NAMES:
         text = (UNITS / name).read_text()
+        text = text.replace("/opt/edge101/bin/hwtest", str(edge.with_name("hwtest")))
         (tmp_path / name).write_text(text.replace("/opt/edge101/bin/edge", str(edge)))
     return tmp_path
 

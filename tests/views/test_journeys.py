@@ -12,6 +12,7 @@ from edge.core.model import (
     CallerKnowledge,
     CallOutcome,
     CallState,
+    CheckVerdict,
     ClassSource,
     OfferOutcome,
     Rung,
@@ -366,6 +367,10 @@ STORIES = [
     (facts.AgentMissedOffers(agent="4001", missed=3, kept_ready=True), "kept ready as the last who can take a 999"),
     (facts.AgentMissedOffers(agent="4001", missed=3, kept_ready=False), "being set not ready"),
     (facts.IncidentDeclared(by="ann"), "major incident declared by ann"),
+    (
+        facts.EquipmentChecked(probe="call.one", verdict=CheckVerdict.NOT_MEASURED, figure="no phone", by="hwtest"),
+        "call.one came to not measured: no phone (by hwtest)",
+    ),
     (facts.AlarmRaised(kind="999 unanswered", detail="words"), "ALARM 999 unanswered: words"),
     (facts.CallAnswered(call_id="c", by=Side.AGENT), "answered by the agent"),
     (facts.OfferRang(offer_id="c.1", call_id="c", agent="buddy"), "the phone of the buddy force rang"),

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from edge.core import facts, inputs
-from edge.core.model import CallOutcome, Instant, Side
+from edge.core.model import CallOutcome, CheckVerdict, Instant, Side
 from edge.core.state import replay
 from edge.mi.wallboard import live as live_module
 from edge.mi.wallboard.day import Tally, midnight_utc_us
@@ -428,10 +428,39 @@ def test_health_says_what_is_wrong(bench: Make) -> None:
         return {item["name"]: item["ok"] for item in level(shown)["health"]}
 
     well = {"Daemon": True, "Switch link": True, "Clock": True, "Record": True}
-    assert ok() == {**well, "Disk": False, "Last MI pull": True}
+    assert ok() == {**well, "Disk": False, "Last check": None, "Last MI pull": True}
     at.disk, at.pulled_utc_us, at.daemon = None, None, Daemon.DEAD
     dead = {"Daemon": False, "Switch link": False, "Clock": None, "Record": None}
-    assert ok() == {**dead, "Disk": None, "Last MI pull": None}
+    assert ok() == {**dead, "Disk": None, "Last check": None, "Last MI pull": None}
+
+
+def test_the_last_check_of_the_equipment(bench: Make) -> None:
+    """The gravest of the last round with its age; an old one is no news, and no news is not good news."""
+    room, _ = busy_shift()
+    at = bench(room)
+    shown = at.live()
+
+    def checked(probe: str, verdict: CheckVerdict, figure: str = "") -> None:
+        fact = facts.EquipmentChecked(probe=probe, verdict=verdict, figure=figure, by="hwtest")
+        last = room.entries[-1]
+        room.entries.append(replace(last, sequence=last.sequence + 1, fact=fact, at=room.now))
+        at.ledger.append(room.entries[-1:])
+
+    def item() -> dict[str, Any]:
+        return next(item for item in level(shown)["health"] if item["name"] == "Last check")
+
+    assert (item()["ok"], item()["text"], item()["since"]) == (None, "never", None)
+    checked("call.one", CheckVerdict.FAIL, "not rung")
+    assert (item()["ok"], item()["text"]) == (False, "call.one fail: not rung")
+    room.now = room.now.plus(300)
+    checked("sip.options", CheckVerdict.PASS)
+    checked("call.one", CheckVerdict.PASS)
+    assert (item()["ok"], item()["text"]) == (True, "2 pass")
+    assert item()["since"] is not None
+    checked("call.heartbeat", CheckVerdict.NOT_MEASURED, "no phone")
+    assert (item()["ok"], item()["text"]) == (None, "call.heartbeat not measured: no phone")
+    room.now = room.now.plus(1801)
+    assert (item()["ok"], item()["text"].endswith(", LATE")) == (None, True)
 
 
 def test_alarms_of_the_last_hour(bench: Make) -> None:
