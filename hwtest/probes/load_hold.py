@@ -105,6 +105,9 @@ async def measure(site: Site, sheet: Sheet) -> None:
         for waiting in WAITING:
             steps.append(await _step(site, sheet, capture, number, waiting, usual))
             await quiet(site, LEAVE_SECONDS, usual)
+            if steps[-1].lost:
+                sheet.note(f"with {waiting} callers some were lost, so more were not tried")
+                break
     judge(sheet, steps, descriptors_allowed(processes(site)))
 
 
@@ -127,8 +130,11 @@ async def _step(site: Site, sheet: Sheet, capture: Capture, number: str, waiting
         began, before = loop.time(), _uses(site)
         await asyncio.sleep(WINDOW_SECONDS)
         after, seconds = _uses(site), loop.time() - began
-        dispatch = await _dispatch(site, capture, waiting) if waiting > 1 else []
         counted = await running.so_far()
+        dispatch = list[float]()
+        if waiting > 1 and not counted.failed:  # else there may be no ports left to sign an agent in
+            dispatch = await _dispatch(site, capture, waiting)
+            counted = await running.so_far()
         outcome = await running.stop()
     if outcome.counters.watchdog:
         raise NotMeasuredError(outcome.trouble or "SIPp was late", "hwtest run meter.timing")

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import signal
-import sqlite3
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -48,9 +46,9 @@ async def site(live: LiveLab, tmp_path: Path) -> AsyncIterator[Site]:
         yield opened
 
 
-async def run(site: Site, probe: Probe) -> Sheet:
+async def run(site: Site, probe: Probe, overrides: Mapping[str, tuple[float, float]] | None = None) -> Sheet:
     """What the probe writes down; shown when a test fails."""
-    sheet = Sheet(probe)
+    sheet = Sheet(probe, overrides or {})
     async with asyncio.timeout(probe.limit_seconds):
         await probe.measure(site, sheet)
     for figure in sheet.figures:
@@ -81,19 +79,19 @@ def audio_ports(live: LiveLab, count: int) -> Iterator[None]:
 
 
 @contextmanager
-def slow_ledger(live: LiveLab) -> Iterator[None]:
-    """Every commit of the daemon waits for somebody else's, most of the time."""
-    over = threading.Event()
+def halting_daemon(live: LiveLab) -> Iterator[None]:
+    """The daemon stands still for 0.4 s, again and again, and works 50 ms in between."""
+    over, daemon = threading.Event(), live.daemon
+    assert daemon is not None
 
-    def hold() -> None:
-        file = live.lab.ledger.removeprefix("sqlite:///")
-        with contextlib.closing(sqlite3.connect(file, isolation_level=None, timeout=5)) as other:
-            while not over.wait(0.01):
-                other.execute("BEGIN IMMEDIATE")
-                over.wait(0.4)
-                other.execute("ROLLBACK")
+    def halt() -> None:
+        while not over.is_set():
+            daemon.signal(signal.SIGSTOP)
+            over.wait(0.4)
+            daemon.signal(signal.SIGCONT)
+            over.wait(0.05)
 
-    thread = threading.Thread(target=hold)
+    thread = threading.Thread(target=halt)
     thread.start()
     try:
         yield
@@ -151,18 +149,19 @@ async def test_waiting_on_too_few_audio_ports(live: LiveLab, site: Site) -> None
 
 
 async def test_a_ramp_on_too_few_audio_ports(live: LiveLab, site: Site) -> None:
-    """The rate is low."""
+    """Two calls at once of 0.2 s each are ten a second at the most, too few for a site that expects fifty."""
     with audio_ports(live, 4):
-        assert ("low", Layer.SWITCH) in failed(await run(site, load_ramp.PROBE))
+        sheet = await run(site, load_ramp.PROBE, {"session_establishment_rate": (50.0, 20.0)})
+    assert failed(sheet) == {("low", Layer.SWITCH)}
+    low = next(one for one in sheet.findings if one.code == "load.ramp.low")
+    assert "with 488" in low.evidence[0].text
 
 
-async def test_waiting_on_a_slow_ledger(live: LiveLab, site: Site) -> None:
-    """Dispatch waits for commits: the daemon is blamed, and its disk is the first cause."""
-    with slow_ledger(live):
-        sheet = await run(site, load_hold.PROBE)
-    assert ("slow", Layer.DAEMON) in failed(sheet)
-    slow = next(one for one in sheet.findings if one.code == load_hold.SLOW)
-    assert "disk" in slow.causes[0]
+async def test_waiting_on_a_daemon_that_stands_still(live: LiveLab, site: Site) -> None:
+    """Dispatch is slow, and the daemon is blamed."""
+    with halting_daemon(live):
+        found = failed(await run(site, load_hold.PROBE))
+    assert found == {("slow", Layer.DAEMON)}
 
 
 async def test_a_switch_that_hangs_for_five_seconds(
