@@ -216,7 +216,10 @@ PROBE = Probe(
             layer=Layer.RECORD,
             meaning="The clock was set, and no fact says so.",
             caller_notices="Nothing. Times in the record before and after it are compared as if nothing had been.",
-            causes=("the daemon looks at its clock too seldom, or takes the step for a slew",),
+            causes=(
+                "the daemon looks at its clock too seldom, or takes the step for a slew",
+                "the machine was so busy that the step was seen after the probe had looked",
+            ),
             confirm="edge gaps; look for ClockStepped in the record",
             mend="Report it with the bundle of this run to those who maintain the daemon.",
         ),

@@ -231,7 +231,10 @@ PROBE = Probe(
             layer=Layer.RECORD,
             meaning="The record does not say that the switch was not seen for a while, or not for which calls.",
             caller_notices="Nothing. Later nobody knows that something may be missing.",
-            causes=("the gap was not recognised, or was written without its calls",),
+            causes=(
+                "the gap was not recognised, or was written without its calls",
+                "the daemon came back with another ledger than before",
+            ),
             confirm="edge gaps",
             mend="Report it with the bundle of this run to those who maintain the daemon.",
         ),

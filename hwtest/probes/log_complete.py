@@ -201,7 +201,10 @@ PROBE = Probe(
             layer=Layer.RECORD,
             meaning="One call stands in the record as several.",
             caller_notices="Nothing. Figures count more calls than there were.",
-            causes=("the daemon took up a call as new that it knew already",),
+            causes=(
+                "the daemon took up a call as new that it knew already",
+                "two daemons serve one switch, and both write",
+            ),
             confirm="edge calls; edge why CALL",
             mend="Report it with the bundle of this run to those who maintain the daemon.",
         ),
@@ -248,7 +251,7 @@ PROBE = Probe(
             code="log.complete.broken",
             layer=Layer.RECORD,
             meaning="Something in the record was changed, moved or taken out after it was written.",
-            caller_notices="Nothing.",
+            caller_notices="Nothing at all: it is about what happened earlier.",
             causes=(
                 "somebody or some program changed the ledger's file",
                 "an older copy was restored over it",

@@ -295,7 +295,10 @@ PROBE = Probe(
             layer=Layer.RECORD,
             meaning="A reader that went on with the cursor it had kept was given facts again that it had.",
             caller_notices="Nothing. Who counts facts without looking at their ids counts some twice.",
-            causes=("edge mi gives cursors that are behind what it has sent",),
+            causes=(
+                "edge mi gives cursors that are behind what it has sent",
+                "the reader stored its cursor before the facts that came with it",
+            ),
             confirm="pull everything without a cursor and compare the ids",
             mend="Let the reader drop facts whose id it has, as docs/mi.md asks; report it to those who maintain edge mi.",
         ),

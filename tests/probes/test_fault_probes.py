@@ -1,0 +1,203 @@
+"""What the fault probes come to, on wires and records that are made up; and the path that does harm."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import socket
+
+import pytest
+
+from edge.core.facts import (
+    CallEnded,
+    ClockStepped,
+    GapEnded,
+    LedgerTroubleBegan,
+    OfferMade,
+)
+from edge.core.model import Blindness, Bound, CallOutcome, Instant, Side, Stage
+from hwtest.bench.readings import Reach
+from hwtest.capture import Record
+from hwtest.lab.relay import HOST, Harm, Relay
+from hwtest.probes import fault_clock, fault_ctl, fault_disk, fault_net, fault_restart
+from hwtest.probes.contract import Layer, Verdict
+from hwtest.probes.sheet import Sheet
+from tests.probes.made import LIVE
+from tests.probes.test_record_probes import CALLER, MS, PHONE, START_NS, SWITCH, entries_of, message, said
+
+GAP = GapEnded(
+    gap=1,
+    why=next(iter(Blindness)),
+    since=Instant(0, 0),
+    bound=next(iter(Bound)),
+    seconds=2.0,
+    calls=("call-0", "call-1", "call-2"),
+)
+
+
+def room(order: list[int]) -> list[Record]:
+    """Three callers a second apart, then offers at 10 s and after in this order."""
+    arrivals = [
+        dataclasses.replace(
+            message(n * 1000, CALLER, SWITCH, "INVITE", f"caller{n}"), from_user=f"0770090012{n}"
+        )
+        for n in range(3)
+    ]
+    offers = [
+        dataclasses.replace(
+            message(10_000 + place * 1000, SWITCH, PHONE, "INVITE", f"phone{n}", edge_call=f"call-{n}"),
+            from_user=f"0770090012{n}",
+        )
+        for place, n in enumerate(order)
+    ]
+    return [*arrivals, *offers]
+
+
+def restart(order: list[int], *, gap: GapEnded | None = GAP, short_by: float = 0.0) -> Sheet:
+    """The judgement of fault.restart; waits in the record are `short_by` seconds shorter than on the wire."""
+    facts: list = [(9000.0, gap)] if gap else []
+    for place, n in enumerate(order):
+        waited = 10.0 + place - n - short_by
+        facts.append(
+            (
+                10_000.0 + place * 1000,
+                OfferMade(
+                    offer_id=f"o{n}",
+                    call_id=f"call-{n}",
+                    agent="a",
+                    phone="p",
+                    ring_seconds=9,
+                    waited_seconds=waited,
+                ),
+            )
+        )
+    sheet = Sheet(fault_restart.PROBE)
+    fault_restart.judge(sheet, room(order), entries_of(facts), frozenset({CALLER}), frozenset({PHONE}))
+    return sheet
+
+
+@pytest.mark.parametrize(
+    ("sheet", "found"),
+    [
+        (restart([0, 1, 2]), set()),
+        (restart([0, 1]), {("fault.restart.lost", Layer.DIALPLAN)}),
+        (restart([1, 0, 2]), {("fault.restart.order", Layer.DAEMON)}),
+        (restart([0, 1, 2], short_by=5.0), {("fault.restart.waits", Layer.RECORD)}),
+        (restart([0, 1, 2], gap=None), {("fault.restart.unsaid", Layer.RECORD)}),
+        (
+            restart([0, 1, 2], gap=dataclasses.replace(GAP, calls=("call-0",))),
+            {("fault.restart.unsaid", Layer.RECORD)},
+        ),
+    ],
+)
+def test_restart(sheet: Sheet, found: set[tuple[str, Layer]]) -> None:
+    """Lost, overtaken, short of waits, and unsaid are told apart."""
+    assert said(sheet) == found
+
+
+def reach(seconds: float | None) -> Reach:
+    """A caller who came at the start and rang an agent after so long."""
+    return Reach(START_NS, None if seconds is None else START_NS + round(seconds * 1e9))
+
+
+@pytest.mark.parametrize(
+    ("of_101", "of_999", "found"),
+    [
+        (15.0, 3.0, set()),
+        (22.0, 3.0, {("fault.ctl.late", Verdict.WARN)}),
+        (15.0, 30.0, {("fault.ctl.late", Verdict.FAIL)}),
+        (15.0, None, {("fault.ctl.lost", Verdict.FAIL)}),
+    ],
+)
+def test_ctl(of_101: float, of_999: float | None, found: set[tuple[str, Verdict]]) -> None:
+    """101 counts from the end of its dead-man, 999 from the agents' being free."""
+    sheet = Sheet(fault_ctl.PROBE)
+    due, free = START_NS + 15 * 10**9, START_NS + 2 * 10**9
+    fault_ctl.judge(sheet, "ami", [reach(of_101)] * 2, [reach(3.0), reach(of_999)], due, free)
+    assert {(finding.code, finding.verdict) for finding in sheet.findings} == found
+
+
+def clock(talked: float, step: float) -> Sheet:
+    """A call of 2 s wait and 3 s talk by the wire, and what the record has of it when the clock was set by 5 s."""
+    ended = CallEnded(
+        call_id="c",
+        outcome=CallOutcome.ANSWERED,
+        stage=Stage.TALKING,
+        side=Side.CALLER,
+        cause="16",
+        waited_seconds=2.0,
+        talked_seconds=talked,
+        agent=None,
+    )
+    sheet = Sheet(fault_clock.PROBE)
+    entries = entries_of([(0.0, ClockStepped(seconds=step)), (1.0, ended)])
+    fault_clock.judge(sheet, "+5 s during talk", 5.0, (2.0, 3.0), entries)
+    return sheet
+
+
+def test_clock() -> None:
+    """A step that is noted passes; one that is not, or is noted as another, fails; the talk's error is the difference."""
+    assert said(clock(3.0, 5.0)) == set()
+    assert said(clock(3.0, 1.0)) == {("fault.clock.unsaid", Layer.RECORD)}
+    assert clock(8.0, 5.0).figures[1].value == pytest.approx(5000)
+
+
+def disk(milliseconds: list[float | None], *, told: bool) -> Sheet:
+    """Callers and when they rang an agent; whether the record tells of the trouble."""
+    found = [Reach(START_NS, None if at is None else START_NS + round(at * MS)) for at in milliseconds]
+    entries = entries_of([(0.0, LedgerTroubleBegan(detail="full"))] if told else [])
+    sheet = Sheet(fault_disk.PROBE)
+    fault_disk.judge(sheet, "full", found, entries, len(found), 2)
+    return sheet
+
+
+def test_disk() -> None:
+    """Calls that go on and a record that tells of it pass; who waits for a busy agent does not count as late."""
+    assert disk([50.0, 60.0, 9000.0], told=True).verdict is Verdict.PASS
+    assert said(disk([50.0, 60.0, 9000.0], told=False)) == {("fault.disk.unsaid", Layer.RECORD)}
+    assert said(disk([50.0, 6000.0, 9000.0], told=True)) == {("fault.disk.slow", Layer.DAEMON)}
+    assert said(disk([50.0, 60.0, None], told=True)) == {("fault.disk.lost", Layer.DAEMON)}
+
+
+def test_a_target_beyond_the_relay_has_its_phones_there_too() -> None:
+    """Everything that registers or calls does so by way of the relay."""
+    assert fault_net.through(LIVE, 7).sip.port == 7
+
+
+async def exchange(harm: Harm, count: int = 400) -> list[bytes]:
+    """So many messages from a phone to a switch that counts them, through the relay."""
+    loop = asyncio.get_running_loop()
+    got = list[bytes]()
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as switch,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as phone,
+    ):
+        switch.setblocking(False)
+        switch.bind((HOST, 0))
+        phone.bind((HOST, 0))
+        relay = Relay(switch.getsockname()[1], harm)
+        place = f"sip:{HOST}:{relay.port}"
+        try:
+            for number in range(count):
+                lines = (f"OPTIONS {place} SIP/2.0", f"Authorization: uri={place}", f"CSeq: {number}", "", "")
+                phone.sendto("\r\n".join(lines).encode(), (HOST, relay.port))
+                with contextlib.suppress(TimeoutError):  # one after the other: no buffer is what is tested
+                    got.append(await asyncio.wait_for(loop.sock_recv(switch, 65535), 0.1))
+            return got
+        finally:
+            relay.close()
+
+
+async def test_the_relay_carries_everything_and_puts_the_switch_in_its_place() -> None:
+    """Without harm nothing is lost; what a password was hashed over stays as it was."""
+    got = await exchange(Harm())
+    assert len(got) == 400
+    first, authorization = got[0].split(b"\r\n")[:2]
+    assert first.split(b" ")[1] != authorization.split(b"uri=")[1]
+
+
+async def test_the_relay_loses_what_it_is_told_to_lose() -> None:
+    """30 % of 400 is 120; far from none and from all."""
+    lost = 400 - len(await exchange(Harm(sip_loss=0.3)))
+    assert 80 <= lost <= 160
