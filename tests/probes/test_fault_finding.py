@@ -21,7 +21,10 @@ from hwtest.lab.faults import FAULTS, Fault
 from hwtest.probes.contract import Layer
 from hwtest.probes.registry import all_probes
 
-pytestmark = pytest.mark.endurance
+pytestmark = [
+    pytest.mark.endurance,
+    pytest.mark.filterwarnings("ignore:subprocess [0-9]+ is still running"),  # a lab outlives its Popen, on purpose
+]
 
 CLEAN_RUNS = int(os.environ.get("HWTEST_CLEAN_RUNS", "3"))
 RED = ("fail",)

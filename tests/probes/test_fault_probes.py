@@ -12,6 +12,7 @@ import pytest
 from edge.core.facts import (
     CallEnded,
     ClockStepped,
+    Fact,
     GapEnded,
     LedgerTroubleBegan,
     OfferMade,
@@ -56,7 +57,7 @@ def room(order: list[int]) -> list[Record]:
 
 def restart(order: list[int], *, gap: GapEnded | None = GAP, short_by: float = 0.0) -> Sheet:
     """The judgement of fault.restart; waits in the record are `short_by` seconds shorter than on the wire."""
-    facts: list = [(9000.0, gap)] if gap else []
+    facts: list[tuple[float, Fact]] = [(9000.0, gap)] if gap else []
     for place, n in enumerate(order):
         waited = 10.0 + place - n - short_by
         facts.append(
@@ -178,14 +179,24 @@ async def exchange(harm: Harm, count: int = 400) -> list[bytes]:
         phone.bind((HOST, 0))
         relay = Relay(switch.getsockname()[1], harm)
         place = f"sip:{HOST}:{relay.port}"
+
+        async def listen() -> None:
+            while True:
+                got.append(await loop.sock_recv(switch, 65535))
+
+        listening = asyncio.create_task(listen())
         try:
             for number in range(count):
                 lines = (f"OPTIONS {place} SIP/2.0", f"Authorization: uri={place}", f"CSeq: {number}", "", "")
                 phone.sendto("\r\n".join(lines).encode(), (HOST, relay.port))
-                with contextlib.suppress(TimeoutError):  # one after the other: no buffer is what is tested
-                    got.append(await asyncio.wait_for(loop.sock_recv(switch, 65535), 0.1))
+                if number % 10 == 9:  # no buffer is what is tested
+                    await asyncio.sleep(0.005)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.5):
+                    await listening
             return got
         finally:
+            listening.cancel()
             relay.close()
 
 

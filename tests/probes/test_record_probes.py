@@ -29,22 +29,30 @@ START_NS = 1_790_000_000_000_000_000
 MS = 1_000_000
 
 
-def message(at_ms: float, source: int, target: int, label: str, leg: str, **more: object) -> Record:
+def message(
+    at_ms: float,
+    source: int,
+    target: int,
+    label: str,
+    leg: str,
+    *,
+    method: str | None = None,
+    edge_call: str | None = None,
+) -> Record:
     """One message of a test call."""
-    method = str(more.pop("method", label))
     return Record(
         START_NS + round(at_ms * MS),
         source,
         target,
         label,
-        method,
+        method or label,
         1,
         leg,
         f"{leg}{label}",
         False,
         "07700900123",
-        **more,
-    )  # type: ignore[arg-type]
+        edge_call,
+    )
 
 
 def trial(number: int, course: Course = Course.CALLER_ENDS, *, alone: bool = False) -> Trial:
