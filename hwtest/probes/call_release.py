@@ -169,16 +169,16 @@ async def _wire(site: Site, sheet: Sheet) -> AsyncIterator[Capture | None]:
 
 
 async def _caller_hangs_up(one: _One) -> None:
-    await one.call.answered(RING_SECONDS)
     await one.until(lambda: _is(one.leg, CallState.ANSWERED), "the test phone was not put through")
+    await one.until(lambda: _is(one.call, CallState.ANSWERED), "the caller was not told of the answer")
     await asyncio.sleep(TALK_SECONDS)
     await _end(one.call)
 
 
 async def _phone_hangs_up(one: _One) -> None:
     one.near_ends = False
-    await one.call.answered(RING_SECONDS)
     await one.until(lambda: _is(one.leg, CallState.ANSWERED), "the test phone was not put through")
+    await one.until(lambda: _is(one.call, CallState.ANSWERED), "the caller was not told of the answer")
     with contextlib.suppress(TimeoutError):
         await one.call.ended(TALK_SECONDS + END_SECONDS)
 
