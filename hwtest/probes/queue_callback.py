@@ -41,7 +41,9 @@ from hwtest.useragent import CallEnded, CallState, OutgoingCall, UserAgent
 from hwtest.useragent.call import Call, IncomingCall
 from hwtest.useragent.media import Media
 
-LINE = "101_no_greeting"
+LINES = ("callback_probe", "101_no_greeting")
+"""The first that the lab has: one that is used for nothing else, or the one that it has always."""
+POLICY = "hwtest/lab/queues.toml"
 BUSY = 486
 AGENT_HZ, PERSON_HZ = LEG_FREQUENCIES_HZ[2], LEG_FREQUENCIES_HZ[6]
 FILLERS = (0, 8, 30)
@@ -98,7 +100,8 @@ async def measure(site: Site, sheet: Sheet) -> None:
             f"hwtest lab up --dir {lab.directory} without --no-callbacks",
         )
     document = document_of(lab)
-    story = Story(spacing=_spacing(document))
+    line = next((line for line in LINES if line in lab.lines), LINES[-1])
+    story = Story(spacing=_spacing(document, line))
     busy = int(document.get("callback", {}).get("idle_agents", 1)) + 1
     try:
         reader = open_reader(lab.ledger)
@@ -110,7 +113,7 @@ async def measure(site: Site, sheet: Sheet) -> None:
             _nothing_left(lab, story),
             _phone_of_the_person(lab) as phone,
         ):
-            run = _Run(site, sheet, room, lab, reader, _Person(phone), story)
+            run = _Run(site, sheet, room, lab, reader, _Person(phone), story, line)
             with contextlib.suppress(_StuckError):
                 await run.all()
     finally:
@@ -123,8 +126,8 @@ def _phone_of_the_person(lab: Lab) -> UserAgent:
     return UserAgent(lab.callee.host, lab.callee.port, user="person", media=Media("tone", PERSON_HZ))
 
 
-def _spacing(document: dict[str, Any]) -> float:
-    queue = document.get("queue", {}).get(line_of(document, LINE).get("queue", ""), {})
+def _spacing(document: dict[str, Any], line: str) -> float:
+    queue = document.get("queue", {}).get(line_of(document, line).get("queue", ""), {})
     return float(queue.get("callback", {}).get("spacing_seconds", SPACING_SECONDS))
 
 
@@ -160,16 +163,17 @@ class _Run:
         reader: SqlReader,
         person: _Person,
         story: Story,
+        line: str,
     ) -> None:
         self._site, self._sheet, self._room, self._lab = site, sheet, room, lab
-        self._reader, self._person, self._story = reader, person, story
+        self._reader, self._person, self._story, self._line = reader, person, story, line
         self._after = reader.last_sequence()
 
     async def all(self) -> None:
         """Promise, first attempt refused, second answered by another, third by the person."""
         talks = await self._all_busy()
         number = await self._promise()
-        later = await self._room.call(LINE)  # joins after the one who is called back
+        later = await self._room.call(self._line)  # joins after the one who is called back
         await later.answered(PERSON_SECONDS)
         for talk in talks:
             await talk.hang_up()
@@ -180,7 +184,7 @@ class _Run:
             return
         person = await self._person_of(offer, number)
         person.reject(BUSY)
-        ended = await self._over(offer)
+        ended = await self._over(offer, person)
         self._site.say("the one who joined later is served meanwhile")
         await self._serve_later()
         self._site.say("second attempt: answered by another")
@@ -189,7 +193,7 @@ class _Run:
         person.answer()
         await person.lasts(TALK_SECONDS)
         await self._edge("callbacks", "machine", self._story.call_id, "--by", self._by(offer))
-        ended = await self._over(offer)
+        ended = await self._over(offer, person)
         self._site.say("third attempt: answered")
         offer = await self._callback_again(ended)
         await self._talk(offer, await self._person_of(offer, number))
@@ -203,7 +207,7 @@ class _Run:
         talks = list[IncomingCall]()
         for desk in self._room.desks:
             await self._room.sign_in(desk)
-            await self._room.call(LINE)
+            await self._room.call(self._line)
             try:
                 talk = await desk.rung(RUNG_SECONDS)
             except TimeoutError:
@@ -222,9 +226,9 @@ class _Run:
         accepting = Accepting(self._reader, callback.key)
         in_front = list[OutgoingCall]()
         for more in FILLERS:
-            in_front += [await self._room.call(LINE) for _ in range(more)]
+            in_front += [await self._room.call(self._line) for _ in range(more)]
             self._site.say(f"a caller waits for the offer, {len(in_front)} in front")
-            call = await self._room.call(LINE, Media("silence"))
+            call = await self._room.call(self._line, Media("silence"))
             number = self._room.written(call)
             accepting.watch(number, call)
             if await self._until(lambda n=number: n in accepting.asked, OFFER_SECONDS, accepting):
@@ -232,8 +236,8 @@ class _Run:
             in_front.append(call)
         else:
             raise NotMeasuredError(
-                f"no call-back was offered with {len(in_front)} callers in front: talks in this lab are too short for it",
-                f"hwtest lab up --dir {self._lab.directory}, and this probe before others",
+                f"no call-back was offered with {len(in_front)} callers in front: waits in this lab have been too short for it",
+                f"hwtest lab up --dir {self._lab.directory} --policy {POLICY}",
             )
         if not await self._until(lambda: number in accepting.promised, DIALOGUE_SECONDS, accepting):
             self._stuck("the promise, after the keys")
@@ -308,13 +312,17 @@ class _Run:
             self._story.shown = f"a number that ends in {digits[-2:]}" if digits else "no number"
         return person
 
-    async def _over(self, offer: IncomingCall) -> float:
-        """The agent's leg ends by itself; when."""
+    async def _over(self, offer: IncomingCall, person: IncomingCall) -> float:
+        """The agent's leg ends by itself; when the person's was over on the wire, in monotonic seconds."""
         try:
             await offer.ended(PERSON_SECONDS)
+            await person.ended(PERSON_SECONDS)
         except TimeoutError:
-            await offer.hang_up()
-        return time.monotonic()
+            for leg in (offer, person):
+                if leg.state is not CallState.ENDED:
+                    await leg.hang_up()
+        last = person.stamp_of(str(BUSY)) or person.stamp_of("BYE")
+        return time.monotonic() if last is None else last.monotonic_ns / 1e9
 
     async def _serve_later(self) -> None:
         offer = await self._offer("who joined later is served while the call-back rests")
@@ -398,7 +406,7 @@ def judge(sheet: Sheet, story: Story) -> None:
         "until_next_attempt",
         "s",
         story.again_after,
-        note=f"from the end of one attempt to the agent's INVITE of the next; at least {story.spacing:g} s",
+        note=f"from the end of the person's leg to the agent's INVITE of the next; at least {story.spacing:g} s",
     )
     place = None if story.first_for_them is None else int(not story.first_for_them)
     sheet.value("places_lost", "callers", place, note="to somebody who joined later", evidence=(told,))

@@ -32,7 +32,7 @@ from hwtest.useragent.media import Media
 
 LINE = "101_no_greeting"
 FULL, CLOSED, NOBODY, LOST = "full", "closed", "nobody is at work", "all phones are gone"
-POLICY = "hwtest/lab/overflow.toml"
+POLICY = "hwtest/lab/queues.toml"
 MOST_LIMIT = 10
 """A queue that takes more callers than this is not filled."""
 ANSWER_SECONDS = 8.0

@@ -44,19 +44,8 @@ pytestmark = [pytest.mark.endurance, pytest.mark.usefixtures("daemon_runs")]
 OWN: dict[str, Any] = {
     "class": {"vulnerable": {"head_start_seconds": 0.0}},
     "callback": {"idle_agents": 1},
-    "queue": {
-        "101": {
-            "callback": {
-                "enabled": True,
-                "offer_above_seconds": 3.0,
-                "offer_below_seconds": 1.0,
-                "handling_seconds": 60.0,
-                "spacing_seconds": 3.0,
-            }
-        }
-    },
 }
-"""Nobody has a head start, so that the configuration can be changed behind the daemon's back; call-backs are offered soon."""
+"""Nobody has a head start, so that the configuration can be changed behind the daemon's back."""
 
 
 @pytest.fixture(scope="module")
@@ -293,7 +282,9 @@ async def test_an_attempt_that_comes_too_soon_is_found(
 ) -> None:
     """The file says 20 s between attempts, the daemon that runs leaves 3."""
     expected_warnings += ["."]
-    with behind_the_daemons_back(live, {"queue": {"101": {"callback": {"spacing_seconds": 20.0}}}}):
+    with behind_the_daemons_back(
+        live, {"queue": {"callback-probe": {"callback": {"spacing_seconds": 20.0}}}}
+    ):
         result = await probed(live, queue_callback.PROBE, tmp_path)
     assert blamed(result) == [(queue_callback.HASTY, Layer.DAEMON.value)]
 
