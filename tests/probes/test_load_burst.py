@@ -60,7 +60,7 @@ def judged(
     ]
     records += [rung(place, 2000 + 50 * turn) for turn, place in enumerate(order)]
     by_record = {
-        f"edge{place}": Decision(joined_ns=place, offered=turn)
+        f"edge{place}": Decision(joined_ns=10 * MS * place, offered=turn)
         for turn, place in enumerate(order if decided is None else decided)
     }
     sheet = Sheet(PROBE)
@@ -90,6 +90,19 @@ def test_somebody_was_forgotten() -> None:
 def test_no_audio_ports_for_agents_either() -> None:
     """Who waits in vain then is not blamed on the daemon."""
     assert judged(range(10), failed={99: "488"}) == [("audio", Verdict.FAIL, Layer.SWITCH)]
+
+
+def test_the_switch_served_by_itself() -> None:
+    """A warning; order is then the switch's, and not judged."""
+    records = [one for place in range(100) for one in arrival(place)]
+    rings = [
+        replace(rung(place, 2000 + 50 * turn), edge_call=None) for turn, place in enumerate(range(99, -1, -1))
+    ]
+    sheet = Sheet(PROBE)
+    judge(sheet, Burst(sessions(records, {CALLER}), records + rings, {AGENT}, WELL, {}, 0))
+    assert [(one.code, one.verdict, one.layer) for one in sheet.findings] == [
+        ("load.burst.fallback", Verdict.WARN, Layer.DAEMON)
+    ]
 
 
 def test_last_in_first_out() -> None:
