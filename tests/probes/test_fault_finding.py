@@ -23,7 +23,9 @@ from hwtest.probes.registry import all_probes
 
 pytestmark = [
     pytest.mark.endurance,
-    pytest.mark.filterwarnings("ignore:subprocess [0-9]+ is still running"),  # a lab outlives its Popen, on purpose
+    pytest.mark.filterwarnings(
+        "ignore:subprocess [0-9]+ is still running"
+    ),  # a lab outlives its Popen, on purpose
 ]
 
 CLEAN_RUNS = int(os.environ.get("HWTEST_CLEAN_RUNS", "3"))
