@@ -480,7 +480,7 @@ FAULTS = {
         Fault(
             name="rtp-range-small",
             words="the switch has ports for the audio of two legs alone",
-            layer="host",
+            layer="switch",
             found_by=("host.config",),
             seed=switch_file(
                 "rtp.conf",
