@@ -242,30 +242,21 @@ def judge(sheet: Sheet, passes: Sequence[Pass], alone: Pass) -> None:
         sheet.note(
             f"at {one.rate:.0f} a second SIPp itself offered {one.offered:.1f}: that pass does not count"
         )
-    sheet.plot(
-        Plot(
-            title="Calls a second",
-            x_label="offered, calls per second",
-            y_label="answer delay p95, ms",
-            series=(
-                Series(
-                    name="all answered",
-                    points=tuple(
-                        sorted(
-                            (one.rate, one.answer_ms)
-                            for one in passes
-                            if one.good and one.answer_ms is not None
-                        )
-                    ),
-                ),
-                Series(
-                    name="some failed",
-                    points=tuple(
-                        sorted((one.rate, one.answer_ms) for one in bad if one.answer_ms is not None)
-                    ),
-                ),
-            ),
+    sheet.plot(_plot(passes))
+
+
+def _plot(passes: Sequence[Pass]) -> Plot:
+    def series(name: str, good: bool) -> Series:
+        points = (
+            (one.rate, one.answer_ms) for one in passes if one.good == good and one.answer_ms is not None
         )
+        return Series(name=name, points=tuple(sorted(points)))
+
+    return Plot(
+        title="Calls a second",
+        x_label="offered, calls per second",
+        y_label="answer delay p95, ms",
+        series=(series("all answered", True), series("some failed", False)),
     )
 
 

@@ -170,16 +170,13 @@ async def test_a_switch_that_hangs_for_five_seconds(
     """OPTIONS stay without an answer."""
     switch = ProcessIdentity.of(live.lab.pids.asterisk)
 
-    async def hang() -> None:
-        await asyncio.sleep(25)
-        switch.signal(signal.SIGSTOP)
-        await asyncio.sleep(5)
-        switch.signal(signal.SIGCONT)
-
-    hanging = asyncio.create_task(hang())
+    loop = asyncio.get_running_loop()
+    hangs = loop.call_later(25, switch.signal, signal.SIGSTOP)
+    goes_on = loop.call_later(30, switch.signal, signal.SIGCONT)
     try:
         sheet = await run(site, load_soak.PROBE)
     finally:
+        hangs.cancel()
+        goes_on.cancel()
         switch.signal(signal.SIGCONT)
-        await hanging
     assert ("dead", Layer.SWITCH) in failed(sheet)

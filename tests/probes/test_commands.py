@@ -89,7 +89,7 @@ def test_a_dry_run_says_what_would_run(tmp_path: Path) -> None:
     profile = tmp_path / "appliance.toml"
     profile.write_text(GOOD)
     result = hwtest("run", "sip", "--dry-run", "--target", str(profile))
-    assert (result.exit_code, result.output) == (0, "Example control room (live): sip.options\n")
+    assert (result.exit_code, result.output) == (0, "Example control room (live): sip.options sip.register\n")
 
 
 def test_compare_refuses_what_is_no_result(tmp_path: Path) -> None:
