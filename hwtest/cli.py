@@ -1,10 +1,13 @@
 """`hwtest`: the technician's instrument. Each command has a file of its own, imported when it is used."""
 
+import difflib
 import signal
 from importlib import import_module
 from typing import Any
 
 import click
+
+from edge.version import VERSION
 
 COMMANDS = {
     "list": "Every probe, with its number, its level and what it measures.",
@@ -40,8 +43,19 @@ class Commands(click.Group):
         command: click.Command = import_module(f"hwtest.{place}").command
         return command
 
+    def make_context(self, *arguments: Any, **more: Any) -> click.Context:
+        """What stands before the command; wrong usage there measures nothing either."""
+        try:
+            return super().make_context(*arguments, **more)
+        except click.UsageError as error:
+            error.exit_code = EXIT_NOT_MEASURED  # type: ignore[misc]  # click has it as the default of the class
+            raise
+
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command. Wrong usage of those about probes measures nothing: 3, as 2 says that something failed."""
+        """Run the command. Wrong usage of those about probes measures nothing: 3, as 2 says that something failed.
+
+        So does a command that is misspelt: whoever wrote `quik` into a script must not read that the appliance failed.
+        """
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
@@ -50,8 +64,19 @@ class Commands(click.Group):
             click.echo("hwtest: ended; there is no report", err=True)
             ctx.exit(EXIT_NOT_MEASURED)
         except click.UsageError as error:
-            if ctx.invoked_subcommand in PROBING:
+            if ctx.invoked_subcommand is None or ctx.invoked_subcommand in PROBING:
                 error.exit_code = EXIT_NOT_MEASURED  # type: ignore[misc]  # click has it as the default of the class
+            raise
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that is asked for; one that does not exist says which is near."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            if near := difflib.get_close_matches(args[0], COMMANDS, n=1):
+                raise click.UsageError(f"{error.message} Did you mean {near[0]}?", ctx) from None
             raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
@@ -61,8 +86,9 @@ class Commands(click.Group):
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(VERSION, message="hwtest %(version)s")
 def main() -> None:
-    """Places real SIP calls against Edge101, in a lab or at an appliance."""
+    """Proves an appliance by real calls, or a lab, and says which part to blame. Begin with doctor, lab up, quick."""
     signal.signal(signal.SIGTERM, _interrupt)  # so that what was started is ended by it too
 
 

@@ -125,6 +125,11 @@ def open_target(file: Path) -> Target:
         file = file / FILE
     if file.name == FILE:
         return _of_lab_file(file)
+    if file.suffix == ".json":
+        raise TargetError(
+            f"{file}: a JSON file is a target only by the name of {FILE}, in the folder of its lab. Name that folder, "
+            "or a profile in TOML (docs/hwtest.md)."
+        )
     from hwtest.profile import read_profile
 
     return read_profile(file)

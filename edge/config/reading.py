@@ -60,7 +60,7 @@ class Reading(Generic[M]):
             case "extra_forbidden":
                 self.add(location, "unknown key", self._nearest(location))
             case "missing":
-                self.add(location, "is missing", f"Add it to [{_dotted(location[:-1])}].")
+                self.add(location, "is missing", f"Add it {_place_of(location)}.")
             case "value_error":
                 self.add(location, "is not acceptable", f"It {detail['ctx']['error']}.")
             case _:
@@ -70,6 +70,14 @@ class Reading(Generic[M]):
         known = _known_keys(self.model, location[:-1])
         near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
         return f"Did you mean {near[0]}?" if near else f"Known here: {', '.join(known)}."
+
+
+def _place_of(location: KeyPath) -> str:
+    return (
+        f"to [{_dotted(location[:-1])}]"
+        if location[:-1]
+        else "to the file: as a table, or above the first one"
+    )
 
 
 def _dotted(key: KeyPath) -> str:

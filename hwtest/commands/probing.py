@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from edge.cli.output import clean
 from hwtest.lab.command import default_directory
 from hwtest.probes.contract import Probe
 from hwtest.probes.registry import UnknownProbeError, choose
@@ -119,6 +120,12 @@ class Together:
             watcher.finished(result)
 
 
+def tell(error: Exception) -> None:
+    """What is wrong with the command, the target or the names, a line for each."""
+    for line in str(error).splitlines():
+        click.echo(f"hwtest: {line.removeprefix('error: ')}", err=True)
+
+
 def perform(names: Sequence[str], wishes: Wishes) -> int:
     """Run and report; the exit status."""
     try:
@@ -126,8 +133,7 @@ def perform(names: Sequence[str], wishes: Wishes) -> int:
         target = open_target(wishes.target)
         check(wishes.outputs)
     except (UnknownProbeError, TargetError) as error:
-        for line in str(error).splitlines():
-            click.echo(f"hwtest: {line}", err=True)
+        tell(error)
         return EXIT_NOT_MEASURED
     if wishes.dry_run:
         click.echo(f"{target.name} ({target.kind.value}): {' '.join(probe.name for probe in probes)}")
@@ -136,6 +142,9 @@ def perform(names: Sequence[str], wishes: Wishes) -> int:
         made = _run_and_tell(names, probes, target, wishes, Path(folder))
         show(made, numbers=wishes.numbers, verbose=wishes.verbose)
         write(made, wishes.outputs, target, Path(folder), numbers=wishes.numbers)
+    if wishes.outputs.files:
+        names_of = " ".join(clean(file) for file in wishes.outputs.files)
+        click.echo(f"hwtest: written, readable by you alone: {names_of}", err=True)
     return made.exit_status
 
 

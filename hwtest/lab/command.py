@@ -269,6 +269,11 @@ def guide(lab: Lab, *, with_softphone: bool = True) -> str:
     lines = [
         f"The lab is up in {lab.directory} (Asterisk {lab.asterisk_version}).",
         "",
+        *(
+            [f"Prove it, in under a minute: hwtest quick --target {lab.directory}", ""]
+            if with_softphone
+            else []
+        ),
         "Look at it:",
         f"  {edge} --config {lab.config} status     also: top, calls, agents, why CALL",
         f"  hwtest lab status --dir {lab.directory}",

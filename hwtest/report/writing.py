@@ -26,6 +26,11 @@ class Outputs:
     html: Path | None = None
     bundle: Path | None = None
 
+    @property
+    def files(self) -> list[Path]:
+        """Those that are asked for."""
+        return [file for each in fields(self) if (file := getattr(self, each.name)) is not None]
+
 
 def check(outputs: Outputs) -> None:
     """Raises TargetError when a file could not be written: before the run, not after it."""

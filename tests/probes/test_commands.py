@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from edge.version import VERSION
 from hwtest import doctor
 from hwtest.cli import main
 from hwtest.doctor import Ability
@@ -53,6 +54,11 @@ def test_explain() -> None:
         (("quick", "--target", "/nowhere/a.toml"), "cannot be read"),
         (("compare", "/nowhere/a.json", "/nowhere/b.json"), "cannot be read"),
         (("compare", "/nowhere/a.json"), "Missing argument"),
+        (("quick", "--target", "/nowhere/other.json"), "only by the name of lab.json"),
+        (("quik",), "No such command 'quik'. Did you mean quick?"),
+        (("frobnicate",), "No such command 'frobnicate'"),
+        (("--nothing",), "No such option"),
+        ((), "Commands:"),
     ],
 )
 def test_wrong_usage_measures_nothing(arguments: tuple[str, ...], said: str) -> None:
@@ -69,7 +75,7 @@ def test_a_profile_with_mistakes_has_a_line_for_each(tmp_path: Path) -> None:
     result = hwtest("quick", "--target", str(file))
     assert result.exit_code == 3
     lines = result.output.splitlines()
-    assert all(line.startswith("hwtest: error: ") for line in lines)
+    assert all(line.startswith(f"hwtest: {file}:") for line in lines)
     assert any("emergency number" in line for line in lines) and any("secrets/ami" in line for line in lines)
 
 
@@ -90,6 +96,30 @@ def test_a_dry_run_says_what_would_run(tmp_path: Path) -> None:
     profile.write_text(GOOD)
     result = hwtest("run", "sip", "--dry-run", "--target", str(profile))
     assert (result.exit_code, result.output) == (0, "Example control room (live): sip.options sip.register\n")
+
+
+def test_the_version_is_told() -> None:
+    """For whoever reports a fault of it."""
+    told = hwtest("--version")
+    assert (told.exit_code, told.output) == (0, f"hwtest {VERSION}\n")
+
+
+def test_what_was_written_is_said(tmp_path: Path) -> None:
+    """Each file by its name, after the run; without any, nothing."""
+    profile, report = tmp_path / "appliance.toml", tmp_path / "a.json"
+    profile.write_text('[target]\nname = "a"\nkind = "live"\nsip = "127.0.0.1:1"\ncaller = "01632960111"\n')
+    load = ("run", "load.burst", "--target", str(profile))  # refused on a live target: nothing is called
+    assert f"written, readable by you alone: {report}" in hwtest(*load, "--json", str(report)).output
+    assert report.is_file()
+    assert "written" not in hwtest(*load).output
+
+
+def test_what_is_missing_from_a_profile_is_said_in_plain_words(tmp_path: Path) -> None:
+    """An empty file: nobody can guess what belongs to the top of it."""
+    file = tmp_path / "appliance.toml"
+    file.touch()
+    said = hwtest("quick", "--target", str(file)).output
+    assert said.startswith(f"hwtest: {file}:1: target: is missing. Add it to the file")
 
 
 def test_compare_refuses_what_is_no_result(tmp_path: Path) -> None:
