@@ -160,6 +160,8 @@ def _judge(sheet: Sheet, peer: Peer, *, proven: bool) -> None:
         words = f"{peer.where} sent {peer.malformed} datagrams that are no SIP"
         sheet.find(MALFORMED, Verdict.FAIL, words, Evidence(text=words))
     if not peer.round_trips_ms:
+        if peer.malformed:
+            return  # it does answer: to say that nobody does would send people to the wrong place
         reason = "nothing listens there" if _refuses(peer.address) else "no answer at all"
         words = f"{peer.where}: {reason} to {peer.sent} OPTIONS"
         sheet.find(peer.silence, Verdict.FAIL if proven else Verdict.NOT_MEASURED, words, _missing(peer))

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from hwtest.probes.contract import Figure, Threshold
+from hwtest.probes.contract import Figure, Finding, Threshold, Verdict, worst
 from hwtest.report.result import ProbeResult
 
 
 def gist(result: ProbeResult) -> str:
     """What says most about a probe's result, in a line."""
-    if result.reason is not None:
+    if result.reason is not None and result.verdict is not Verdict.FAIL:
         return result.reason
     if result.findings:
-        return result.findings[0].summary
+        return gravest(result).summary
     return (
         "; ".join(words_of(figure) for figure in result.figures if figure.verdict is not None) or result.title
+    )
+
+
+def gravest(result: ProbeResult) -> Finding:
+    """Its gravest finding; of equal ones the first. There must be one."""
+    return next(
+        finding
+        for finding in result.findings
+        if finding.verdict is worst([other.verdict for other in result.findings])
     )
 
 

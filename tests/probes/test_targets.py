@@ -17,6 +17,7 @@ from hwtest.lab.contract import Address, Login
 from hwtest.probes import call_one, ctl_link, sip_options
 from hwtest.probes.contract import Layer, Probe, Verdict
 from hwtest.report.result import ProbeResult
+from hwtest.report.words import gist
 from hwtest.running import run
 from hwtest.site import Site
 from hwtest.target import Line, Phone, Target
@@ -127,7 +128,8 @@ async def test_a_liar_and_one_who_refuses(
     async with answering(answer) as target:
         result = await measured(sip_options.PROBE, target, tmp_path)
     assert result.verdict is Verdict.FAIL
-    assert code in [finding.code for finding in result.findings]
+    assert [finding.code for finding in result.findings] == [code]  # who answers is not said to be silent
+    assert gist(result) == result.findings[0].summary  # a failure is told by what failed
 
 
 async def test_loss_is_counted(tmp_path: Path) -> None:
