@@ -63,6 +63,9 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """Whether it was measured on the like of a machine: times of two machines differ by themselves."""
     verdicts: tuple[VerdictChange, ...]
     figures: tuple[FigureChange, ...]
+    only_before: tuple[str, ...] = ()
+    """Probes that ran before and not now: nothing is said of them."""
+    only_after: tuple[str, ...] = ()
 
     @property
     def exit_status(self) -> int:
@@ -90,7 +93,15 @@ def compare(before: Run, after: Run) -> Comparison:
             if old.verdict is not new.verdict
         ),
         figures=tuple(change for old, new in pairs for change in _figures(old, new)),
+        only_before=_missing_in(after, before),
+        only_after=_missing_in(before, after),
     )
+
+
+def _missing_in(run: Run, other: Run) -> tuple[str, ...]:
+    """Names of the other's probes that do not stand in this one."""
+    here = {result.name for result in run.probes}
+    return tuple(result.name for result in other.probes if result.name not in here)
 
 
 def _figures(old: ProbeResult, new: ProbeResult) -> Iterator[FigureChange]:

@@ -62,6 +62,8 @@ def read_result(file: Path) -> Run:
 
 
 def _show(made: Comparison) -> None:
+    from hwtest.comparison import Change
+
     console = output.console()
     if not made.figures:
         console.print(output.text("No probe stands in both results."))
@@ -92,6 +94,12 @@ def _show(made: Comparison) -> None:
     ]
     columns = ("=probe", "figure", "of it", ">before (n)", ">after (n)", "unit", ">ratio", "95 %", "=change")
     console.print(output.table(columns, rows))
+    console.print()
+    for when, names in (("before", made.only_before), ("after", made.only_after)):
+        if names:
+            console.print(output.text(f"only {when}, and not compared: {' '.join(names)}"))
+    counts = ((change, sum(figure.change is change for figure in made.figures)) for change in Change)
+    console.print(output.text(", ".join(f"{count} {change.value}" for change, count in counts if count)))
 
 
 def _value(value: float | None, n: int) -> str:

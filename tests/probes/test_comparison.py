@@ -110,7 +110,9 @@ def test_nothing_in_common() -> None:
     """Nothing was compared: 3."""
     other = Sheet(made_probe(name="made.other"))
     other.value("lost", "%", 0)
-    assert compare(delays(1, 1), result(other)).exit_status == 3
+    made = compare(delays(1, 1), result(other))
+    assert made.exit_status == 3
+    assert (made.only_before, made.only_after) == (("made.up",), ("made.other",))
 
 
 def test_a_ratio_by_zero_is_undefined() -> None:
