@@ -10,6 +10,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 from edge.cli.output import clean
 from edge.reports.plots import INK, LINE, MARK, STYLE, paper, svg
 from hwtest.probes.contract import Distribution, Figure, Plot
+from hwtest.report.words import number
 
 _COLOURS = (LINE, MARK, "#2d6a3e", "#6a2d62")
 _STYLE = {**STYLE, "text.parse_math": False}
@@ -25,7 +26,7 @@ def distribution(figure: Figure, spread: Distribution) -> str:
         axes.step([samples[0], *samples], [0.0, *shares], where="post", color=LINE, linewidth=1.6)
         if samples[0] > 0 and samples[-1] > 20 * samples[0]:
             axes.set_xscale("log")
-            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
             axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_ylim(0, 103)
         axes.set_ylabel("% of samples")
