@@ -15,6 +15,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from edge.cli.output import clean
 from hwtest.capture import Capture, CaptureUnavailableError
 from hwtest.interlock import Interlock
 from hwtest.lab.contract import Address
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from edge.pbx.asterisk.ami.client import AmiClient
 
 REGISTER_SECONDS = 5.0
+BANNER_SECONDS = 1.0
+"""Asterisk's manager says what it is as soon as somebody connects."""
+_BANNER_BYTES = 80
 GOODBYE_SECONDS = 3.0
 """So long a call may take to end by BYE before it is abandoned."""
 
@@ -167,6 +171,12 @@ class Site:
             await client.connect()
         except (LinkError, PermanentError) as error:
             client.close()
+            if stranger := await _stranger(login.host, login.port):
+                raise NotMeasuredError(
+                    f"the control link to {login.host}:{login.port} does not stand: what answers there is not Asterisk's "
+                    f'manager; it says "{stranger}"',
+                    f"give [ami] in {self.target.source} the address that manager.conf has (bindaddr, port)",
+                ) from None
             raise NotMeasuredError(
                 f"the control link to {login.host}:{login.port} does not stand: {error}",
                 "look whether the switch runs and whether the account in manager.conf is the one given here",
@@ -217,3 +227,18 @@ async def _end(call: OutgoingCall) -> None:
     with contextlib.suppress(TimeoutError, SipError):
         async with asyncio.timeout(GOODBYE_SECONDS):
             await call.hang_up()
+
+
+async def _stranger(host: str, port: int) -> str | None:
+    """What somebody else than Asterisk's manager says who has its port; None when it is the manager, silent, or nobody."""
+    try:
+        async with asyncio.timeout(BANNER_SECONDS):
+            reader, writer = await asyncio.open_connection(host, port)
+            try:
+                said = await reader.read(_BANNER_BYTES)
+            finally:
+                writer.close()
+    except OSError:  # TimeoutError is one
+        return None
+    words = said.decode("utf-8", "replace").strip()
+    return clean(words) if words and not words.startswith("Asterisk Call Manager") else None

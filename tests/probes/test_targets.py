@@ -187,7 +187,8 @@ async def test_something_that_is_no_ami(
         result = await measured(ctl_link.PROBE, target, tmp_path)
     assert result.verdict is Verdict.NOT_MEASURED
     assert result.reason is not None and result.reason.startswith("the control link to 127.0.0.1:")
-    assert result.mend
+    assert "what answers there is not Asterisk's manager; it says" in result.reason
+    assert result.mend and "[ami]" in result.mend
 
 
 async def test_no_account_and_nobody_there(tmp_path: Path) -> None:
