@@ -24,7 +24,7 @@ from hwtest.probes.contract import (
     Threshold,
 )
 from hwtest.probes.sheet import Sheet
-from hwtest.sipp.room import channels, lab_of, ports_of, queue_line, quiet, serving
+from hwtest.sipp.room import channels, lab_of, ports_of, queue_line, quiet, serving, wrap_up_seconds
 from hwtest.sipp.sessions import Session, sessions, statuses, tally
 from hwtest.sipp.traffic import QUEUE_CALLER, Outcome, Traffic, load, program
 from hwtest.site import Site
@@ -78,6 +78,7 @@ async def measure(site: Site, sheet: Sheet) -> None:
     agents = min(MOST_AGENTS, len(lab.agents))
     if not agents:
         raise NotMeasuredError("the lab has no agents, so nobody can be served", "hwtest lab up --agents 4")
+    _refuse_what_cannot_be(agents, wrap_up_seconds(site))
     traffic = Traffic(
         scenario=QUEUE_CALLER,
         calls=CALLS,
@@ -106,6 +107,17 @@ async def measure(site: Site, sheet: Sheet) -> None:
         raise NotMeasuredError(f"the capture lost {taken.dropped} packets", "hwtest run meter.capture")
     found = sessions(taken.records, {running.port})
     judge(sheet, Burst(found, taken.records, ports, outcome, decided, left))
+
+
+def _refuse_what_cannot_be(agents: int, wrap_up: float) -> None:
+    """Callers whom agents cannot reach for their own wrap-up are no fault of the switch or the daemon."""
+    needed = CALLS / agents * (TALK_SECONDS + wrap_up)
+    if needed > PATIENCE_SECONDS:
+        raise NotMeasuredError(
+            f"{agents} agents who wrap up for {wrap_up:g} s after each call need {needed:.0f} s for {CALLS} callers, "
+            f"who wait for {PATIENCE_SECONDS:.0f} s",
+            f"a lab with hwtest lab up --agents {MOST_AGENTS} --wrap-up 0",
+        )
 
 
 def judge(sheet: Sheet, burst: Burst) -> None:

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge.config import load
 from hwtest.bench.machine import usage_of
 from hwtest.lab.contract import Lab
 from hwtest.probes.contract import NotMeasuredError
@@ -40,6 +41,15 @@ def queue_line(site: Site) -> str:
             f"give [line.101] in {site.target.source}",
         )
     return found.number
+
+
+def wrap_up_seconds(site: Site) -> float:
+    """How long an agent of the lab is busy with a call of the line that load calls after it has ended."""
+    number, configuration = queue_line(site), load(Path(lab_of(site).config))
+    queues = [line.queue for line in configuration.lines.values() if line.number == number]
+    return max(
+        (configuration.queues[name].wrap_up_seconds for name in queues if name is not None), default=0.0
+    )
 
 
 @asynccontextmanager

@@ -8,8 +8,16 @@ from dataclasses import replace
 import pytest
 
 from hwtest.capture import Record
-from hwtest.probes.contract import Layer, Verdict
-from hwtest.probes.load_burst import PROBE, SAME_MOMENT_NS, Burst, Decision, judge, out_of_turn
+from hwtest.probes.contract import Layer, NotMeasuredError, Verdict
+from hwtest.probes.load_burst import (
+    PROBE,
+    SAME_MOMENT_NS,
+    Burst,
+    Decision,
+    _refuse_what_cannot_be,
+    judge,
+    out_of_turn,
+)
 from hwtest.probes.sheet import Sheet
 from hwtest.sipp.counters import Counters
 from hwtest.sipp.sessions import sessions
@@ -155,3 +163,13 @@ def test_an_answer_after_two_seconds() -> None:
     burst = Burst(sessions(late, {CALLER}), late + rings, {AGENT}, WELL, None, 0)
     judge(sheet, burst)
     assert [one.code for one in sheet.findings] == ["load.burst.slow"]
+
+
+def test_agents_who_wrap_up_too_long_are_no_fault_of_the_daemon() -> None:
+    """What no switch could do is not measured, with the lab that could; what can be done is."""
+    with pytest.raises(NotMeasuredError) as refused:
+        _refuse_what_cannot_be(4, 5.0)
+    assert "need 138 s for 100 callers" in refused.value.reason and "--wrap-up 0" in (
+        refused.value.mend or ""
+    )
+    _refuse_what_cannot_be(4, 0.0)
