@@ -13,8 +13,9 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from hwtest.bench import report
+from hwtest.bench import document, report
 from hwtest.bench.callbacks import POLICY
+from hwtest.bench.plan import NUMBERS
 from hwtest.bench.run import AGENTS, NAMES, QUICK_SAMPLES, SAMPLES, run
 from hwtest.lab import stack
 from hwtest.lab.command import default_directory
@@ -29,7 +30,10 @@ def default_file() -> Path:
 
 @click.command()
 @click.option(
-    "--only", multiple=True, type=click.Choice(NAMES), help="Only this measurement; may be repeated."
+    "--only",
+    multiple=True,
+    type=click.Choice((*NAMES, *NUMBERS)),
+    help="Only this measurement, by its name or its number in the plan; may be repeated.",
 )
 @click.option(
     "--samples",
@@ -57,12 +61,34 @@ def default_file() -> Path:
     show_default="bench/<UTC time>.json in the user's state folder",
     help="Write figures and blocks there.",
 )
-def command(only: tuple[str, ...], samples: int, quick: bool, directory: Path | None, file: Path) -> None:
+@click.option(
+    "--document",
+    "page",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the figures there as a page too (Markdown); docs/benchmarks.md is one.",
+)
+@click.option(
+    "--from",
+    "source",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Measure nothing: --document is made from this result (JSON).",
+)
+def command(
+    only: tuple[str, ...],
+    samples: int,
+    quick: bool,
+    directory: Path | None,
+    file: Path,
+    page: Path | None,
+    source: Path | None,
+) -> None:
     """Measure the daemon beside app_queue on one switch: real calls, times from the wire.
 
     Exit status 0: every target met; 1: one is not; 3: one could not be measured, or only
-    on fewer samples than are asked for.
+    on fewer samples than are asked for. With --from: 0 when the page is written.
     """
+    if source is not None:
+        sys.exit(_document(source, page))
     try:
         with _lab(directory) as lab:
             made = asyncio.run(run(lab, only, QUICK_SAMPLES if quick else samples, _say))
@@ -72,7 +98,24 @@ def command(only: tuple[str, ...], samples: int, quick: bool, directory: Path | 
     show(made)
     made.write(file)
     click.echo(f"  written to {file}")
+    if page is not None:
+        document.write(made, page)
     sys.exit(made.exit_status)
+
+
+def _document(source: Path, page: Path | None) -> int:
+    """The page of a result that is there; exit status: whether it could be made."""
+    if page is None:
+        raise click.UsageError(
+            "--from says where the figures are; --document FILE is needed to say where the page goes."
+        )
+    try:
+        document.write(report.Report.read(source), page)
+    except (report.ReportError, OSError) as error:
+        click.echo(f"hwtest: {error}", err=True)
+        return report.NOT_MEASURED
+    click.echo(f"  written to {page}")
+    return report.MET
 
 
 def _say(line: str) -> None:

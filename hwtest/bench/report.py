@@ -13,7 +13,8 @@ from rich.text import Text
 from hwtest.bench.machine import Load, Machine
 from hwtest.bench.results import Block, Figure
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""2: rows and blocks have their numbers in the plan."""
 MET, NOT_MET, NOT_MEASURED = 0, 1, 3
 
 
@@ -22,6 +23,10 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
     schema_version: int = SCHEMA_VERSION
     started_utc: str
+    version: str
+    """Of Edge101."""
+    samples: int
+    """Ordered, per figure."""
     machine: Machine
     wire: str
     """Where times come from: the capture, or the phones' own stamps."""
@@ -44,10 +49,36 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         draft.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n")
         draft.replace(file)
 
+    @classmethod
+    def read(cls, file: Path) -> Report:
+        """What `write` wrote. Raises `ReportError` for anything else."""
+        again = f"hwtest bench --json {file} makes one"
+        try:
+            content = file.read_bytes()
+            version = msgspec.json.decode(content, type=_Versioned).schema_version
+            if version != SCHEMA_VERSION:
+                raise ReportError(
+                    f"{file} is a result of schema version {version}, {SCHEMA_VERSION} is needed: {again}"
+                )
+            return msgspec.json.decode(content, type=cls)
+        except OSError as error:
+            raise ReportError(f"{file} cannot be read ({error.strerror}): {again}") from None
+        except msgspec.DecodeError as error:
+            raise ReportError(f"{file} is no result of hwtest bench ({error}): {again}") from None
+
+
+class _Versioned(msgspec.Struct):
+    schema_version: int
+
+
+class ReportError(Exception):
+    """A file that holds no result of this benchmark."""
+
 
 def table(figures: Sequence[Figure]) -> Table:
     """One row per figure."""
     made = Table(title="Benchmark (ms from the wire, unless the row says otherwise)", title_justify="left")
+    made.add_column("")
     made.add_column("figure", overflow="fold")
     made.add_column("system")
     for name in ("n", "p50", "p95", "p99", "max"):
@@ -57,12 +88,23 @@ def table(figures: Sequence[Figure]) -> Table:
     made.add_column("")
     for figure in figures:
         made.add_row(
-            figure.name, figure.system, *_numbers(figure), _ratio(figure), figure.target, _verdict(figure)
+            figure.benchmark,
+            figure.name,
+            figure.system,
+            *numbers(figure),
+            ratio(figure),
+            figure.target,
+            Text(verdict(figure), _STYLES.get(verdict(figure).removesuffix(FEW), "")),
         )
     return made
 
 
-def _numbers(figure: Figure) -> list[str]:
+FEW = " (n small)"
+_STYLES = {"met": "green", "NOT MET": "bold red", "not measured": "yellow"}
+
+
+def numbers(figure: Figure) -> list[str]:
+    """n, p50, p95, p99 and maximum; of a single value, the value with its unit in the place of the p50."""
     if figure.summary is None:
         return ["", _number(figure.value, f" {figure.unit}"), "", "", ""]
     summary = figure.summary
@@ -75,7 +117,8 @@ def _number(value: float | None, unit: str = "") -> str:
     return f"{value}{unit}" if isinstance(value, int) else f"{value:.1f}{unit}"
 
 
-def _ratio(figure: Figure) -> str:
+def ratio(figure: Figure) -> str:
+    """The ratio with its interval; empty without."""
     if figure.ratio is None:
         return ""
     interval = f" [{_share(figure.interval.low)}, {_share(figure.interval.high)}]" if figure.interval else ""
@@ -86,13 +129,13 @@ def _share(ratio: float) -> str:
     return f"1/{1 / ratio:.0f}" if 0 < ratio < 0.2 else f"{ratio:.2f}"
 
 
-def _verdict(figure: Figure) -> Text:
+def verdict(figure: Figure) -> str:
+    """In words; empty for a figure without a target."""
     if not figure.measured:
-        return Text("not measured", "yellow")
+        return "not measured"
     if figure.met is None:
-        return Text("")
-    few = " (n small)" if figure.small else ""
-    return Text(f"met{few}", "green") if figure.met else Text(f"NOT MET{few}", "bold red")
+        return ""
+    return ("met" if figure.met else "NOT MET") + (FEW if figure.small else "")
 
 
 def notes(figures: Sequence[Figure]) -> list[str]:

@@ -28,6 +28,8 @@ class Block:
     retransmissions: int
     dropped: int | None
     invalid: str | None = None
+    benchmark: str = ""
+    """As a figure's."""
 
     @property
     def only_repeated(self) -> bool:
@@ -56,6 +58,8 @@ class Figure:
     measured: bool = True
     small: bool = False
     """Judged on fewer samples than are asked for, because fewer were ordered."""
+    benchmark: str = ""
+    """Its number in the plan of benchmarks (`hwtest.bench.plan`), "B1" to "B14"; empty for a figure beside the plan."""
     notes: list[str] = field(default_factory=list)
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from edge.ports import LedgerError
+from edge.version import VERSION
 from hwtest.bench import (
     beside,
     callbacks,
@@ -21,6 +22,7 @@ from hwtest.bench import (
     waiting,
 )
 from hwtest.bench.machine import LoadMeter, describe_machine
+from hwtest.bench.plan import chosen, number_of
 from hwtest.bench.report import Report
 from hwtest.bench.results import Figure, Outcome
 from hwtest.bench.rig import Progress, Rig, RigError, rig
@@ -174,17 +176,19 @@ def _of_the_record(samples: int, fair: int) -> list[Measurement]:
 
 
 async def run(lab: Lab, only: Collection[str], samples: int, progress: Progress) -> Report:
-    """Measure, one after the other. What fails is not measured, and the others are all the same."""
+    """Measure, one after the other; `only`: names, or numbers of the plan. What fails is not measured, the others are."""
     started, meter = datetime.now(UTC), LoadMeter()
     outcomes = list[Outcome]()
     async with rig(lab, progress) as stand:
         for measurement in measurements(samples):
-            if not only or measurement.name in only:
+            if chosen(measurement.name, only):
                 progress(f"measuring {measurement.name}")
-                outcomes.append(await _attempt(stand, measurement, progress))
+                outcomes.append(numbered(measurement.name, await _attempt(stand, measurement, progress)))
         captured = stand.captured
     return Report(
         started_utc=started.isoformat(timespec="seconds"),
+        version=VERSION,
+        samples=samples,
         machine=describe_machine(lab.asterisk_version),
         wire="AF_PACKET, kernel stamps"
         if captured
@@ -192,6 +196,14 @@ async def run(lab: Lab, only: Collection[str], samples: int, progress: Progress)
         load=meter.read(),
         figures=[figure for outcome in outcomes for figure in outcome.figures],
         blocks=[block for outcome in outcomes for block in outcome.blocks],
+    )
+
+
+def numbered(measurement: str, outcome: Outcome) -> Outcome:
+    """The same, each row and each block with its number in the plan."""
+    return Outcome(
+        [replace(figure, benchmark=number_of(measurement, figure.name)) for figure in outcome.figures],
+        [replace(block, benchmark=number_of(measurement, block.figure)) for block in outcome.blocks],
     )
 
 
