@@ -90,7 +90,7 @@ PLAN = (
         title="durable log: facts on disk before their effects",
         comparator="a bare write and fsync on the same disk",
         asked=">= 20,000 facts/s; a commit of the call path p99 <= 10 ms",
-        lacking="no measurement of bench yet; python -m edge.ledger.measure times commits",
+        measurements=("journal",),
     ),
     Benchmark(
         number="B9",

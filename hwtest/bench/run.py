@@ -15,6 +15,7 @@ from hwtest.bench import (
     faults,
     figures,
     idle,
+    journal,
     pull,
     record,
     restart,
@@ -45,6 +46,7 @@ NAMES = (
     "idle",
     "facts",
     "waiting",
+    "journal",
     "pull",
     "ship",
     "report",
@@ -115,6 +117,7 @@ def measurements(samples: int) -> list[Measurement]:
         ),
         Measurement("facts", lambda rig: record.measure(rig, samples), record.not_measured),
         Measurement("waiting", waiting.measure, waiting.not_measured),
+        _journal(samples, rounds),
         *_of_the_record(samples, fair),
         _beside(samples, rounds),
         Measurement(
@@ -146,6 +149,14 @@ def _beside(samples: int, rounds: int) -> Measurement:
         calls=100_000 if samples >= SAMPLES else 5_000,
     )
     return Measurement("beside", lambda rig: beside.measure(rig, plan), beside.not_measured)
+
+
+def _journal(samples: int, rounds: int) -> Measurement:
+    """What durability costs: commits of the call path ten times as many as other samples, as they take a millisecond."""
+    plan = journal.Plan(
+        samples=10 * samples, groups=100 if samples >= SAMPLES else 20, rounds=rounds, least=10 * SAMPLES
+    )
+    return Measurement("journal", lambda rig: journal.measure(rig, plan), journal.not_measured)
 
 
 def _of_the_record(samples: int, fair: int) -> list[Measurement]:
