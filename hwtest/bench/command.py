@@ -16,7 +16,7 @@ from rich.console import Console
 from hwtest.bench import document, report
 from hwtest.bench.callbacks import POLICY
 from hwtest.bench.plan import NUMBERS
-from hwtest.bench.run import AGENTS, NAMES, QUICK_SAMPLES, SAMPLES, run
+from hwtest.bench.run import AGENTS_OF_LAB, NAMES, QUICK_SAMPLES, SAMPLES, run
 from hwtest.lab import stack
 from hwtest.lab.command import default_directory
 from hwtest.lab.contract import Lab
@@ -137,7 +137,7 @@ def _lab(directory: Path | None) -> Iterator[Lab]:
         started = stack.up(
             stack.Wishes(
                 directory=place,
-                agents=AGENTS,
+                agents=AGENTS_OF_LAB,
                 wrap_up_seconds=0,
                 callbacks=False,
                 policy=Path(__file__).with_name("lab.toml"),

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hwtest.bench.readings import answer_latencies, offer_latencies
-from hwtest.bench.results import Block, Figure, Outcome, compare, describe, unmeasured
+from hwtest.bench.results import Block, Figure, Outcome, cap, compare, describe, unmeasured
 from hwtest.bench.rig import OURS, PLAIN_DIAL, PLAIN_QUEUE, Rig, Stretch
 from hwtest.useragent.call import IncomingCall
 
@@ -18,6 +18,8 @@ LINES = {OURS: "101_no_greeting", PLAIN_QUEUE: PLAIN_QUEUE, PLAIN_DIAL: PLAIN_DI
 ORDER = (OURS, PLAIN_QUEUE, PLAIN_DIAL, PLAIN_DIAL, PLAIN_QUEUE, OURS)
 MOST_OF_OFFER = 4.0
 MOST_OF_ANSWER = 2.0
+MOST_MS_OF_OFFER, MOST_MS_OF_ANSWER = {50: 10.0, 95: 20.0}, {50: 6.0, 95: 15.0}
+"""What the plan of benchmarks asks, whatever the others take."""
 _TALK_SECONDS = 0.04
 _PAUSE_SECONDS = (0.12, 0.2)
 _OFFER_SECONDS = 5.0
@@ -58,8 +60,10 @@ def figures(blocks: Sequence[Block]) -> list[Figure]:
         describe(OFFER, PLAIN_DIAL, offers),
         describe(OFFER, PLAIN_QUEUE, offers),
         compare(OFFER, OURS, PLAIN_QUEUE, offers, MOST_OF_OFFER),
+        cap(f"{OFFER}, by itself", OURS, offers, MOST_MS_OF_OFFER),
         describe(ANSWER, PLAIN_QUEUE, answers),
         compare(ANSWER, OURS, PLAIN_QUEUE, answers, MOST_OF_ANSWER),
+        cap(f"{ANSWER}, by itself", OURS, answers, MOST_MS_OF_ANSWER),
     ]
 
 

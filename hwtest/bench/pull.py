@@ -162,10 +162,11 @@ def figures(pulls: Sequence[Pull], fresh: Sequence[float], grown_mib: float, pla
 def fill(ledger: SqlLedger, facts: int) -> None:
     """Append so many facts: offers of calls, and an arrival among every sixteen."""
     for first in range(1, facts + 1, APPENDED_AT_ONCE):
-        ledger.append([_entry(e) for e in arrivals(first, min(APPENDED_AT_ONCE, facts + 1 - first))])
+        ledger.append([as_in_a_record(e) for e in arrivals(first, min(APPENDED_AT_ONCE, facts + 1 - first))])
 
 
-def _entry(arrival: Entry) -> Entry:
+def as_in_a_record(arrival: Entry) -> Entry:
+    """The arrival itself, one of sixteen; else a fact of an offer in its place."""
     if arrival.sequence % PERSONAL_EVERY == 1:
         return arrival
     call_id, agent = f"call-{arrival.sequence // PERSONAL_EVERY:012d}", "4001"
@@ -257,7 +258,7 @@ def _freshness(ledger: SqlLedger, reader: Reader, plan: Plan) -> list[float]:
     for _ in range(plan.fresh):
         committed: list[float] = []
         sequence += 1
-        entries = [_entry(entry) for entry in arrivals(sequence, 1)]
+        entries = [as_in_a_record(entry) for entry in arrivals(sequence, 1)]
 
         def commit(entries: list[Entry] = entries, committed: list[float] = committed) -> None:
             ledger.append(entries)

@@ -16,6 +16,7 @@ from hwtest.bench import (
     figures,
     idle,
     journal,
+    order,
     pull,
     record,
     restart,
@@ -36,6 +37,8 @@ QUICK_SAMPLES = 60
 PLAIN_SHARE = 1 / 2
 """app_queue takes half a second a sample, so it gets fewer."""
 AGENTS = 4
+AGENTS_OF_LAB = 5
+"""What the order under priority is asked for with; all else has AGENTS."""
 QUIET = "101_no_greeting"
 NAMES = (
     "dispatch-20",
@@ -45,6 +48,7 @@ NAMES = (
     "callback",
     "idle",
     "facts",
+    "order",
     "waiting",
     "journal",
     "pull",
@@ -116,6 +120,11 @@ def measurements(samples: int) -> list[Measurement]:
             "idle", lambda rig: idle.measure(rig, idle.Plan(samples=fair, rounds=rounds)), idle.not_measured
         ),
         Measurement("facts", lambda rig: record.measure(rig, samples), record.not_measured),
+        Measurement(
+            "order",
+            lambda rig: order.measure(rig, order.Plan(calls=1000 if samples >= SAMPLES else 3 * samples)),
+            order.not_measured,
+        ),
         Measurement("waiting", waiting.measure, waiting.not_measured),
         _journal(samples, rounds),
         *_of_the_record(samples, fair),

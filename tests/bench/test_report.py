@@ -56,13 +56,15 @@ def report(made: Sequence[Figure], blocks: Sequence[Block] = ()) -> Report:
 @pytest.mark.parametrize(
     ("ours", "theirs", "expected"),
     [
-        ([10.0], [500.0], [True, True]),
-        ([10.1], [500.0], [False, True]),
-        ([10.0] * 9 + [2000.0], [500.0], [True, False]),
+        ([10.0], [500.0], [True, True, True]),
+        ([10.1], [500.0], [False, True, True]),
+        ([10.0] * 9 + [2000.0], [500.0], [True, False, False]),
+        ([15.0] * 90 + [31.0] * 10, [900.0], [True, True, False]),
+        ([15.1], [900.0], [True, True, False]),
     ],
 )
 def test_targets_of_dispatch(ours: list[float], theirs: list[float], expected: list[bool]) -> None:
-    """Our median may be a fiftieth of theirs and our p99 a fifth of it, and no more."""
+    """Our median may be a fiftieth of theirs and our p99 a fifth of it, and no more; and each has a limit of its own."""
     made = figures("dispatch", [block(OURS, ours), block(PLAIN_QUEUE, theirs)])
     assert [figure.met for figure in made if figure.target] == expected
 

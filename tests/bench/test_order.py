@@ -1,0 +1,95 @@
+"""The order under priority, read off a wire made by hand: port 1 is the switch, 2 a caller's, 3 and 4 agents' phones."""
+
+import pytest
+
+from hwtest.bench.order import NAME, Plan, errors, figure, read
+from hwtest.capture import Record
+from hwtest.policing import Kind
+from tests.bench.test_readings import AGENTS, CALLERS, message
+
+URGENT = Kind(line="999", emergency=True, priority_class="standard", head_start_seconds=0)
+PLAIN = Kind(line="101", emergency=False, priority_class="standard", head_start_seconds=0)
+AHEAD = Kind(line="soon", emergency=False, priority_class="soon", head_start_seconds=1.5)
+WHO = {"700900001": "a", "700900002": "b", "700900003": "c"}
+NUMBERS = {name: number for number, name in WHO.items()}
+PLAN = Plan(calls=2, least=2)
+
+
+def calls(at: float, who: str) -> Record:
+    """Somebody calls, milliseconds after the beginning."""
+    return message(at, 2, 1, "INVITE", f"call-{who}", from_user=f"0{NUMBERS[who]}")
+
+
+def rings(at: float, who: str, leg: str = "", phone: int = 3) -> Record:
+    """An agent's phone is rung for somebody."""
+    return message(at, 1, phone, "INVITE", f"leg-{leg or who}", from_user=f"+44{NUMBERS[who]}")
+
+
+def wrong(wire: list[Record], **kinds: Kind) -> list[tuple[str, str]]:
+    """Who came too early, and before whom."""
+    found = errors(read(wire, {NUMBERS[who]: kind for who, kind in kinds.items()}, CALLERS, AGENTS))
+    return [(WHO[each.early.who.who], WHO[each.passed.who.who]) for each in found]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        (PLAIN, PLAIN, [("b", "a")]),
+        (PLAIN, URGENT, []),
+        (URGENT, AHEAD, [("b", "a")]),
+        (PLAIN, AHEAD, []),
+        (AHEAD, AHEAD, [("b", "a")]),
+    ],
+)
+def test_the_second_is_served_first(first: Kind, second: Kind, expected: list[tuple[str, str]]) -> None:
+    """Two who called a second apart, and the later is rung for first: right only by tier or by a head start."""
+    wire = [calls(0, "a"), calls(1000, "b"), rings(2000, "b"), rings(3000, "a")]
+    assert wrong(wire, a=first, b=second) == expected
+
+
+@pytest.mark.parametrize(("apart", "expected"), [(1400, []), (1600, [("b", "a")])])
+def test_a_head_start_has_its_length(apart: float, expected: list[tuple[str, str]]) -> None:
+    """A second and a half overtakes who came 1.4 s before, and not who came 1.6 s before."""
+    wire = [calls(0, "a"), calls(apart, "b"), rings(2000, "b"), rings(3000, "a")]
+    assert wrong(wire, a=PLAIN, b=AHEAD) == expected
+
+
+def test_a_999_that_comes_while_the_phone_rings() -> None:
+    """Is no error: nobody knew of it when the INVITE was sent; and within 50 ms nobody can say."""
+    assert wrong([calls(0, "a"), rings(100, "a"), calls(200, "b"), rings(300, "b")], a=PLAIN, b=URGENT) == []
+    assert wrong([calls(0, "a"), calls(80, "b"), rings(100, "a"), rings(300, "b")], a=PLAIN, b=URGENT) == []
+
+
+def test_who_is_rung_for_does_not_wait_until_the_ring_is_taken_back() -> None:
+    """While a phone rings for one, the next may be rung for at another; after CANCEL the first comes before them again."""
+    wire = [
+        calls(0, "a"),
+        calls(100, "b"),
+        calls(200, "c"),
+        rings(1000, "a"),
+        rings(1200, "b", phone=4),
+        message(1400, 1, 3, "CANCEL", "leg-a"),
+    ]
+    again = [rings(1600, "a", "a2"), rings(1800, "c")]
+    assert wrong([*wire, *again], a=PLAIN, b=PLAIN, c=PLAIN) == []
+    passed = [rings(1600, "c"), rings(1800, "a", "a2")]
+    assert wrong([*wire, *passed], a=PLAIN, b=PLAIN, c=PLAIN) == [("c", "a")]
+
+
+def test_who_has_hung_up_is_passed_by_nobody() -> None:
+    """A caller's CANCEL or BYE ends the waiting."""
+    wire = [calls(0, "a"), calls(1000, "b"), message(1500, 2, 1, "BYE", "call-a"), rings(2000, "b")]
+    assert wrong(wire, a=PLAIN, b=PLAIN) == []
+
+
+def test_the_row() -> None:
+    """It counts rings, says who and since when, and is not measured when somebody was never rung for."""
+    kinds = {NUMBERS["a"]: PLAIN, NUMBERS["b"]: URGENT}
+    wire = [calls(0, "a"), calls(1000, "b"), rings(2000, "a"), rings(3000, "b")]
+    made = figure(PLAN, read(wire, kinds, CALLERS, AGENTS), 5, None)
+    assert (made.name, made.value, made.unit, made.met, made.small) == (NAME, 1, "of 2", False, False)
+    assert "no. 1 (101 standard) was rung for before no. 2 (999), who had called 1.000 s before" in made.notes
+    good = figure(PLAN, read(wire[:1] + wire[2:3], kinds, CALLERS, AGENTS), 5, None)
+    assert (good.met, good.small) == (True, True)
+    for less in (wire[:3], []):
+        assert not figure(PLAN, read(less, kinds, CALLERS, AGENTS), 5, None).measured
