@@ -84,7 +84,8 @@ PLAN = (
         title="switch events digested, with a journal, no event waiting longer than 100 ms",
         comparator="",
         asked=">= 10,000 events/s",
-        lacking="no measurement of bench yet",
+        measurements=("events",),
+        lacking="from a played switch, without sockets; not live",
     ),
     Benchmark(
         number="B8",
