@@ -29,7 +29,7 @@ from hwtest.bench.results import (
     sized,
     unmeasured,
 )
-from hwtest.bench.rig import OURS, PLAIN_QUEUE, Measured, Rig, RigError, Stretch
+from hwtest.bench.rig import OURS, PLAIN_QUEUE, PLAIN_QUEUE_DEFAULTS, Measured, Rig, RigError, Stretch
 from hwtest.capture import Record
 from hwtest.statistics import percentile
 from hwtest.useragent.call import IncomingCall
@@ -39,6 +39,8 @@ TALK_SECONDS = (0.02, 1.02)
 """Drawn anew for each call over a whole period of app_queue's poll (1 s), so that agents become free at every phase of it.
 With short or regular conversations the rig would lock to the poll and app_queue would look worse than it is: 900 ms
 instead of 500 at the median."""
+TALK_SECONDS_OF_DEFAULTS = (0.02, 5.02)
+"""The same for `retry` 5, which is app_queue's own."""
 REFILL_SECONDS = (0.0, 1.0)
 """After an answer; at once, callers would join at app_queue's own ticks and poll in step with each other."""
 ORDER = (OURS, PLAIN_QUEUE, PLAIN_QUEUE, OURS)
@@ -66,6 +68,17 @@ class Plan:
     """Each of four blocks: A B B A."""
     least: int = 0
     """Samples of ours that the figure must have to be published."""
+    comparator: str = PLAIN_QUEUE
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """Systems of the blocks."""
+        return tuple(OURS if system == OURS else self.comparator for system in ORDER) * self.rounds
+
+    @property
+    def talk_seconds(self) -> tuple[float, float]:
+        """How long conversations last."""
+        return TALK_SECONDS_OF_DEFAULTS if self.comparator == PLAIN_QUEUE_DEFAULTS else TALK_SECONDS
 
     def samples_per_block(self, system: str) -> int:
         """Samples that one block of `system` has."""
@@ -80,8 +93,8 @@ async def measure(rig: Rig, plan: Plan) -> Outcome:
     reader = open_reader(rig.lab.ledger)
     try:
         before = reader.last_sequence()
-        for number, system in enumerate(ORDER * plan.rounds, 1):
-            line = plan.line if system == OURS else PLAIN_QUEUE
+        for number, system in enumerate(plan.order, 1):
+            line = plan.line if system == OURS else system
             measured = await DispatchBlock(rig, plan, system, line, number).measure()
             records = measured.taken.records
             ours += records if system == OURS else []
@@ -94,7 +107,7 @@ async def measure(rig: Rig, plan: Plan) -> Outcome:
 
 
 def _judge(plan: Plan, blocks: list[Block], entries: list[Entry], stages: Stages) -> Outcome:
-    made = [sized(figure, plan.least, plan.samples) for figure in figures(plan.name, blocks)]
+    made = [sized(figure, plan.least, plan.samples) for figure in figures(plan.name, blocks, plan.comparator)]
     if stages.sight:
         sight, carried = percentile(stages.sight, 0.5), percentile(stages.carried, 0.5)
         made[1].notes.append(
@@ -110,13 +123,13 @@ def _judge(plan: Plan, blocks: list[Block], entries: list[Entry], stages: Stages
     return Outcome(made, blocks)
 
 
-def figures(name: str, blocks: Sequence[Block]) -> list[Figure]:
+def figures(name: str, blocks: Sequence[Block], comparator: str = PLAIN_QUEUE) -> list[Figure]:
     """The rows of one population."""
     null = null_test(f"{name} null", OURS, blocks)
     return [
-        describe(name, PLAIN_QUEUE, blocks),
-        doubted(compare(name, OURS, PLAIN_QUEUE, blocks, MOST_OF_MEDIAN), null),
-        doubted(compare_tail(f"{name} tail", OURS, PLAIN_QUEUE, blocks, MOST_OF_TAIL), null),
+        describe(name, comparator, blocks),
+        doubted(compare(name, OURS, comparator, blocks, MOST_OF_MEDIAN), null),
+        doubted(compare_tail(f"{name} tail", OURS, comparator, blocks, MOST_OF_TAIL), null),
         doubted(cap(f"{name} by itself", OURS, blocks, MOST_MS), null),
         null,
     ]
@@ -195,7 +208,7 @@ class DispatchBlock:
             await self._begin.wait()
         elif not self._enough.is_set():
             self._rig.callers.later(self._dice.uniform(*REFILL_SECONDS), self._refill)
-        if await call.lasts(self._dice.uniform(*TALK_SECONDS)) and not self._enough.is_set():
+        if await call.lasts(self._dice.uniform(*self._plan.talk_seconds)) and not self._enough.is_set():
             self._count()
             await call.hang_up()
 

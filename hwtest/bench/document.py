@@ -164,7 +164,7 @@ def _blocks(blocks: Sequence[Block]) -> Iterator[str]:
                 f"{max(b.busy_share for b in same):.0%}",
                 f"{max(b.steal_share for b in same):.1%}",
                 str(sum(b.retransmissions for b in same)),
-                str(sum(dropped)) if dropped else "not captured",
+                str(sum(dropped)) if dropped else "",
             )
         )
     yield from _table(

@@ -22,6 +22,7 @@ from hwtest.useragent.media import Media, Mode
 OURS = "ours"
 PLAIN_QUEUE = "plain_queue"
 PLAIN_DIAL = "plain_dial"
+PLAIN_QUEUE_DEFAULTS = "plain_queue_defaults"
 CODE_SECONDS = 20.0
 ANSWER_SECONDS = 10.0
 FILL_SECONDS_PER_CALLER = 0.025

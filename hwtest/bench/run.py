@@ -28,7 +28,7 @@ from hwtest.bench.machine import LoadMeter, describe_machine
 from hwtest.bench.plan import chosen, number_of
 from hwtest.bench.report import Report
 from hwtest.bench.results import Figure, Outcome
-from hwtest.bench.rig import Progress, Rig, RigError, rig
+from hwtest.bench.rig import PLAIN_QUEUE, PLAIN_QUEUE_DEFAULTS, Progress, Rig, RigError, rig
 from hwtest.capture import CaptureUnavailableError
 from hwtest.lab.contract import Lab
 from hwtest.useragent import SipError
@@ -46,6 +46,7 @@ NAMES = (
     "dispatch-200",
     "announcement",
     "one-agent",
+    "defaults",
     "callback",
     "idle",
     "facts",
@@ -85,6 +86,7 @@ def measurements(samples: int) -> list[Measurement]:
         wanted: int,
         line: str = QUIET,
         least: int = SAMPLES,
+        comparator: str = PLAIN_QUEUE,
     ) -> Measurement:
         plan = dispatch.Plan(
             name=f"dispatch, {figure}",
@@ -95,6 +97,7 @@ def measurements(samples: int) -> list[Measurement]:
             plain_samples=round(wanted * PLAIN_SHARE),
             rounds=rounds,
             least=least,
+            comparator=comparator,
         )
         return Measurement(
             name, lambda rig: dispatch.measure(rig, plan), lambda why: dispatch.not_measured(plan.name, why)
@@ -105,6 +108,15 @@ def measurements(samples: int) -> list[Measurement]:
         dispatching("dispatch-200", "200 waiting", 200, AGENTS, samples),
         dispatching("announcement", "announcement plays", 6, AGENTS, samples, dispatch.GREETING_LINE),
         dispatching("one-agent", "20 waiting, one agent", 20, 1, few, least=0),
+        dispatching(
+            "defaults",
+            "20 waiting, beside app_queue's defaults",
+            20,
+            AGENTS,
+            few // 2,
+            least=0,
+            comparator=PLAIN_QUEUE_DEFAULTS,
+        ),
         Measurement(
             "callback",
             lambda rig: callbacks.measure(

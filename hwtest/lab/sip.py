@@ -13,6 +13,7 @@ from hwtest.lab.ports import HOST, Ports
 TOOL_USER = "hwtest"
 PLAIN_QUEUE = "7001"
 PLAIN_DIAL = "7002"
+PLAIN_QUEUE_DEFAULTS = "7003"
 CALLEE = "callee"
 """The trunk to public numbers."""
 ANSWERS_AT_ONCE_SINCE = (20,)
@@ -135,13 +136,16 @@ qualify_frequency = 0
 def _extensions(version: tuple[int, ...]) -> str:
     answer = "Answer(0,i)" if version >= ANSWERS_AT_ONCE_SINCE else "Answer()"
     return f"""\
-; What a caller can dial: our lines, and two for comparison that know nothing of us.
+; What a caller can dial: our lines, and three for comparison that know nothing of us.
 [lab-lines]
 include => edge-lines
 exten => {PLAIN_QUEUE},1,{answer}
  same => n,Queue(lab-plain)
  same => n,Hangup()
 exten => {PLAIN_DIAL},1,Dial(PJSIP/agent1,60)
+ same => n,Hangup()
+exten => {PLAIN_QUEUE_DEFAULTS},1,{answer}
+ same => n,Queue(lab-plain-defaults)
  same => n,Hangup()
 
 ; What an agent's phone can dial besides the codes: the lines, and public numbers.
@@ -172,6 +176,11 @@ autofill = yes
 wrapuptime = 0
 joinempty = yes
 leavewhenempty = no
+{members}
+; And with the times that app_queue has when nobody sets them (retry 5, timeout 15).
+[lab-plain-defaults]
+strategy = rrmemory
+ringinuse = no
 {members}"""
 
 

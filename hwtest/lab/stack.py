@@ -295,7 +295,12 @@ def _describe(
 
 def _lines(configuration: Configuration) -> dict[str, str]:
     lines = {_name_of(name): line.number for name, line in configuration.lines.items()}
-    return {**lines, "plain_queue": sip.PLAIN_QUEUE, "plain_dial": sip.PLAIN_DIAL}
+    return {
+        **lines,
+        "plain_queue": sip.PLAIN_QUEUE,
+        "plain_dial": sip.PLAIN_DIAL,
+        "plain_queue_defaults": sip.PLAIN_QUEUE_DEFAULTS,
+    }
 
 
 def _callback(configuration: Configuration) -> LabCallback | None:

@@ -10,14 +10,14 @@ import pytest
 from rich.console import Console
 
 from hwtest.bench.command import default_file
-from hwtest.bench.dispatch import figures
+from hwtest.bench.dispatch import Plan, figures
 from hwtest.bench.facts import Comparison
 from hwtest.bench.machine import Load, LoadMeter, Machine, usage_of
 from hwtest.bench.numbers import caller_numbers, comparable
 from hwtest.bench.record import _figure
 from hwtest.bench.report import Report, table
 from hwtest.bench.results import Block, Figure, cap_tail, count_errors, sized, unmeasured
-from hwtest.bench.rig import OURS, PLAIN_QUEUE
+from hwtest.bench.rig import OURS, PLAIN_QUEUE, PLAIN_QUEUE_DEFAULTS
 
 MACHINE = Machine(processor="p", cores=2, memory_mb=1, kernel="6", python="3", asterisk="22")
 
@@ -216,3 +216,14 @@ def test_machine_meters() -> None:
     load, usage = LoadMeter().read(), usage_of(os.getpid())
     assert 0 <= load.steal_share <= 1
     assert usage.rss_mb > 1 and usage.cpu_seconds >= 0
+
+
+def test_the_comparator_of_dispatch() -> None:
+    """Alternating blocks, whichever app_queue it is; with its own times conversations last a whole period of them."""
+    plan = Plan(name="d", line="l", waiting=1, agents=1, samples=4, plain_samples=2, rounds=2)
+    slow = replace(plan, comparator=PLAIN_QUEUE_DEFAULTS)
+    assert plan.order == (OURS, PLAIN_QUEUE, PLAIN_QUEUE, OURS) * 2
+    assert slow.order == (OURS, PLAIN_QUEUE_DEFAULTS, PLAIN_QUEUE_DEFAULTS, OURS) * 2
+    assert (plan.talk_seconds[1], slow.talk_seconds[1]) == (1.02, 5.02)
+    blocks = [block(OURS, [10.0]), block(PLAIN_QUEUE_DEFAULTS, [500.0]), block(PLAIN_QUEUE, [1.0])]
+    assert figures("d", blocks, PLAIN_QUEUE_DEFAULTS)[1].ratio == 1 / 50

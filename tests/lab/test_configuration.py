@@ -66,12 +66,15 @@ def test_a_test_call_of_the_lab_rings_a_phone_of_its_own(tmp_path: Path) -> None
     assert "test1" not in {agent.phone for agent in policy.agents.values()}
 
 
-def test_only_the_agents_phones_are_in_the_queue_for_comparison(tmp_path: Path) -> None:
+def test_only_the_agents_phones_are_in_the_queues_for_comparison(tmp_path: Path) -> None:
     """The bench compares the same phones on both sides: neither the supervisor's nor the test phone is one of them."""
     configuration = loaded(tmp_path)
     words = dict.fromkeys(sip.registered_phones(configuration), "word")
     made = sip.files(configuration, "22.10.1", Ports(26000), words, "word")
-    assert re.findall(r"member => PJSIP/(\S+)", made["queues.conf"]) == ["agent1", "agent2"]
+    for queue in ("lab-plain", "lab-plain-defaults"):
+        section = made["queues.conf"].partition(f"[{queue}]")[2].partition("\n[")[0]
+        assert re.findall(r"member => PJSIP/(\S+)", section) == ["agent1", "agent2"], queue
+        assert ("retry" in section) is (queue == "lab-plain")
     assert {"supervisor1", "test1"} <= words.keys()
     assert all(f"[{name}]" in made["pjsip.conf"] for name in words)
 
