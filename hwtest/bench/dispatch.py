@@ -118,7 +118,7 @@ def _judge(plan: Plan, blocks: list[Block], entries: list[Entry], stages: Stages
     during, offers = offers_in_announcement(entries)
     greeted = f"the greeting played at {during} of {offers} offers"
     if during < LEAST_IN_ANNOUNCEMENT * offers or not offers:
-        return Outcome(not_measured(plan.name, f"{greeted} only"), blocks)
+        return Outcome(not_measured(plan.name, f"{greeted} only", plan.comparator), blocks)
     made[1].notes.append(greeted)
     return Outcome(made, blocks)
 
@@ -135,11 +135,11 @@ def figures(name: str, blocks: Sequence[Block], comparator: str = PLAIN_QUEUE) -
     ]
 
 
-def not_measured(name: str, why: str) -> list[Figure]:
+def not_measured(name: str, why: str, comparator: str = PLAIN_QUEUE) -> list[Figure]:
     """The rows of a population that could not be measured."""
     return [
-        unmeasured(name, "p50 <= 1/50 of plain_queue", why),
-        unmeasured(f"{name} tail", "p99 <= 1/5 of plain_queue's p50", why),
+        unmeasured(name, f"p50 <= 1/50 of {comparator}", why),
+        unmeasured(f"{name} tail", f"p99 <= 1/5 of {comparator}'s p50", why),
     ]
 
 

@@ -133,7 +133,7 @@ PLAN = (
         title="hwtest itself: seeded faults found, false reds in clean runs",
         comparator="",
         asked="all found, 0 false reds in 20 clean runs",
-        lacking="no measurement of bench: it is about the probes, and their tests seed the faults",
+        lacking="no measurement of bench: it is about the probes, and make endure seeds the faults",
     ),
 )
 

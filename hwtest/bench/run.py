@@ -75,48 +75,9 @@ class Measurement:
 def measurements(samples: int) -> list[Measurement]:
     """All of them, in the order of the issue's list."""
     rounds = 3 if samples >= SAMPLES else 1
-    few = max(QUICK_SAMPLES, samples // 5)
     fair = max(QUICK_SAMPLES, samples // 3)
-
-    def dispatching(
-        name: str,
-        figure: str,
-        callers: int,
-        agents: int,
-        wanted: int,
-        line: str = QUIET,
-        least: int = SAMPLES,
-        comparator: str = PLAIN_QUEUE,
-    ) -> Measurement:
-        plan = dispatch.Plan(
-            name=f"dispatch, {figure}",
-            line=line,
-            waiting=callers,
-            agents=agents,
-            samples=wanted,
-            plain_samples=round(wanted * PLAIN_SHARE),
-            rounds=rounds,
-            least=least,
-            comparator=comparator,
-        )
-        return Measurement(
-            name, lambda rig: dispatch.measure(rig, plan), lambda why: dispatch.not_measured(plan.name, why)
-        )
-
     return [
-        dispatching("dispatch-20", "20 waiting", 20, AGENTS, samples),
-        dispatching("dispatch-200", "200 waiting", 200, AGENTS, samples),
-        dispatching("announcement", "announcement plays", 6, AGENTS, samples, dispatch.GREETING_LINE),
-        dispatching("one-agent", "20 waiting, one agent", 20, 1, few, least=0),
-        dispatching(
-            "defaults",
-            "20 waiting, beside app_queue's defaults",
-            20,
-            AGENTS,
-            few // 2,
-            least=0,
-            comparator=PLAIN_QUEUE_DEFAULTS,
-        ),
+        *_dispatch(samples, rounds),
         Measurement(
             "callback",
             lambda rig: callbacks.measure(
@@ -140,12 +101,7 @@ def measurements(samples: int) -> list[Measurement]:
             order.not_measured,
         ),
         Measurement("waiting", waiting.measure, waiting.not_measured),
-        Measurement(
-            "events",
-            lambda rig: events.measure(rig, events.Plan(seconds=5.0 if samples >= SAMPLES else 1.0)),
-            events.not_measured,
-        ),
-        _journal(samples, rounds),
+        *_of_the_daemon(samples, rounds),
         *_of_the_record(samples, fair),
         _beside(samples, rounds),
         Measurement(
@@ -157,6 +113,54 @@ def measurements(samples: int) -> list[Measurement]:
             "faults",
             lambda rig: faults.measure(rig, faults.Plan(samples=samples // 10)),
             faults.not_measured,
+        ),
+    ]
+
+
+def _dispatch(samples: int, rounds: int) -> list[Measurement]:
+    """B1, in every population."""
+    few = max(QUICK_SAMPLES, samples // 5)
+
+    def dispatching(
+        name: str,
+        figure: str,
+        callers: int,
+        agents: int,
+        wanted: int,
+        line: str = QUIET,
+        least: int = SAMPLES,
+        comparator: str = PLAIN_QUEUE,
+    ) -> Measurement:
+        plan = dispatch.Plan(
+            name=f"dispatch, {figure}",
+            line=line,
+            waiting=callers,
+            agents=agents,
+            samples=wanted,
+            plain_samples=round(wanted * PLAIN_SHARE),
+            rounds=rounds,
+            least=least,
+            comparator=comparator,
+        )
+        return Measurement(
+            name,
+            lambda rig: dispatch.measure(rig, plan),
+            lambda why: dispatch.not_measured(plan.name, why, comparator),
+        )
+
+    return [
+        dispatching("dispatch-20", "20 waiting", 20, AGENTS, samples),
+        dispatching("dispatch-200", "200 waiting", 200, AGENTS, samples),
+        dispatching("announcement", "announcement plays", 6, AGENTS, samples, dispatch.GREETING_LINE),
+        dispatching("one-agent", "20 waiting, one agent", 20, 1, few, least=0),
+        dispatching(
+            "defaults",
+            "20 waiting, beside app_queue's defaults",
+            20,
+            AGENTS,
+            few // 2,
+            least=0,
+            comparator=PLAIN_QUEUE_DEFAULTS,
         ),
     ]
 
@@ -179,12 +183,20 @@ def _beside(samples: int, rounds: int) -> Measurement:
     return Measurement("beside", lambda rig: beside.measure(rig, plan), beside.not_measured)
 
 
-def _journal(samples: int, rounds: int) -> Measurement:
-    """What durability costs: commits of the call path ten times as many as other samples, as they take a millisecond."""
+def _of_the_daemon(samples: int, rounds: int) -> list[Measurement]:
+    """How much the daemon digests and what durability costs: commits of the call path ten times as many as other samples, as
+    they take a millisecond."""
     plan = journal.Plan(
         samples=10 * samples, groups=100 if samples >= SAMPLES else 20, rounds=rounds, least=10 * SAMPLES
     )
-    return Measurement("journal", lambda rig: journal.measure(rig, plan), journal.not_measured)
+    return [
+        Measurement(
+            "events",
+            lambda rig: events.measure(rig, events.Plan(seconds=5.0 if samples >= SAMPLES else 1.0)),
+            events.not_measured,
+        ),
+        Measurement("journal", lambda rig: journal.measure(rig, plan), journal.not_measured),
+    ]
 
 
 def _of_the_record(samples: int, fair: int) -> list[Measurement]:
