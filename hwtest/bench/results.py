@@ -50,7 +50,8 @@ class Figure:
     system: str = ""
     unit: str = "ms"
     summary: Summary | None = None
-    value: float | None = None
+    value: int | float | None = None
+    """A whole number is a count, and stays one through JSON."""
     ratio: float | None = None
     interval: Interval | None = None
     target: str = ""
