@@ -121,7 +121,7 @@ async def _both_ways_ms(phones: Pair, site: Site, folder: Path, number: str | No
     return median(mouth.milliseconds for mouth in found.forth) + median(m.milliseconds for m in found.back)
 
 
-@pytest.mark.quiet
+@pytest.mark.endurance
 async def test_mouth_to_ear(library: Library, site: Site, tmp_path: Path) -> None:
     """Their own delay is that of their buffer and frames, and the switch adds little to it."""
     async with pair_at(site) as (phones, number):
@@ -141,6 +141,7 @@ async def test_an_audio_probe(library: Library, site: Site) -> None:
     assert len([file for file in site.folder.iterdir() if file.stat().st_mode & 0o077]) == 0
 
 
+@pytest.mark.endurance
 async def test_refused_registration(library: Library, live: LiveLab) -> None:
     """Says who refuses and with what."""
     phone = live.lab.test_phones[0]
@@ -158,6 +159,7 @@ async def test_a_call_that_is_refused(library: Library, site: Site) -> None:
                 pass
 
 
+@pytest.mark.endurance
 async def test_a_caller_whom_the_switch_knows(library: Library, live: LiveLab, tmp_path: Path) -> None:
     """Where a target names the phone that calls are placed as, its password answers the switch."""
     agent = live.lab.agents[0].user
@@ -181,6 +183,7 @@ async def test_no_other_address_is_spoken_to(library: Library) -> None:
             await phone.register("192.0.2.7:5060", "a", "b")
 
 
+@pytest.mark.endurance
 async def test_phones_that_die(library: Library, tmp_path: Path) -> None:
     """Their calls count as ended, and whoever asks is told instead of waiting."""
     async with pair(library) as phones, phones.direct() as conversation:

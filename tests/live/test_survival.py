@@ -218,13 +218,13 @@ test_a_loop_that_hangs_ends_itself_and_is_started_again = pytest.mark.usefixture
 async def test_a_daemon_that_is_stopped_is_replaced_by_the_supervisor(
     room: Room, expected_warnings: list[str]
 ) -> None:
-    """SIGSTOP under the supervisor: the watchdog's abort does not reach it, so it is killed a second later, and another adopts
-    who waits."""
+    """SIGSTOP under the supervisor, nobody in reserve: the watchdog's abort does not reach it, so it is killed a second later,
+    and another adopts who waits."""
     expected_warnings += [r"^Fatal Python error", r"^  File ", r"^Thread 0x", r"^Current thread", r"^$"]
     live = room.live
     await live.lose_daemon(signal.SIGTERM)
     supervisor = processes.start(
-        (sys.executable, "-m", "hwtest.lab.daemon", str(live.directory)),
+        (sys.executable, "-m", "hwtest.lab.daemon", str(live.directory), *live.lab.commands["edge"]),
         live.directory / "log/supervisor.log",
     )
     try:
