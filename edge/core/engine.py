@@ -287,11 +287,8 @@ class Engine(Reconciling, Matching):
             self._because(f"{type(given).__name__} for offer {given.offer_id}, which is over: ignored")
 
     def _ledger_trouble(self, given: inputs.LedgerTrouble) -> None:
-        what, since, last = (
-            self.state.ledger_trouble,
-            self.state.ledger_trouble_since,
-            self.state.ledger_alarm_at,
-        )
+        state = self.state
+        what, since, last = state.ledger_trouble, state.ledger_trouble_since, state.ledger_alarm_at
         if given.ok and what is not None:
             self._because("the ledger takes facts again")
             self._record(facts.LedgerTroubleEnded(detail=given.detail))
@@ -301,7 +298,7 @@ class Engine(Reconciling, Matching):
                 or self._now.since(last) >= LEDGER_ALARM_AGAIN_SECONDS
                 or seconds >= LEDGER_ALARM_ALWAYS_SECONDS
             ):
-                detail = f"for {seconds:.1f} s until now: {what}; calls went on from memory, and nothing is missing of the record"
+                detail = f"for {seconds:.1f} s until now: {what}; calls went on from memory"
                 self._record(facts.AlarmRaised(kind=LEDGER_ALARM, detail=detail))
         elif not given.ok and self.state.ledger_trouble is None:
             self._because(f"the ledger is in trouble: {given.detail}")
