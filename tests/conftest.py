@@ -24,17 +24,9 @@ FOLDERS_OF_LIVE_TESTS = ("tests/shift", "tests/lab", "tests/live", "tests/contra
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A live test has one second try: it measures milliseconds on a machine that it shares. The summary shows each (-ra).
-
-    Tests of everything that is ours alone have none, nor have those of `make endure`: they would begin in the lab that the first
-    try has left behind.
-    """
+    """Live tests stand where `make test` looks for them."""
     for item in items:
         _check_place(item)
-        if item.get_closest_marker("endurance"):
-            continue
-        if item.get_closest_marker("live") or "trouble" in item.path.parts:
-            item.add_marker(pytest.mark.flaky(reruns=1))
 
 
 def _check_place(item: pytest.Item) -> None:

@@ -3,37 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-COUNTED = ("failed", "passed", "skipped", "xfailed", "xpassed", "error", "rerun")
-"""pytest's own words, in the order of its closing line."""
-NAMED = ("rerun", "error", "failed")
-"""What tests are named for, with the reason."""
+COUNTED = ("failed", "error", "passed", "skipped", "xfailed", "xpassed")
+"""pytest's own words for a test, the worst first: one that passed and could not be tidied up after is an error."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The file."""
-    parser.addoption("--tally", metavar="FILE", help="write the counts of this run into FILE")
+    parser.addoption("--tally", metavar="FILE", help="write what each test of this run came to into FILE")
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Counts by word, and the names of tests that failed or had a second try."""
+    """Each test once: its word and, in one line, the reason."""
     if file := config.getoption("tally"):
-        reports = {word: terminalreporter.stats.get(word, []) for word in COUNTED}
-        tally = {
-            "counts": {word: len(of_word) for word, of_word in reports.items()},
-            "named": {word: _names(reports[word]) for word in NAMED},
+        told = {
+            report.nodeid: (word, _reason(report))
+            for word in reversed(COUNTED)  # the worst stays
+            for report in terminalreporter.stats.get(word, [])
         }
-        Path(file).write_text(json.dumps(tally), encoding="utf-8")
-
-
-def _names(reports: Sequence[Any]) -> list[str]:
-    return [f"{report.nodeid} - {_reason(report)}" for report in reports]
+        Path(file).write_text(json.dumps(told), encoding="utf-8")
 
 
 def _reason(report: Any) -> str:
