@@ -253,11 +253,11 @@ def test_a_wrong_login_ends_the_daemon_with_78(
         assert word in said
     assert "Traceback" not in run.stderr
     assert "another-password" not in run.stderr
-    supervised = subprocess.run(
-        daemon.supervisor_command(directory), capture_output=True, text=True, timeout=20, check=False
-    )
+    alone = (*daemon.supervisor_command(directory), *daemon.command(directory))  # one in reserve says it too
+    supervised = subprocess.run(alone, capture_output=True, text=True, timeout=20, check=False)
     assert supervised.returncode == EXIT_CONFIGURATION
-    assert (directory / "log/edge.log").read_text().count("edge: ") == 1
+    lives = (directory / "log/edge.log").read_text()
+    assert (lives.count('"starting"'), lives.count("edge: ")) == (1, 1), lives
 
 
 def copied(live: LiveLab, directory: Path) -> Path:
