@@ -486,6 +486,16 @@ def attended(*, from_consult: bool = False, interface: str = "PJSIP/phone2", tar
     )
 
 
+CONSULTED = Consulted(
+    from_phone="phone1",
+    from_leg_id="consult.1",
+    agent="1002",
+    phone="phone2",
+    leg_id="far.1",
+    switch_utc_us=8,
+)
+
+
 def signed_in(book: Book, agent: str = "1002", phone: str = "phone2") -> None:
     """An agent is a member of a queue."""
     book.see(
@@ -551,6 +561,45 @@ def test_attended_transfer_ends_the_offer_with_the_handlers_last_leg(book: Book,
     assert book.see(ended(OFFER_LEG)) == []
     assert [type(each) for each in book.see(ended("consult.1"))] == [PhoneGone]
     assert book.see(ended("consult.1")) + book.see(ended(OFFER_LEG)) == []
+
+
+@pytest.mark.parametrize("from_consult", [False, True])
+def test_attended_transfer_at_the_instant_of_the_colleagues_answer(book: Book, from_consult: bool) -> None:
+    """The switch names no far leg, as the handler's second leg was in no bridge yet: the dialplan had told whose it is."""
+    book.see(CONSULTED)
+    talking(book)
+    told = replace(
+        attended(from_consult=from_consult), leg_ids=(LEG,), target="", interfaces={LEG: "PJSIP/trunk"}
+    )
+    passed, taken = book.see(told)
+    assert isinstance(passed, CallPassedOn)
+    assert isinstance(taken, ColleagueAnswered)
+    assert (passed.agent, passed.target, taken.agent, taken.phone) == ("1002", "1002", "1002", "phone2")
+    assert identity.leg_of_offer(taken.offer_id) == "far.1"
+    book.see(HangUpAsked(leg_id="far.1"))
+    (gone,) = book.see(ended("far.1"))
+    assert isinstance(gone, PhoneGone)
+    assert (gone.offer_id, gone.side) == (taken.offer_id, Side.AGENT)
+
+
+@pytest.mark.parametrize("other", [{"from_leg_id": "consult.2"}, {"agent": "9999"}, {"phone": "nowhere"}])
+def test_attended_transfer_to_nobody_we_know(book: Book, other: dict[str, str]) -> None:
+    """What another handler's consultation, or one of no agent or phone of ours, tells of is not taken for this one's."""
+    book.see(replace(CONSULTED, **other))
+    talking(book)
+    (passed,) = book.see(replace(attended(), leg_ids=(LEG,), interfaces={}))
+    assert isinstance(passed, CallPassedOn)
+    assert passed.agent is None
+
+
+def test_attended_transfer_to_a_colleague_who_has_just_hung_up(book: Book) -> None:
+    """Their leg has ended: the caller was passed on, and nobody has taken them over."""
+    book.see(CONSULTED)
+    book.see(ended("far.1"))
+    talking(book)
+    (passed,) = book.see(replace(attended(), leg_ids=(LEG,), interfaces={}))
+    assert isinstance(passed, CallPassedOn)
+    assert passed.agent == "1002"
 
 
 def test_keys_in_a_talk_of_the_switchs_own_queue(book: Book) -> None:
@@ -635,7 +684,7 @@ def test_a_handlers_own_calls_belong_to_their_caller(book: Book) -> None:
     signed_in(book, "1001", "phone1")
     signed_in(book)
     dialled = replace(entered(), call_id="c-9", leg_id="1700000000.9", interface="PJSIP/phone1")
-    consulted = Consulted(from_phone="phone1", agent="1002", switch_utc_us=8)
+    consulted = CONSULTED
     assert book.see(consulted) == []  # a word between colleagues
     book.offers[OFFER].interface = "PJSIP/phone1"
     talking(book).see(LegAnswered(offer_id=OFFER, switch_utc_us=7))

@@ -372,8 +372,22 @@ def test_keys_that_are_pressed(headers: dict[str, str], key: str | None) -> None
             DivertedTook(leg_id="17.1", switch_utc_us=None),
         ),
         (
-            {"UserEvent": "EdgeConsult", "From": "phone1", "Agent": "1002"},
-            Consulted(from_phone="phone1", agent="1002", switch_utc_us=None),
+            {
+                "UserEvent": "EdgeConsult",
+                "From": "phone1",
+                "Agent": "1002",
+                "Phone": "phone2",
+                "Leg": "1.1",
+                "Uniqueid": "2.2",
+            },
+            Consulted(
+                from_phone="phone1",
+                from_leg_id="1.1",
+                agent="1002",
+                phone="phone2",
+                leg_id="2.2",
+                switch_utc_us=None,
+            ),
         ),
         (
             {

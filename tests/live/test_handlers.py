@@ -67,7 +67,6 @@ async def test_the_colleague_who_was_given_a_caller_sends_them_back(room: Room) 
     consultation = ann.phone.agent.invite(room.uri(bob.number))
     far = await bob.answers()
     await consultation.answered(5)
-    await hears(consultation, COLLEAGUE_HZ)
     assert await call.refer(consultation) == 202
     await room.until(lambda: room.facts(facts.CallTakenOver))
     [passed], [asked] = room.facts(facts.CallPassedOn), room.facts(facts.CallConsulted)

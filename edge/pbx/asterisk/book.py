@@ -95,7 +95,7 @@ from edge.pbx.asterisk.sightings import (
 )
 
 ENDED_REMEMBERED = 4096
-"""How many ended legs are remembered, against an end that overtakes its beginning or is told by both links."""
+"""How many ended legs are remembered, against an end that overtakes its beginning or is told by both links; and consultations."""
 
 
 class Place(Enum):
@@ -183,6 +183,16 @@ class AgentLeg:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FarEnd:
+    """Whom a transfer leads to, as far as the switch tells."""
+
+    leg_id: str | None = None
+    interface: str = ""
+    phone: str | None = None
+    agent: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Membership:
     """What one queue holds of one agent."""
 
@@ -221,6 +231,8 @@ class Book:
         """By leg."""
         self._callers: dict[str, CallerLeg] = {}
         self._taken_over: dict[str, str] = {}
+        self._consultations: OrderedDict[str, Consulted] = OrderedDict()
+        """By the leg of whoever rang up."""
         self._ended: OrderedDict[str, LegEnded] = OrderedDict()
         self._closed: OrderedDict[str, None] = OrderedDict()
         self._lines: OrderedDict[str, str] = OrderedDict()
@@ -455,24 +467,38 @@ class Book:
             call.place, call.offer_id = Place.FALLBACK, None
             yield _took(call, "transferred into the switch's queue", seen.switch_utc_us)
         elif not self._leads_back(seen.target):
-            far = {self._phone_names.get(seen.interfaces.get(leg_id, "")) for leg_id in seen.leg_ids}
-            phone = next((phone for phone in far if phone is not None), None)
-            agent = seen.target if seen.target in self._policy.agents else self.agent_at(phone or "")
+            far = self._far_end(seen, call)
+            agent = seen.target if seen.target in self._policy.agents else far.agent
             offer_id, call.offer_id = call.offer_id, None
             call.passed_to = agent
             yield CallPassedOn(
                 call_id=call.call_id,
                 offer_id=handler.offer_id if handler is not None else offer_id,
                 kind=seen.kind,
-                target=seen.target or agent or phone or "",
+                target=seen.target or agent or far.phone or "",
                 agent=agent,
                 switch_utc_us=seen.switch_utc_us,
             )
-            far_leg = next((leg_id for leg_id in seen.leg_ids if leg_id != call.leg_id), None)
-            if agent is not None and far_leg is not None:  # attended: they talk already
-                interface = seen.interfaces.get(far_leg, "")
-                at = phone or self._phone_of(agent)
-                yield from self._taken(call, far_leg, agent, at, interface, seen.switch_utc_us)
+            if agent is not None and far.leg_id is not None:  # attended: they talk already
+                at = far.phone or self._phone_of(agent)
+                yield from self._taken(call, far.leg_id, agent, at, far.interface, seen.switch_utc_us)
+
+    def _far_end(self, seen: PassedOn, call: CallerLeg) -> FarEnd:
+        """Whom the caller talks with after this transfer. One that came within milliseconds of the colleague's answer found the
+        handler's second leg in no bridge and so names no far leg: the dialplan had told of it when it was answered."""
+        leg_id = next((leg_id for leg_id in seen.leg_ids if leg_id != call.leg_id), None)
+        if leg_id is not None:
+            interface = seen.interfaces.get(leg_id, "")
+            phone = self._phone_names.get(interface)
+            return FarEnd(leg_id=leg_id, interface=interface, phone=phone, agent=self.agent_at(phone or ""))
+        consultations = (self._consultations.get(leg_id) for leg_id in seen.transferer_leg_ids)
+        asked = next((each for each in consultations if each is not None), None)
+        known = None if asked is None else self._policy.phones.get(asked.phone)
+        if asked is None or known is None:
+            return FarEnd()
+        return FarEnd(
+            leg_id=asked.leg_id, interface=identity.interface(known), phone=known.name, agent=asked.agent
+        )
 
     def _diverted_took(self, seen: DivertedTook) -> Iterable[Input]:
         call = self._callers.get(seen.leg_id)
@@ -481,6 +507,8 @@ class Book:
 
     def _consulted(self, seen: Consulted) -> Iterable[Input]:
         """A colleague is rung up; whoever talks with a caller meanwhile does so for that caller."""
+        if seen.agent in self._policy.agents:
+            _remember(self._consultations, seen.from_leg_id, seen)
         agent = self.agent_at(seen.from_phone)
         call_id = None if agent is None else self._conversation_of(agent)
         if agent is not None and call_id is not None and seen.agent in self._policy.agents:

@@ -96,10 +96,13 @@ class DivertedTook:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Consulted:
-    """Somebody at `from_phone` has rung up this agent, who has answered."""
+    """Somebody at `from_phone`, by `from_leg_id`, has rung up this agent, who has answered at `phone`, by `leg_id`."""
 
     from_phone: str
+    from_leg_id: str
     agent: str
+    phone: str
+    leg_id: str
     switch_utc_us: int | None
 
 

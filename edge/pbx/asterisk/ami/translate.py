@@ -371,8 +371,14 @@ def _colleague(message: Message) -> Sighting:
 
 
 def _consulted(message: Message) -> Sighting:
+    """Said by the dialplan on the colleague's own leg."""
     return Consulted(
-        from_phone=text(message, "From"), agent=text(message, "Agent"), switch_utc_us=stamp(message)
+        from_phone=text(message, "From"),
+        from_leg_id=text(message, "Leg"),
+        agent=text(message, "Agent"),
+        phone=text(message, "Phone"),
+        leg_id=text(message, "Uniqueid"),
+        switch_utc_us=stamp(message),
     )
 
 
