@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +21,9 @@ from hwtest.lab import stack
 from hwtest.lab.command import default_directory
 from hwtest.lab.contract import Lab
 from hwtest.lab.packages import LabError
+
+AUDIO = range(41000, 44000)
+"""Audio ports of a lab of our own: a thousand callers wait there, more than the usual ports of a lab are enough for."""
 
 
 def default_file() -> Path:
@@ -71,8 +74,9 @@ def default_file() -> Path:
     "--from",
     "source",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Measure nothing: --document is made from this result (JSON).",
+    help="Measure nothing: --document is made from this result (JSON), and of those named after it.",
 )
+@click.argument("more", nargs=-1, type=click.Path(dir_okay=False, path_type=Path), metavar="[MORE.json]...")
 def command(
     only: tuple[str, ...],
     samples: int,
@@ -81,36 +85,44 @@ def command(
     file: Path,
     page: Path | None,
     source: Path | None,
+    more: tuple[Path, ...],
 ) -> None:
     """Measure the daemon beside app_queue on one switch: real calls, times from the wire.
 
-    Exit status 0: every target met; 1: one is not; 3: one could not be measured, or only
-    on fewer samples than are asked for. With --from: 0 when the page is written.
+    Each measurement is written as it comes. Exit status 0: every target met; 1: one is not; 3: one could not be measured, or only
+    on fewer samples than are asked for. With --from: 0 when the page is written; of a measurement that several results
+    have, the one in the last of them counts.
     """
     if source is not None:
-        sys.exit(_document(source, page))
+        sys.exit(_document((source, *more), page))
+    if more:
+        raise click.UsageError(f"{more[0]}: results are read with --from FILE [MORE.json ...] alone.")
     try:
         with _lab(directory) as lab:
-            made = asyncio.run(run(lab, only, QUICK_SAMPLES if quick else samples, _say))
+            wanted = QUICK_SAMPLES if quick else samples
+            made = asyncio.run(run(lab, only, wanted, _say, lambda report: report.write(file)))
     except LabError as error:
         click.echo(f"hwtest: {error}", err=True)
         sys.exit(report.NOT_MEASURED)
+    except KeyboardInterrupt:
+        if file.exists():
+            click.echo(f"hwtest: what was measured until now is in {file}", err=True)
+        raise
     show(made)
-    made.write(file)
     click.echo(f"  written to {file}")
     if page is not None:
         document.write(made, page)
     sys.exit(made.exit_status)
 
 
-def _document(source: Path, page: Path | None) -> int:
-    """The page of a result that is there; exit status: whether it could be made."""
+def _document(sources: Sequence[Path], page: Path | None) -> int:
+    """The page of results that are there; exit status: whether it could be made."""
     if page is None:
         raise click.UsageError(
             "--from says where the figures are; --document FILE is needed to say where the page goes."
         )
     try:
-        document.write(report.Report.read(source), page)
+        document.write(report.merged([report.Report.read(source) for source in sources]), page)
     except (report.ReportError, OSError) as error:
         click.echo(f"hwtest: {error}", err=True)
         return report.NOT_MEASURED
@@ -141,6 +153,7 @@ def _lab(directory: Path | None) -> Iterator[Lab]:
                 wrap_up_seconds=0,
                 callbacks=False,
                 policy=Path(__file__).with_name("lab.toml"),
+                audio=AUDIO,
             ),
             _say,
         )
@@ -156,11 +169,10 @@ def show(made: report.Report) -> None:
     console.print(report.table(made.figures))
     for note in report.notes(made.figures):
         console.print(f"  {note}", markup=False, highlight=False)
-    machine, load = made.machine, made.load
-    console.print(
-        f"{machine.processor}, {machine.cores} cores, {machine.memory_mb} MB, Linux {machine.kernel}, "
-        f"Python {machine.python}, Asterisk {machine.asterisk}; {made.wire}; {load.seconds:.0f} s, "
-        f"load {load.load_average:.2f}, busy {load.busy_share:.0%}, steal {load.steal_share:.1%}",
-        markup=False,
-        highlight=False,
-    )
+    console.print(made.machine.words, markup=False, highlight=False)
+    for part in made.parts:
+        console.print(
+            f"{part.name}: {part.wire}; {part.load.words}, commit {part.commit}",
+            markup=False,
+            highlight=False,
+        )

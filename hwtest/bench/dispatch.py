@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from edge.core.facts import Entry
@@ -150,13 +150,25 @@ def _in_words(block: Block) -> str:
 
 
 class DispatchBlock:
-    """One block: callers of one system wait on `line`, and its agents hang up until there are samples enough."""
+    """One block: callers of one system wait on `line`, and its agents hang up until there are samples enough.
 
-    def __init__(self, rig: Rig, plan: Plan, system: str, line: str, number: int) -> None:
+    `before` has its time when all wait and all agents talk, before the first of them hangs up.
+    """
+
+    def __init__(
+        self,
+        rig: Rig,
+        plan: Plan,
+        system: str,
+        line: str,
+        number: int,
+        before: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         self._rig = rig
         self._plan = plan
         self._system = system
         self._line = line
+        self._before = before
         self._wanted = (
             plan.samples_per_block(system) + plan.agents
         )  # the last hang-ups need not find their INVITE
@@ -187,6 +199,8 @@ class DispatchBlock:
             raise RigError(
                 f"{self._plan.name}: {self._system} rang no phone in {_REJOIN_SECONDS:.0f} s"
             ) from None
+        if self._before is not None:
+            await self._before()
         stretch = await Stretch.begin(self._rig)
         self._begin.set()
         fault = None

@@ -1,7 +1,8 @@
-"""A run's result as a page for people: docs/benchmarks.md. Pure but for `write`.
+"""Results as a page for people: docs/benchmarks.md. Pure but for `write`.
 
-Made from the JSON of one run and from the plan alone, so that no number on it was ever typed by hand, and the same file always
-gives the same page. What the run does not have stands there as not measured.
+Made from the JSON of one run or of several and from the plan alone, so that no number on it was ever typed by hand, and the same
+files always give the same page. Each row says when, of which commit and at which load it was measured. What the runs do not have
+stands there as not measured.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from hwtest.bench.plan import PLAN, Benchmark
-from hwtest.bench.report import FEW, Report, numbers, ratio, verdict
+from hwtest.bench.report import FEW, Part, Report, numbers, ratio, verdict
 from hwtest.bench.results import Block, Figure
 
 _TAG = re.compile(r"<(?=[A-Za-z/!?])")
@@ -38,21 +39,22 @@ def page(report: Report) -> str:
         _overview(report),
         *(_section(benchmark, report) for benchmark in PLAN if _of(report.figures, benchmark.number)),
         _beside_the_plan(report),
+        _runs(report),
         _blocks(report.blocks),
     )
     return "\n".join(parts) + "\n"
 
 
 def _head(report: Report) -> Iterator[str]:
-    machine, load = report.machine, report.load
+    machine = report.machine
     yield "# Benchmarks"
     yield ""
     yield "<!-- Made by `hwtest bench --document docs/benchmarks.md --from FILE.json`: not to be edited by hand. -->"
     yield ""
-    yield f"One run of `hwtest bench`, begun {report.started_utc}, Edge101 {report.version};"
-    yield f"{report.samples} samples per figure ordered."
     yield "Milliseconds from the wire unless a number has a unit; a ratio has its 95 % bootstrap interval over blocks."
     yield "A block that is not valid is shown and does not count. *n small*: judged on fewer samples than are asked for."
+    yield "*commit* has a + where files differed from it. The load average is the machine's over the last minute, of all its"
+    yield "work: the benchmark alone makes 1 to 2 of it."
     yield ""
     yield from _table(
         ("machine", ""),
@@ -63,11 +65,6 @@ def _head(report: Report) -> Iterator[str]:
             ("Python", machine.python),
             ("Asterisk", machine.asterisk),
             ("clock", machine.clock),
-            ("wire", report.wire),
-            (
-                "load average",
-                f"{load.load_average:.2f} after {load.seconds:.0f} s, busy {load.busy_share:.0%}, steal {load.steal_share:.1%}",
-            ),
         ),
     )
 
@@ -83,13 +80,41 @@ def _overview(report: Report) -> Iterator[str]:
             benchmark.asked,
             result(benchmark, _of(report.figures, benchmark.number)),
             _validity(_of(report.blocks, benchmark.number)),
-            _loads(_of(report.blocks, benchmark.number)),
+            *_circumstances(_parts(report, benchmark.number)),
         )
         for benchmark in PLAN
     ]
-    yield from _table(
-        ("", "what", "beside", "the plan asks", "result", "blocks not valid", "load average"), rows
+    head = (
+        "",
+        "what",
+        "beside",
+        "the plan asks",
+        "result",
+        "blocks not valid",
+        "begun, UTC",
+        "commit",
+        "load average",
     )
+    yield from _table(head, rows)
+
+
+def _parts(report: Report, number: str) -> list[Part]:
+    return [part for part in report.parts if _of(part.figures, number)]
+
+
+def _circumstances(parts: Sequence[Part]) -> tuple[str, str, str]:
+    """When the first of them was begun, of which commits, and at which load from the least to the most."""
+    if not parts:
+        return "", "", ""
+    commits = dict.fromkeys(part.commit for part in parts)
+    loads = [load for part in parts for load in _loads_of(part)]
+    begun = min(part.started_utc for part in parts)
+    return begun.rstrip("Z").replace("T", " "), ", ".join(commits), _range(loads)
+
+
+def _loads_of(part: Part) -> list[float]:
+    """At its end, and at the end of each of its blocks."""
+    return [part.load.load_average, *(block.load_average for block in part.blocks)]
 
 
 def result(benchmark: Benchmark, figures: Sequence[Figure]) -> str:
@@ -114,18 +139,19 @@ def result(benchmark: Benchmark, figures: Sequence[Figure]) -> str:
 def _section(benchmark: Benchmark, report: Report) -> Iterator[str]:
     yield f"## {benchmark.number}: {benchmark.title}"
     yield ""
-    yield from _figures(_of(report.figures, benchmark.number))
+    yield from _figures(report, benchmark.number)
 
 
 def _beside_the_plan(report: Report) -> Iterator[str]:
-    figures = _of(report.figures, "")
-    if figures:
+    if _of(report.figures, ""):
         yield "## Beside the plan"
         yield ""
-        yield from _figures(figures)
+        yield from _figures(report, "")
 
 
-def _figures(figures: Sequence[Figure]) -> Iterator[str]:
+def _figures(report: Report, number: str) -> Iterator[str]:
+    """The rows of each measurement, with its circumstances in each; then the notes."""
+    figures = [(part, figure) for part in report.parts for figure in _of(part.figures, number)]
     rows = [
         (
             figure.name,
@@ -134,14 +160,35 @@ def _figures(figures: Sequence[Figure]) -> Iterator[str]:
             ratio(figure),
             figure.target,
             verdict(figure),
+            *_circumstances([part]),
         )
-        for figure in figures
+        for part, figure in figures
     ]
-    yield from _table(
-        ("figure", "system", "n", "p50", "p95", "p99", "max", "ratio [95 %]", "target", "result"), rows
-    )
-    notes = [f"- {_cell(figure.name)}: {_cell(note)}" for figure in figures for note in figure.notes]
+    head = ("figure", "system", "n", "p50", "p95", "p99", "max", "ratio [95 %]", "target", "result")
+    yield from _table((*head, "begun, UTC", "commit", "load average"), rows)
+    notes = [f"- {_cell(figure.name)}: {_cell(note)}" for _, figure in figures for note in figure.notes]
     yield from (*notes, "") if notes else ()
+
+
+def _runs(report: Report) -> Iterator[str]:
+    """What was measured in which circumstances."""
+    yield "## Measurements"
+    yield ""
+    rows = [
+        (
+            f"`{part.name}`",
+            *_circumstances([part]),
+            part.version,
+            str(part.samples),
+            f"{part.load.seconds:.0f}",
+            f"{part.load.busy_share:.0%}",
+            f"{part.load.steal_share:.1%}",
+            part.wire,
+        )
+        for part in report.parts
+    ]
+    head = ("`--only`", "begun, UTC", "commit", "load average", "version", "samples ordered", "seconds")
+    yield from _table((*head, "busy", "steal", "wire"), rows)
 
 
 def _blocks(blocks: Sequence[Block]) -> Iterator[str]:
@@ -160,7 +207,7 @@ def _blocks(blocks: Sequence[Block]) -> Iterator[str]:
                 str(len(same)),
                 f"{len(invalid)}: {'; '.join(dict.fromkeys(invalid))}" if invalid else "0",
                 f"{sum(b.seconds for b in same):.0f}",
-                _loads(same),
+                _range([b.load_average for b in same]),
                 f"{max(b.busy_share for b in same):.0%}",
                 f"{max(b.steal_share for b in same):.1%}",
                 str(sum(b.retransmissions for b in same)),
@@ -193,9 +240,9 @@ def _validity(blocks: Sequence[Block]) -> str:
     return f"{sum(block.invalid is not None for block in blocks)} of {len(blocks)}" if blocks else ""
 
 
-def _loads(blocks: Sequence[Block]) -> str:
-    loads = [block.load_average for block in blocks]
-    return f"{min(loads):.2f} to {max(loads):.2f}" if loads else ""
+def _range(loads: Sequence[float]) -> str:
+    low, high = f"{min(loads):.1f}", f"{max(loads):.1f}"
+    return low if low == high else f"{low} to {high}"
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:

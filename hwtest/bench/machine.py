@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+NO_COMMIT = "not known"
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
@@ -25,6 +27,14 @@ class Machine:
     asterisk: str
     clock: str = "kernel stamps of CLOCK_REALTIME on one host; nothing pinned to a core"
 
+    @property
+    def words(self) -> str:
+        """It in one line."""
+        return (
+            f"{self.processor}, {self.cores} cores, {self.memory_mb} MB, Linux {self.kernel}, Python {self.python}, "
+            f"Asterisk {self.asterisk}"
+        )
+
 
 def describe_machine(asterisk: str) -> Machine:
     """This machine."""
@@ -37,6 +47,19 @@ def describe_machine(asterisk: str) -> Machine:
         python=platform.python_version(),
         asterisk=asterisk,
     )
+
+
+def commit() -> str:
+    """The commit of the checkout that runs, with a + where its files are changed; "not known" where this is none."""
+    root = Path(__file__).parents[2]
+    if not (root / ".git").exists():
+        return NO_COMMIT
+    words = ("git", "-C", str(root), "describe", "--always", "--exclude=*", "--abbrev=7", "--dirty=+")
+    try:
+        told = subprocess.run(words, capture_output=True, text=True, check=False)
+    except OSError:
+        return NO_COMMIT
+    return told.stdout.strip() or NO_COMMIT
 
 
 def _processor() -> str:
@@ -55,6 +78,14 @@ class Load(NamedTuple):
     steal_share: float
     load_average: float
     clock_step_ms: float
+
+    @property
+    def words(self) -> str:
+        """It in one line."""
+        return (
+            f"{self.seconds:.0f} s, load {self.load_average:.2f}, busy {self.busy_share:.0%}, "
+            f"steal {self.steal_share:.1%}"
+        )
 
 
 class LoadMeter:

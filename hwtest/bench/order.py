@@ -2,7 +2,8 @@
 
 So many wait all the time; whoever is served is replaced by somebody new, of a sort that the dice give, until as many have called
 as are wanted. The order that must come of it is worked out from the configuration's file and the wire alone: 999 before all
-others, then by time of joining less the head start of the class.
+others, then by time of joining less the head start of the class. Beside it app_queue serves the same mixture with what it has:
+its own priority for a 999, and position for all others, as it knows no head start.
 """
 
 from __future__ import annotations
@@ -17,7 +18,16 @@ from hwtest.audio.prompt import document_of
 from hwtest.bench.numbers import comparable
 from hwtest.bench.readings import firsts, is_new_call
 from hwtest.bench.results import Figure, Outcome, count_errors, unmeasured
-from hwtest.bench.rig import OURS, Measured, Rig, RigError, Stretch, number_of
+from hwtest.bench.rig import (
+    OURS,
+    PLAIN_QUEUE,
+    PLAIN_QUEUE_FIRST,
+    Measured,
+    Rig,
+    RigError,
+    Stretch,
+    number_of,
+)
 from hwtest.capture import Record
 from hwtest.policing import EMERGENCY, Joined, Kind, kinds_of
 from hwtest.useragent.call import IncomingCall
@@ -40,9 +50,11 @@ _TELL_EVERY = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """`calls` in all, of whom `waiting` wait at a time; `least`: what is asked for."""
+    """`calls` in all, of whom `waiting` wait at a time; `beside`: calls of app_queue, which takes so long with each; `least`:
+    what is asked for."""
 
     calls: int
+    beside: int = 0
     waiting: int = 30
     agents: int = 5
     least: int = 1000
@@ -124,16 +136,42 @@ def _precedes(first: Joined, second: Joined) -> bool:
 async def measure(rig: Rig, plan: Plan) -> Outcome:
     """All of them served, and what the wire says. RigError where the lab has not three sorts of callers."""
     agents = min(plan.agents, len(rig.lab.agents))
-    kinds = kinds_of(document_of(rig.lab), rig.lab.agents[0].skills)
-    sorts = _sorts(kinds)
+    sorts = _sorts(kinds_of(document_of(rig.lab), rig.lab.agents[0].skills))
     await rig.staff(agents)
-    await rig.serve_for(OURS)
-    room = _Room(rig, plan, sorts)
-    measured = await room.measure(agents)
-    records = measured.taken.records
-    waits = read(records, room.kinds, rig.caller_ports, rig.agent_ports)
-    block = measured.block(NAME, OURS, [])
-    return Outcome([figure(plan, waits, agents, block.invalid)], [block])
+    outcome = Outcome()
+    for system, calls in ((OURS, plan.calls), (PLAIN_QUEUE, plan.beside)):
+        if not calls:
+            continue
+        await rig.serve_for(system)
+        room = _Room(rig, replace(plan, calls=calls), sorts, system)
+        measured = await room.measure(agents)
+        waits = read(measured.taken.records, room.kinds, rig.caller_ports, rig.agent_ports)
+        block = measured.block(NAME, system, [])
+        outcome.blocks.append(block)
+        outcome.figures.append(
+            figure(plan, waits, agents, block.invalid) if system == OURS else beside(waits, block.invalid)
+        )
+    return outcome
+
+
+def beside(waits: Sequence[Wait], fault: str | None) -> Figure:
+    """What app_queue did with the same mixture; nothing is asked of it."""
+    wrong, rings = errors(waits), sum(len(wait.rings) for wait in waits)
+    passed = [(each.early.who.kind.words, each.passed.who.kind.words) for each in wrong]
+    counted = "; ".join(
+        f"{passed.count(pair)} times {pair[0]} before {pair[1]}" for pair in dict.fromkeys(passed)
+    )
+    unserved = sum(not wait.rings for wait in waits)
+    return Figure(
+        name=NAME,
+        system=PLAIN_QUEUE,
+        unit=f"of {rings}",
+        value=len(wrong),
+        notes=[
+            f"{PLAIN_QUEUE}: {counted or 'none'}; {len(waits)} callers, {unserved} of them never rung for",
+            *([f"{PLAIN_QUEUE}: the block has {fault}"] if fault else []),
+        ],
+    )
 
 
 def figure(plan: Plan, waits: Sequence[Wait], agents: int, fault: str | None) -> Figure:
@@ -184,12 +222,13 @@ def _sorts(kinds: Sequence[Kind]) -> tuple[Kind, Kind, Kind]:
 class _Room:
     """Callers who are replaced, and agents who serve one after the other."""
 
-    def __init__(self, rig: Rig, plan: Plan, sorts: tuple[Kind, Kind, Kind]) -> None:
+    def __init__(self, rig: Rig, plan: Plan, sorts: tuple[Kind, Kind, Kind], system: str) -> None:
         self.kinds: dict[str, Kind] = {}
         """Whom each number called as."""
         self._rig = rig
         self._plan = plan
         self._sorts = sorts
+        self._system = system
         self._dice = random.Random(NAME)
         self._begin = asyncio.Event()
         self._called = 0
@@ -223,7 +262,12 @@ class _Room:
         emergency, plain, ahead = self._sorts
         routine = plain if self._dice.random() < SHARES[1] else ahead
         kind = emergency if self._dice.random() < SHARES[0] else routine
-        self.kinds[comparable(number_of(self._rig.call(kind.line)))] = kind
+        self.kinds[comparable(number_of(self._rig.call(self._line_of(kind))))] = kind
+
+    def _line_of(self, kind: Kind) -> str:
+        if self._system == OURS:
+            return kind.line
+        return PLAIN_QUEUE_FIRST if kind.emergency else PLAIN_QUEUE
 
     async def _serve(self, call: IncomingCall) -> None:
         call.ring()
@@ -236,6 +280,6 @@ class _Room:
             await call.hang_up()
         self._served += 1
         if not self._served % _TELL_EVERY:
-            self._rig.progress(f"{NAME}: {self._served} of {self._plan.calls} served")
+            self._rig.progress(f"{NAME}, {self._system}: {self._served} of {self._plan.calls} served")
         if self._served >= self._plan.calls:
             self._over.set()

@@ -189,6 +189,14 @@ def answer_latencies(records: Iterable[Record], caller_ports: Collection[int]) -
     return samples
 
 
+def arrival_rate(records: Iterable[Record], caller_ports: Collection[int]) -> float:
+    """Calls a second that came, from the first INVITE to the last; 0 with less than two."""
+    stamps = [record.stamp_ns for record in firsts(records) if _is_arrival(record, caller_ports)]
+    if len(stamps) < 2:
+        return 0.0
+    return (len(stamps) - 1) * _NANOSECONDS_PER_SECOND / (stamps[-1] - stamps[0])
+
+
 def stray_offers(records: Sequence[Record], agent_ports: Collection[int], *, ours: bool) -> int:
     """INVITEs to agents that the other system sent: ours carry X-Edge-Call, app_queue's do not."""
     offers = (record for record in records if is_new_call(record, agent_ports))

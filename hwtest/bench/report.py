@@ -13,26 +13,45 @@ from rich.text import Text
 from hwtest.bench.machine import Load, Machine
 from hwtest.bench.results import Block, Figure
 
-SCHEMA_VERSION = 2
-"""2: rows and blocks have their numbers in the plan."""
+SCHEMA_VERSION = 3
+"""2: rows and blocks have their numbers in the plan. 3: each measurement tells when, of which code and at which load it was."""
 MET, NOT_MET, NOT_MEASURED = 0, 1, 3
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """One run of the benchmark."""
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """One measurement: what it gave, and under which circumstances."""
 
-    schema_version: int = SCHEMA_VERSION
+    name: str
+    """On the command line."""
     started_utc: str
     version: str
     """Of Edge101."""
+    commit: str
     samples: int
     """Ordered, per figure."""
-    machine: Machine
     wire: str
     """Where times come from: the capture, or the phones' own stamps."""
     load: Load
     figures: list[Figure]
     blocks: list[Block]
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """What was measured on one machine, in one run of the benchmark or in several."""
+
+    schema_version: int = SCHEMA_VERSION
+    machine: Machine
+    parts: list[Part]
+
+    @property
+    def figures(self) -> list[Figure]:
+        """Of all measurements."""
+        return [figure for part in self.parts for figure in part.figures]
+
+    @property
+    def blocks(self) -> list[Block]:
+        """Of all measurements."""
+        return [block for part in self.parts for block in part.blocks]
 
     @property
     def exit_status(self) -> int:
@@ -65,6 +84,19 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
             raise ReportError(f"{file} cannot be read ({error.strerror}): {again}") from None
         except msgspec.DecodeError as error:
             raise ReportError(f"{file} is no result of hwtest bench ({error}): {again}") from None
+
+
+def merged(reports: Sequence[Report]) -> Report:
+    """All measurements of several runs; of one that several have, the last counts. Raises `ReportError` for several machines."""
+    parts = {part.name: part for report in reports for part in report.parts}
+    machine = reports[0].machine
+    for other in reports[1:]:
+        if other.machine != machine:
+            raise ReportError(
+                f"the results are of two machines ({machine.words} and {other.machine.words}), which one page does not compare: "
+                "make a page of each"
+            )
+    return Report(machine=machine, parts=list(parts.values()))
 
 
 class _Versioned(msgspec.Struct):

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from hwtest.bench.machine import Load, LoadMeter
@@ -15,7 +15,16 @@ from hwtest.bench.readings import stray_offers
 from hwtest.bench.results import Block, retransmission_fault
 from hwtest.capture import Capture, CaptureUnavailableError, Record, Taken, retransmissions
 from hwtest.lab.contract import Lab
-from hwtest.useragent import AgentPhone, Behaviour, CallEnded, CallState, OutgoingCall, UserAgent, ignoring
+from hwtest.useragent import (
+    AgentPhone,
+    Behaviour,
+    CallEnded,
+    CallState,
+    OutgoingCall,
+    SipError,
+    UserAgent,
+    ignoring,
+)
 from hwtest.useragent.call import Call, IncomingCall
 from hwtest.useragent.media import Media, Mode
 
@@ -23,6 +32,8 @@ OURS = "ours"
 PLAIN_QUEUE = "plain_queue"
 PLAIN_DIAL = "plain_dial"
 PLAIN_QUEUE_DEFAULTS = "plain_queue_defaults"
+PLAIN_QUEUE_FIRST = "plain_queue_first"
+"""The same queue as `plain_queue`, before all who came by that: what app_queue has for a 999."""
 CODE_SECONDS = 20.0
 ANSWER_SECONDS = 10.0
 FILL_SECONDS_PER_CALLER = 0.025
@@ -214,6 +225,12 @@ class Rig:
         with contextlib.suppress(TimeoutError):
             await self.agents_idle()
 
+    async def recover(self) -> None:
+        """After a measurement that failed: nobody calls, and what the phones do is nobody's business any more."""
+        self._behaviour = ignoring
+        with contextlib.suppress(SipError, RigError, OSError):
+            await self.clear()
+
     async def close(self) -> None:
         """Hang up, sign out, unregister."""
         await self.clear()
@@ -250,6 +267,10 @@ class Measured:
     load: Load
     agent_ports: frozenset[int]
     fault: str | None = None
+
+    def with_fault(self, fault: str) -> Measured:
+        """The same with one more reason why it is not valid."""
+        return replace(self, fault=", ".join(filter(None, (self.fault, fault))))
 
     def block(self, figure: str, system: str, samples: list[float]) -> Block:
         """The block that `samples` make, with what makes it invalid."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -9,24 +10,29 @@ from datetime import UTC, datetime
 from edge.ports import LedgerError
 from edge.version import VERSION
 from hwtest.bench import (
+    answers,
     beside,
     callbacks,
     dispatch,
     events,
     faults,
     figures,
+    finding,
+    growth,
     idle,
     journal,
+    mouth,
     order,
     pull,
+    rate,
     record,
     restart,
     ship,
     waiting,
 )
-from hwtest.bench.machine import LoadMeter, describe_machine
+from hwtest.bench.machine import LoadMeter, commit, describe_machine
 from hwtest.bench.plan import chosen, number_of
-from hwtest.bench.report import Report
+from hwtest.bench.report import Part, Report
 from hwtest.bench.results import Figure, Outcome
 from hwtest.bench.rig import PLAIN_QUEUE, PLAIN_QUEUE_DEFAULTS, Progress, Rig, RigError, rig
 from hwtest.capture import CaptureUnavailableError
@@ -41,25 +47,11 @@ AGENTS = 4
 AGENTS_OF_LAB = 5
 """What the order under priority is asked for with; all else has AGENTS."""
 QUIET = "101_no_greeting"
-NAMES = (
-    "dispatch-20",
-    "dispatch-200",
-    "announcement",
-    "one-agent",
-    "defaults",
-    "callback",
-    "idle",
-    "facts",
-    "order",
-    "waiting",
-    "events",
-    "journal",
-    "pull",
-    "ship",
-    "report",
-    "beside",
-    "restart",
-    "faults",
+LIMIT_SECONDS = 900.0
+"""What has not ended by then is not measured, and the next begins."""
+CAPTURED, NOT_CAPTURED = (
+    "AF_PACKET, kernel stamps",
+    "not captured (no CAP_NET_RAW): the phones' own stamps",
 )
 
 
@@ -73,37 +65,60 @@ class Measurement:
 
 
 def measurements(samples: int) -> list[Measurement]:
-    """All of them, in the order of the issue's list."""
+    """All of them, the most important first: what a caller waits for, then the record, then what it takes; what kills the daemon
+    or looks for the switch's limit comes last, as nothing that follows shall suffer from it."""
     rounds = 3 if samples >= SAMPLES else 1
     fair = max(QUICK_SAMPLES, samples // 3)
+    whole = samples >= SAMPLES
+    first, second, *others = _dispatch(samples, rounds)
     return [
-        *_dispatch(samples, rounds),
+        first,
+        second,
         Measurement(
-            "callback",
-            lambda rig: callbacks.measure(
+            "order",
+            lambda rig: order.measure(
                 rig,
-                callbacks.Plan(
-                    samples=samples,
-                    blocks=callbacks.BLOCKS if samples >= SAMPLES else 2,
-                    agents=AGENTS,
-                    least=SAMPLES,
-                ),
+                order.Plan(calls=1000 if whole else 3 * samples, beside=200 if whole else samples),
             ),
-            callbacks.not_measured,
+            order.not_measured,
         ),
         Measurement(
             "idle", lambda rig: idle.measure(rig, idle.Plan(samples=fair, rounds=rounds)), idle.not_measured
         ),
-        Measurement("facts", lambda rig: record.measure(rig, samples), record.not_measured),
         Measurement(
-            "order",
-            lambda rig: order.measure(rig, order.Plan(calls=1000 if samples >= SAMPLES else 3 * samples)),
-            order.not_measured,
+            "answers",
+            lambda rig: answers.measure(rig, answers.Plan(calls=160 if whole else samples)),
+            answers.not_measured,
         ),
-        Measurement("waiting", waiting.measure, waiting.not_measured),
+        Measurement("facts", lambda rig: record.measure(rig, samples), record.not_measured),
+        *others,
+        _callbacks(samples),
         *_of_the_daemon(samples, rounds),
         *_of_the_record(samples, fair),
         _beside(samples, rounds),
+        Measurement("waiting", waiting.measure, waiting.not_measured),
+        Measurement(
+            "growth",
+            lambda rig: growth.measure(rig, growth.Plan(samples=40 if whole else 20)),
+            growth.not_measured,
+        ),
+        Measurement(
+            "mouth",
+            lambda rig: mouth.measure(rig, mouth.Plan(rounds=2 if whole else 1)),
+            mouth.not_measured,
+        ),
+        Measurement(
+            "finding",
+            lambda rig: finding.measure(
+                rig.progress, finding.Plan(clean=finding.LEAST_CLEAN if whole else 2)
+            ),
+            finding.not_measured,
+        ),
+        Measurement(
+            "rate",
+            lambda rig: rate.measure(rig, rate.Plan(calls=2000 if whole else 200)),
+            rate.not_measured,
+        ),
         Measurement(
             "restart",
             lambda rig: restart.measure(rig, restart.Plan(deaths=max(3, samples // 20), agents=AGENTS)),
@@ -115,6 +130,16 @@ def measurements(samples: int) -> list[Measurement]:
             faults.not_measured,
         ),
     ]
+
+
+def _callbacks(samples: int) -> Measurement:
+    plan = callbacks.Plan(
+        samples=samples,
+        blocks=callbacks.BLOCKS if samples >= SAMPLES else 2,
+        agents=AGENTS,
+        least=SAMPLES,
+    )
+    return Measurement("callback", lambda rig: callbacks.measure(rig, plan), callbacks.not_measured)
 
 
 def _dispatch(samples: int, rounds: int) -> list[Measurement]:
@@ -226,27 +251,39 @@ def _of_the_record(samples: int, fair: int) -> list[Measurement]:
     ]
 
 
-async def run(lab: Lab, only: Collection[str], samples: int, progress: Progress) -> Report:
-    """Measure, one after the other; `only`: names, or numbers of the plan. What fails is not measured, the others are."""
-    started, meter = datetime.now(UTC), LoadMeter()
-    outcomes = list[Outcome]()
+NAMES = tuple(measurement.name for measurement in measurements(SAMPLES))
+
+
+async def run(
+    lab: Lab, only: Collection[str], samples: int, progress: Progress, keep: Callable[[Report], None]
+) -> Report:
+    """Measure, one after the other; `only`: names, or numbers of the plan. What fails is not measured, the others are.
+
+    `keep` has what there is after each, so that an end by force costs the one that runs.
+    """
+    report = Report(machine=describe_machine(lab.asterisk_version), parts=[])
     async with rig(lab, progress) as stand:
         for measurement in measurements(samples):
             if chosen(measurement.name, only):
                 progress(f"measuring {measurement.name}")
-                outcomes.append(numbered(measurement.name, await _attempt(stand, measurement, progress)))
-        captured = stand.captured
-    return Report(
-        started_utc=started.isoformat(timespec="seconds"),
+                report.parts.append(await _part(stand, measurement, samples, progress))
+                keep(report)
+    return report
+
+
+async def _part(stand: Rig, measurement: Measurement, samples: int, progress: Progress) -> Part:
+    started, meter = datetime.now(UTC), LoadMeter()
+    outcome = numbered(measurement.name, await _attempt(stand, measurement, progress))
+    return Part(
+        name=measurement.name,
+        started_utc=started.strftime("%Y-%m-%dT%H:%M:%SZ"),
         version=VERSION,
+        commit=commit(),
         samples=samples,
-        machine=describe_machine(lab.asterisk_version),
-        wire="AF_PACKET, kernel stamps"
-        if captured
-        else "not captured (no CAP_NET_RAW): the phones' own stamps",
+        wire=CAPTURED if stand.captured else NOT_CAPTURED,
         load=meter.read(),
-        figures=[figure for outcome in outcomes for figure in outcome.figures],
-        blocks=[block for outcome in outcomes for block in outcome.blocks],
+        figures=outcome.figures,
+        blocks=outcome.blocks,
     )
 
 
@@ -260,9 +297,12 @@ def numbered(measurement: str, outcome: Outcome) -> Outcome:
 
 async def _attempt(stand: Rig, measurement: Measurement, progress: Progress) -> Outcome:
     try:
-        return await measurement.measure(stand)
+        async with asyncio.timeout(LIMIT_SECONDS):
+            return await measurement.measure(stand)
     except (RigError, SipError, LedgerError, CaptureUnavailableError, OSError, TimeoutError) as error:
-        why = str(error) or type(error).__name__
-        progress(f"{measurement.name} could not be measured: {why}")
-        await stand.clear()
-        return Outcome(measurement.not_measured(why))
+        why = str(error) or f"not done in time ({type(error).__name__})"
+    except Exception as error:  # noqa: BLE001 - a fault of ours in one measurement must not cost the others
+        why = f"a fault of hwtest itself: {type(error).__name__}: {error}"
+    progress(f"{measurement.name} could not be measured: {why}")
+    await stand.recover()
+    return Outcome(measurement.not_measured(why))

@@ -23,6 +23,8 @@ class Ports:
     """The ports of one lab."""
 
     base: int
+    audio: range | None = None
+    """In place of those of the base; Asterisk passes over one that another program holds."""
 
     def __post_init__(self) -> None:
         """Refuses a base that would leave the range of ports."""
@@ -61,8 +63,8 @@ class Ports:
 
     @property
     def rtp(self) -> range:
-        """Asterisk's RTP and RTCP: two ports for each leg, so 950 legs."""
-        return range(self.base + 100, self.base + SPAN)
+        """Asterisk's RTP and RTCP: two ports for each leg, so 950 legs by the base."""
+        return self.audio or range(self.base + 100, self.base + SPAN)
 
     def busy(self) -> str | None:
         """The first port that another program holds, in words; None when all are free."""

@@ -14,6 +14,8 @@ TOOL_USER = "hwtest"
 PLAIN_QUEUE = "7001"
 PLAIN_DIAL = "7002"
 PLAIN_QUEUE_DEFAULTS = "7003"
+PLAIN_QUEUE_FIRST = "7004"
+"""The queue of `PLAIN_QUEUE` by app_queue's own priority, before everybody else there."""
 CALLEE = "callee"
 """The trunk to public numbers."""
 ANSWERS_AT_ONCE_SINCE = (20,)
@@ -136,7 +138,7 @@ qualify_frequency = 0
 def _extensions(version: tuple[int, ...]) -> str:
     answer = "Answer(0,i)" if version >= ANSWERS_AT_ONCE_SINCE else "Answer()"
     return f"""\
-; What a caller can dial: our lines, and three for comparison that know nothing of us.
+; What a caller can dial: our lines, and four for comparison that know nothing of us.
 [lab-lines]
 include => edge-lines
 exten => {PLAIN_QUEUE},1,{answer}
@@ -146,6 +148,10 @@ exten => {PLAIN_DIAL},1,Dial(PJSIP/agent1,60)
  same => n,Hangup()
 exten => {PLAIN_QUEUE_DEFAULTS},1,{answer}
  same => n,Queue(lab-plain-defaults)
+ same => n,Hangup()
+exten => {PLAIN_QUEUE_FIRST},1,{answer}
+ same => n,Set(QUEUE_PRIO=10)
+ same => n,Queue(lab-plain)
  same => n,Hangup()
 
 ; What an agent's phone can dial besides the codes: the lines, and public numbers.

@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dialplans import prompts
@@ -56,6 +56,8 @@ class Wishes:
     """When, and when it is tried again: keys of `callback` of the queue 101."""
     mi: bool = False
     """Whether `edge mi` runs, too: the pull API and the wallboard."""
+    audio: range | None = None
+    """Asterisk's ports for audio in place of those of the lab's base, which are enough for 950 legs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +96,7 @@ def up(wishes: Wishes, progress: Progress) -> Lab:
         locks = packages.cache_directory() / "ports"
         with claim(wishes.port_base, locks) as ports:
             try:
-                return _start(directory, wishes, ports, progress)
+                return _start(directory, wishes, replace(ports, audio=wishes.audio), progress)
             except BaseException:
                 _stop(directory)
                 raise
@@ -300,6 +302,7 @@ def _lines(configuration: Configuration) -> dict[str, str]:
         "plain_queue": sip.PLAIN_QUEUE,
         "plain_dial": sip.PLAIN_DIAL,
         "plain_queue_defaults": sip.PLAIN_QUEUE_DEFAULTS,
+        "plain_queue_first": sip.PLAIN_QUEUE_FIRST,
     }
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import math
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 from hwtest.lab.contract import Address
 from hwtest.probes.contract import (
@@ -21,88 +20,22 @@ from hwtest.probes.contract import (
     Threshold,
 )
 from hwtest.probes.sheet import Sheet
-from hwtest.sipp.room import channels, queue_line, quiet
-from hwtest.sipp.sessions import sessions, statuses, tally
-from hwtest.sipp.traffic import AGENT, SHORT_CALL, Outcome, Traffic, load, program
+from hwtest.sipp.ramp import (
+    LEAST_CALLS,
+    LIMIT_SECONDS,
+    MOST_CALLS,
+    MOST_RATE,
+    PATIENCE_SECONDS,
+    STAY_SECONDS,
+    Pass,
+    attempt,
+    of_counters,
+    search,
+    short_calls,
+)
+from hwtest.sipp.room import channels, queue_line
+from hwtest.sipp.traffic import AGENT, Traffic, load, program
 from hwtest.site import Site
-
-FIRST_RATE = 10.0
-MOST_RATE = 200.0
-STEP_UP, STEP_DOWN = 1.0, 0.5
-"""By how much the rate grows after a success while none has failed (w), and how far down from a failure the next try is (d)."""
-STEP_LEAST = 0.10
-SECONDS_PER_PASS = 4.0
-LEAST_CALLS, MOST_CALLS = 40, 400
-MOST_PASSES = 9
-NOT_BETTER = 3
-STAY_SECONDS = 0.2
-PATIENCE_SECONDS = 8.0
-LIMIT_SECONDS = 30.0
-OFFERED_AT_LEAST = 0.9
-"""Of the rate that was asked of SIPp; below that a pass says nothing of the switch."""
-SETTLE_SECONDS = 10.0
-BACKLOG_MS = 500.0
-"""T1 (RFC 3261 §17.1.1.1): a caller's phone sends its INVITE again after so long."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pass:
-    """One rate, and what became of its calls."""
-
-    rate: float
-    calls: int
-    failed: int
-    offered: float
-    """Calls per second by the wire; SIPp's own by its count."""
-    answer_ms: float | None = None
-    """p95 of INVITE to 200."""
-    told: str = ""
-
-    @property
-    def good(self) -> bool:
-        """Whether every call was answered and ended well."""
-        return self.failed == 0
-
-    @property
-    def kept_up(self) -> bool:
-        """Whether it did so without a backlog: with so few calls a switch that falls behind may still answer each in the end."""
-        return self.good and self.answer_ms is not None and self.answer_ms <= BACKLOG_MS
-
-    @property
-    def was_offered(self) -> bool:
-        """Whether the generator kept up."""
-        return self.offered >= OFFERED_AT_LEAST * self.rate
-
-
-def calls_at(rate: float) -> int:
-    """How many calls one pass has."""
-    return min(MOST_CALLS, max(LEAST_CALLS, round(rate * SECONDS_PER_PASS)))
-
-
-async def search(attempt: Callable[[float], Awaitable[Pass]]) -> list[Pass]:
-    """RFC 7502's search for the highest rate without a failure, in big steps first; never rounded down, which does not end.
-
-    It ends after some passes that found no higher rate, when the steps are small, or at the highest rate that is tried.
-    """
-    passes = list[Pass]()
-    rate, best, worst, not_better = FIRST_RATE, 0.0, math.inf, 0
-    while len(passes) < MOST_PASSES and not_better < NOT_BETTER:
-        made = await attempt(rate)
-        passes.append(made)
-        if not made.was_offered and made.good:
-            break  # the generator is at its end, not the switch
-        if made.good and made.rate > best:
-            best, not_better = made.rate, 0
-            if best >= MOST_RATE:
-                break
-        else:
-            not_better += not made.good
-            worst = min(worst, made.rate)
-        if worst < math.inf and worst - best <= STEP_LEAST * worst:
-            break
-        rising = worst == math.inf
-        rate = min(MOST_RATE, best * (1 + STEP_UP)) if rising else best + (worst - best) * STEP_DOWN
-    return passes
 
 
 async def measure(site: Site, sheet: Sheet) -> None:
@@ -112,63 +45,8 @@ async def measure(site: Site, sheet: Sheet) -> None:
     usual = await channels(site)
     alone = await _alone(site, sheet)
     async with site.capture() as capture:
-
-        async def attempt(rate: float) -> Pass:
-            calls = calls_at(rate)
-            site.say(f"{rate:.0f} calls a second, {calls} calls")
-            traffic = _traffic(rate, number)
-            await capture.take()
-            async with load(site, sheet, f"ramp-{rate:.0f}", traffic) as running:
-                outcome = await running.ended()
-            taken = await capture.take()
-            if taken.dropped:
-                raise NotMeasuredError(
-                    f"the capture lost {taken.dropped} packets", "hwtest run meter.capture"
-                )
-            await quiet(site, SETTLE_SECONDS, usual)
-            found = sessions(taken.records, {running.port})
-            counted = tally(found)
-            answers = sorted(one.answer_seconds for one in found if one.answer_seconds is not None)
-            bad = counted.failed
-            return replace(
-                _pass(rate, outcome),
-                failed=max(len(bad), outcome.counters.failed + outcome.unfinished),
-                offered=_offered([one.invited_ns for one in found]),
-                answer_ms=1000 * answers[int(0.95 * (len(answers) - 1))] if answers else None,
-                told=f"{statuses(bad)}; {sum(one.repeated for one in found)} messages sent again",
-            )
-
-        passes = await search(attempt)
+        passes = await search(lambda rate: attempt(site, sheet, capture.take, number, rate, usual=usual))
     judge(sheet, passes, alone)
-
-
-def _traffic(rate: float, number: str) -> Traffic:
-    return Traffic(
-        scenario=SHORT_CALL,
-        calls=calls_at(rate),
-        number=number,
-        rate=rate,
-        stay_seconds=STAY_SECONDS,
-        patience_seconds=PATIENCE_SECONDS,
-        limit_seconds=LIMIT_SECONDS,
-    )
-
-
-def _offered(instants: Sequence[int]) -> float:
-    span = (instants[-1] - instants[0]) / 1e9 if len(instants) > 1 else 0.0
-    return (len(instants) - 1) / span if span > 0 else 0.0
-
-
-def _pass(rate: float, outcome: Outcome) -> Pass:
-    if outcome.trouble:
-        raise NotMeasuredError(outcome.trouble, "hwtest run meter.timing")
-    return Pass(
-        rate=rate,
-        calls=outcome.asked or 0,
-        failed=outcome.counters.failed + outcome.unfinished,
-        offered=rate,
-        told=f"{outcome.counters.retransmissions} messages sent again",
-    )
 
 
 async def _alone(site: Site, sheet: Sheet) -> Pass:
@@ -180,10 +58,10 @@ async def _alone(site: Site, sheet: Sheet) -> Pass:
     )
     async with load(site, sheet, "ramp-called", called) as agents:
         await asyncio.sleep(0.5)
-        traffic = replace(_traffic(MOST_RATE, ""), target=Address(host=own, port=agents.port))
+        traffic = replace(short_calls(MOST_RATE, ""), target=Address(host=own, port=agents.port))
         async with load(site, sheet, "ramp-alone", traffic) as callers:
             outcome = await callers.ended()
-    return _pass(MOST_RATE, outcome)
+    return of_counters(MOST_RATE, outcome)
 
 
 def judge(sheet: Sheet, passes: Sequence[Pass], alone: Pass) -> None:

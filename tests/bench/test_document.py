@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 
@@ -14,7 +15,7 @@ from hwtest.bench.report import Report
 from hwtest.bench.results import Figure, Outcome, unmeasured
 from hwtest.bench.rig import OURS, PLAIN_QUEUE
 from hwtest.bench.run import NAMES, measurements, numbered
-from tests.bench.test_report import block, report
+from tests.bench.test_report import MACHINE, block, part
 
 B1 = PLAN[0]
 
@@ -30,7 +31,15 @@ def made() -> Report:
     months = numbered(
         "report", Outcome([Figure(name="a month", unit="s", value=2.5, target="<= 10 s", met=True)])
     )
-    return report([*dispatch.figures, *facts.figures, *log.figures, *months.figures], dispatch.blocks)
+    return Report(
+        machine=MACHINE,
+        parts=[
+            part(dispatch.figures, dispatch.blocks, "dispatch-20"),
+            part(facts.figures, name="facts"),
+            part(log.figures, name="journal"),
+            part(months.figures, name="report"),
+        ],
+    )
 
 
 def rows(text: str, first: str) -> list[list[str]]:
@@ -53,13 +62,16 @@ def test_numbers_are_where_they_belong() -> None:
     text = page(made())
     ours = next(row for row in rows(text, "dispatch") if row[1] == OURS)
     assert ours[2:7] == ["1", "9.2", "9.2", "9.2", "9.2"]
-    assert ours[7].startswith("1/54") and ours[8:] == ["p50 <= 1/50 of plain_queue", "met"]
+    assert ours[7].startswith("1/54") and ours[8:10] == ["p50 <= 1/50 of plain_queue", "met"]
+    assert ours[10:] == ["2026-01-01 02:03:04", "abcdef1", "0.0 to 0.5"]
     assert rows(text, "a month")[0][3] == "2.5 s"
     assert rows(text, "log")[0][3] == "14285 facts/s"
     assert rows(text, "B1")[0][4:] == [
         result(B1, [f for f in made().figures if f.benchmark == "B1"]),
         "1 of 3",
-        "0.00 to 0.00",
+        "2026-01-01 02:03:04",
+        "abcdef1",
+        "0.0 to 0.5",
     ]
     assert rows(text, "B1")[1][3:5] == ["2", "1: 3 retransmissions"]
 
@@ -76,7 +88,7 @@ def test_what_a_run_does_not_have_is_not_measured() -> None:
 def test_texts_cannot_break_the_table() -> None:
     """A bar, a tag or a line break in a text stays in its cell."""
     (row,) = rows(page(made()), "fact time")
-    assert row[-2:] == ["p99 \\| <= 20", "not measured"]
+    assert row[8:10] == ["p99 \\| <= 20", "not measured"]
     assert "- fact time: no &lt;ledger> at all" in page(made())
 
 
@@ -136,8 +148,8 @@ def test_choosing_by_number() -> None:
         (None, "cannot be read"),
         ("{}", "is no result of hwtest bench"),
         ("not JSON", "is no result of hwtest bench"),
-        ('{"schema_version": 1, "figures": []}', "schema version 1, 2 is needed"),
-        ('{"schema_version": 2, "figures": []}', "is no result of hwtest bench"),
+        ('{"schema_version": 1, "figures": []}', "schema version 1, 3 is needed"),
+        ('{"schema_version": 3, "figures": []}', "is no result of hwtest bench"),
     ],
 )
 def test_a_file_that_is_no_result(tmp_path: Path, content: str | None, says: str) -> None:
@@ -150,6 +162,28 @@ def test_a_file_that_is_no_result(tmp_path: Path, content: str | None, says: str
     assert done.exit_code == 3
     assert says in done.output and str(file) in done.output and "hwtest bench --json" in done.output
     assert target.read_text(encoding="utf-8") == "as it was"
+
+
+def test_several_files_make_one_page(tmp_path: Path) -> None:
+    """What is named later counts, and says when and of which commit it was."""
+    old, new, target = tmp_path / "old.json", tmp_path / "new.json", tmp_path / "page.md"
+    made().write(old)
+    later = part([Figure(name="log", unit="facts/s", value=20001, target="t", met=True, benchmark="B8")])
+    later = msgspec.structs.replace(
+        later, name="journal", started_utc="2026-02-01T00:00:00Z", commit="1234567+"
+    )
+    Report(machine=MACHINE, parts=[later]).write(new)
+    done = CliRunner().invoke(command, ["--document", str(target), "--from", str(old), str(new)])
+    assert done.exit_code == 0, done.output
+    (log,) = rows(target.read_text(encoding="utf-8"), "log")
+    assert (log[3], log[10:12]) == ("20001 facts/s", ["2026-02-01 00:00:00", "1234567+"])
+    assert rows(target.read_text(encoding="utf-8"), "dispatch")
+
+
+def test_a_stray_file_is_wrong_usage(tmp_path: Path) -> None:
+    """Nothing is measured because somebody forgot --from."""
+    done = CliRunner().invoke(command, [str(tmp_path / "x.json")])
+    assert done.exit_code == 2 and "--from FILE" in done.output
 
 
 def test_from_without_a_page() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hwtest.bench.order import NAME, Plan, errors, figure, read
+from hwtest.bench.order import NAME, Plan, beside, errors, figure, read
 from hwtest.capture import Record
 from hwtest.policing import Kind
 from tests.bench.test_readings import AGENTS, CALLERS, message
@@ -93,3 +93,15 @@ def test_the_row() -> None:
     assert (good.met, good.small) == (True, True)
     for less in (wire[:3], []):
         assert not figure(PLAN, read(less, kinds, CALLERS, AGENTS), 5, None).measured
+
+
+def test_what_app_queue_does_is_told_and_not_judged() -> None:
+    """Its row counts who came before whom, and has no target to meet or miss."""
+    kinds = {NUMBERS["a"]: PLAIN, NUMBERS["b"]: AHEAD, NUMBERS["c"]: URGENT}
+    wire = [calls(0, "a"), calls(1000, "b"), rings(2000, "a"), rings(3000, "b"), calls(3100, "c")]
+    made = beside(read(wire, kinds, CALLERS, AGENTS), "1 retransmissions")
+    assert (made.value, made.unit, made.target, made.met) == (1, "of 2", "", None)
+    assert made.notes == [
+        "plain_queue: 1 times 101 standard before 101 soon; 3 callers, 1 of them never rung for",
+        "plain_queue: the block has 1 retransmissions",
+    ]

@@ -1,5 +1,6 @@
 """What the benchmark says, and with which exit status."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,10 +13,10 @@ from rich.console import Console
 from hwtest.bench.command import default_file
 from hwtest.bench.dispatch import Plan, figures
 from hwtest.bench.facts import Comparison
-from hwtest.bench.machine import Load, LoadMeter, Machine, usage_of
+from hwtest.bench.machine import Load, LoadMeter, Machine, commit, usage_of
 from hwtest.bench.numbers import caller_numbers, comparable
 from hwtest.bench.record import _figure
-from hwtest.bench.report import Report, table
+from hwtest.bench.report import Part, Report, ReportError, merged, table
 from hwtest.bench.results import Block, Figure, cap_tail, count_errors, sized, unmeasured
 from hwtest.bench.rig import OURS, PLAIN_QUEUE, PLAIN_QUEUE_DEFAULTS
 
@@ -38,19 +39,24 @@ def block(system: str, samples: list[float], invalid: str | None = None) -> Bloc
     )
 
 
-def report(made: Sequence[Figure], blocks: Sequence[Block] = ()) -> Report:
-    """A run with these figures."""
-    load = Load(1, 0, 0, 0, 0)
-    return Report(
-        started_utc="2026-01-01",
+def part(made: Sequence[Figure], blocks: Sequence[Block] = (), name: str = "dispatch-20") -> Part:
+    """One measurement with these figures."""
+    return Part(
+        name=name,
+        started_utc="2026-01-01T02:03:04Z",
         version="1",
+        commit="abcdef1",
         samples=60,
-        machine=MACHINE,
         wire="w",
-        load=load,
+        load=Load(1, 0, 0, 0.5, 0),
         figures=list(made),
         blocks=list(blocks),
     )
+
+
+def report(made: Sequence[Figure], blocks: Sequence[Block] = ()) -> Report:
+    """A run with these figures."""
+    return Report(machine=MACHINE, parts=[part(made, blocks)])
 
 
 @pytest.mark.parametrize(
@@ -156,7 +162,7 @@ def test_document(tmp_path: Path) -> None:
     written = report(figures("dispatch", [block(OURS, [1.0, 2.0]), block(PLAIN_QUEUE, [500.0])]))
     written.write(tmp_path / "bench.json")
     raw = (tmp_path / "bench.json").read_bytes()
-    assert msgspec.json.decode(raw)["schema_version"] == 2
+    assert msgspec.json.decode(raw)["schema_version"] == 3
     assert Report.read(tmp_path / "bench.json") == written
 
 
@@ -227,3 +233,20 @@ def test_the_comparator_of_dispatch() -> None:
     assert (plan.talk_seconds[1], slow.talk_seconds[1]) == (1.02, 5.02)
     blocks = [block(OURS, [10.0]), block(PLAIN_QUEUE_DEFAULTS, [500.0]), block(PLAIN_QUEUE, [1.0])]
     assert figures("d", blocks, PLAIN_QUEUE_DEFAULTS)[1].ratio == 1 / 50
+
+
+def test_several_runs_are_one() -> None:
+    """Each measurement once, the one that was named last; what only one run has is kept, and machines are not mixed."""
+    first = Report(machine=MACHINE, parts=[part([Figure(name="a")], name="idle"), part([], name="order")])
+    second = Report(machine=MACHINE, parts=[part([Figure(name="b")], name="idle"), part([], name="facts")])
+    whole = merged([first, second])
+    assert [each.name for each in whole.parts] == ["idle", "order", "facts"]
+    assert [figure.name for figure in whole.figures] == ["b"]
+    other = Report(machine=replace(MACHINE, cores=4), parts=[])
+    with pytest.raises(ReportError, match="4 cores"):
+        merged([first, other])
+
+
+def test_the_commit_of_this_checkout() -> None:
+    """As git tells it, or that nobody knows."""
+    assert re.fullmatch(r"[0-9a-f]{7,40}\+?|not known", commit())

@@ -73,7 +73,7 @@ def test_lab_json_is_what_other_tools_expect(contract: Any, directory: Path) -> 
     """Every field of the contract has a value that can be used."""
     assert contract["lines"].items() >= {
         "101": "101", "101_no_greeting": "1010", "999": "999", "plain_queue": "7001", "plain_dial": "7002",
-        "plain_queue_defaults": "7003",
+        "plain_queue_defaults": "7003", "plain_queue_first": "7004",
     }.items()  # fmt: skip
     assert contract["lines"]["999_test"] == "9990"
     assert contract["codes"] == {

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from hwtest.probes.contract import Layer, NotMeasuredError, Verdict
-from hwtest.probes.load_ramp import FIRST_RATE, MOST_PASSES, MOST_RATE, PROBE, Pass, judge, search
+from hwtest.probes.load_ramp import PROBE, judge
 from hwtest.probes.sheet import Sheet
+from hwtest.sipp.ramp import FIRST_RATE, MOST_PASSES, MOST_RATE, Pass, search
 
 
 def made(rate: float, limit: float, *, offered: float | None = None, answer_ms: float = 5) -> Pass:
