@@ -1,8 +1,8 @@
 """hwtest itself: are faults that are seeded into a lab found and blamed on their layer, and is a lab without any blamed?
 
-A lab of its own, with the pull API. Twelve faults, one at a time, each looked for by the first of the probes that are to find it
-as `hwtest run` would; then clean runs of the short ones of those probes. A probe that could not measure has found nothing. All
-faults there are, with all their probes, are the matter of `make endure`.
+A lab of its own, with the pull API. Twelve faults, one at a time, each looked for by the probes that are to find it as
+`hwtest run` would, until one does; then clean runs of the short ones of those probes. A probe that could not measure has found
+nothing. All faults that there are, and clean runs of more probes, are the matter of `make endure`.
 """
 
 from __future__ import annotations
@@ -122,12 +122,22 @@ async def _seed(place: Path, plan: Plan, progress: Progress) -> list[str]:
     missed = list[str]()
     for name in plan.faults:
         async with _in_thread(seeded(place, name)) as fault:
-            results = await _probe(place, fault.found_by[:1], len(missed))
-        said = judge(fault, results)
+            said = await _look_for(place, fault)
         if said:
             missed.append(said)
         progress(f"fault {name}: {said or f'found, and the {fault.layer} blamed'}")
     return missed
+
+
+async def _look_for(place: Path, fault: Fault) -> str:
+    """By one probe after the other, until one has found it."""
+    results, said = list[ProbeResult](), ""
+    for probe in fault.found_by:
+        results += await _probe(place, [probe], len(results))
+        said = judge(fault, results)
+        if not said:
+            break
+    return said
 
 
 def judge(fault: Fault, results: Sequence[ProbeResult]) -> str:
@@ -177,7 +187,7 @@ def figures(missed: Sequence[str], blamed: Sequence[str], plan: Plan) -> list[Fi
     """The two rows."""
     found = count_errors(MISSED, OURS, range(len(missed)), len(plan.faults), "missed")
     clean = count_errors(FALSE, OURS, range(len(blamed)), plan.clean, "false reds")
-    probes = sorted({FAULTS[name].found_by[0] for name in plan.faults})
+    probes = sorted({probe for name in plan.faults for probe in FAULTS[name].found_by})
     return [
         _noted(found, [f"seeded: {', '.join(plan.faults)}", f"looked for by {', '.join(probes)}", *missed]),
         _noted(clean, [f"each of {', '.join(CLEAN)}", *blamed], small=plan.clean < LEAST_CLEAN),
