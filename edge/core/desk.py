@@ -70,6 +70,8 @@ class Desk:
         """The tasks that are offered to phones and are at none, by their places among those who wait."""
         self._changing: dict[str, None] = {}
         """Those of `_order` and `_unanswered` for whom time alone changes who may be asked (`_does_time_matter`)."""
+        self._asking: set[str] = set()
+        """Agents who asked for the next task and have not been offered one since. Asked for in each match."""
         self._alarms = AlarmClock()
         self._ringing_back: set[str] = set()
         """Call-backs for which an agent is rung, kept or waiting on the line."""
@@ -95,12 +97,13 @@ class Desk:
     def _build_indexes(self) -> None:
         self._order, self._unanswered, self._alarms = WaitingOrder(), WaitingOrder(), AlarmClock()
         self._ringing_back, self._tasks, self._changing = set(), WaitingOrder(), {}
+        self._asking = set()
         for call in self.state.calls.values():
             self._index_call(call)
         for offer in self.state.offers.values():
             self._arm_offer(offer)
         for record in self.state.agents.values():
-            self._arm_wrap_up(record)
+            self._index_agent(record)
         for task_id in self.state.tasks:
             self._index_task(task_id)
         for task_offer_id in self.state.task_offers:
@@ -154,7 +157,7 @@ class Desk:
                 self._arm_offer(offer)
         agent = getattr(fact, "agent", None)
         if agent in self.state.agents:
-            self._arm_wrap_up(self.state.agents[agent])
+            self._index_agent(self.state.agents[agent])
         task_id = getattr(fact, "task_id", None)
         if task_id is not None:
             self._index_task(task_id)
@@ -296,6 +299,13 @@ class Desk:
         if seconds is None:
             seconds = getattr(self.policy, deadline.seconds)
         self._alarms.set(key, since.plus(seconds))
+
+    def _index_agent(self, record: AgentRecord) -> None:
+        if record.task_asked_at is None:
+            self._asking.discard(record.agent)
+        else:
+            self._asking.add(record.agent)
+        self._arm_wrap_up(record)
 
     def _arm_wrap_up(self, record: AgentRecord) -> None:
         key = ("agent", record.agent)

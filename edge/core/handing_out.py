@@ -31,7 +31,7 @@ class HandingOut(TaskAtPhone):
         return any(offer.state in TASK_GIVES_WAY for offer in self.state.task_offers.values())
 
     def _does_anybody_want_a_task(self) -> bool:
-        asked = (record.task_asked_at for record in self.state.agents.values())
+        asked = (self.state.agents[agent].task_asked_at for agent in self._asking)
         return any(at is not None and self._now.since(at) <= ASKED_SECONDS for at in asked)
 
     def _hand_out(self, task: Task, candidates: Candidates, hopeless: set[tuple[str, ...]]) -> None:
@@ -59,6 +59,8 @@ class HandingOut(TaskAtPhone):
 
     def _give_to_who_asked(self, candidates: Candidates) -> None:
         """Agents who asked for the next task have it as soon as their phone is free, whatever its kind and their other work."""
+        if not self._asking:
+            return
         for record in tuple(self.state.agents.values()):
             if record.task_asked_at is None or self._now.since(record.task_asked_at) > ASKED_SECONDS:
                 continue
