@@ -31,6 +31,7 @@ IN_MUSIC = (1, 10, 100, 300)
 """A thousand would keep both cores of this kind of machine busy with sending music alone."""
 FEW, MANY = 10, 1000
 AGENTS = 4
+SETTLE_SECONDS = 2.0
 MOST_CPU_PERCENT = 3.0
 MOST_TIMES = 2.0
 CPU_TARGET = f"<= {MOST_CPU_PERCENT:g} % of a core"
@@ -43,7 +44,7 @@ class Plan:
     """`samples`: dispatches of one block; `idle_seconds`: how long nobody does anything."""
 
     samples: int
-    idle_seconds: float = 6.0
+    idle_seconds: float = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,14 +105,14 @@ async def _step(rig: Rig, plan: Plan, sort: str, count: int, number: int) -> tup
         line=LINES[sort],
         waiting=count,
         agents=agents,
-        samples=2 * plan.samples,
+        samples=2 * (plan.samples if agents > 1 else plan.samples // 2),
         plain_samples=0,
         rounds=1,
     )
     readings = list[Reading]()
 
     async def read() -> None:
-        await asyncio.sleep(plan.idle_seconds / 2)  # those who came last have settled
+        await asyncio.sleep(SETTLE_SECONDS)  # those who came last have settled
         before, begun = _use(rig), time.monotonic()
         await asyncio.sleep(plan.idle_seconds)
         after, seconds = _use(rig), time.monotonic() - begun

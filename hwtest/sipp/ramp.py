@@ -69,7 +69,7 @@ def calls_at(rate: float) -> int:
     return min(MOST_CALLS, max(LEAST_CALLS, round(rate * SECONDS_PER_PASS)))
 
 
-async def search(attempt: Callable[[float], Awaitable[Pass]]) -> list[Pass]:
+async def search(attempt: Callable[[float], Awaitable[Pass]], most: float = MOST_RATE) -> list[Pass]:
     """RFC 7502's search for the highest rate without a failure, in big steps first; never rounded down, which does not end.
 
     It ends after some passes that found no higher rate, when the steps are small, or at the highest rate that is tried.
@@ -83,7 +83,7 @@ async def search(attempt: Callable[[float], Awaitable[Pass]]) -> list[Pass]:
             break  # the generator is at its end, not the switch
         if made.good and made.rate > best:
             best, not_better = made.rate, 0
-            if best >= MOST_RATE:
+            if best >= most:
                 break
         else:
             not_better += not made.good
@@ -91,7 +91,7 @@ async def search(attempt: Callable[[float], Awaitable[Pass]]) -> list[Pass]:
         if worst < math.inf and worst - best <= STEP_LEAST * worst:
             break
         rising = worst == math.inf
-        rate = min(MOST_RATE, best * (1 + STEP_UP)) if rising else best + (worst - best) * STEP_DOWN
+        rate = min(most, best * (1 + STEP_UP)) if rising else best + (worst - best) * STEP_DOWN
     return passes
 
 
