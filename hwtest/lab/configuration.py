@@ -51,7 +51,7 @@ def document(
 ) -> Document:
     """The lab's configuration: lines 101, 1010 and 999, and `agents` agents who can take all of them.
 
-    An unanswered 999 goes on to a supervisor and to the buddy force; 9990 is a line for test calls. Who would wait long for 101
+    An unanswered 999 goes on to a supervisor and to the buddy force; 5990 is a line for test calls. Who would wait long for 101
     is offered a call-back (`callbacks`), which rings at the public numbers; a policy turns it off by `enabled = false`.
     `plan`: when it is offered, and tried again.
     """
@@ -99,7 +99,7 @@ def document(
                 "queue": "101",
                 "greeting": "callback-returned",
             },
-            "999-test": {"number": "9990", "tier": "999", "queue": "999", "test_phone": TEST_PHONE},
+            "999-test": {"number": "5990", "tier": "999", "queue": "999", "test_phone": TEST_PHONE},
         },
         "agent": {**{str(FIRST_AGENT + index): _agent(index) for index in range(agents)}, **_supervisors()},
         "phone": {

@@ -458,8 +458,8 @@ FAULTS = {
             found_by=("call.one",),
             seed=switch_file(
                 "edge101-extensions.conf",
-                r"(?m)^exten => 9990,1,.*$",
-                r"exten => 9990,1,Answer()\n same => n,Wait(60)\n same => n,Hangup()",
+                r"(?m)^exten => 5990,1,.*$",
+                r"exten => 5990,1,Answer()\n same => n,Wait(60)\n same => n,Hangup()",
                 "dialplan reload",
             ),
         ),

@@ -32,7 +32,7 @@ POLICY = Policy(
         ),
         "test": Line(
             name="test",
-            number="9990",
+            number="5990",
             queue="emergency",
             tier=Tier.EMERGENCY,
             priority_class="standard",

@@ -114,7 +114,7 @@ queue = "public"
 language = "cy"
 assisted = true
 [line.test]
-number = "9990"
+number = "5990"
 tier = "999"
 queue = "emergency"
 test_phone = "test1"
@@ -404,7 +404,7 @@ ERRORS = [
     ),
     *(
         ("01632960998", number, "emergency.buddy_phone", "come round to us")
-        for number in ("999", "112", "101", "+44999", "0044112", "18000", "9990", "1018")
+        for number in ("999", "112", "101", "+44999", "0044112", "18000", "5990", "1018")
     ),
     ("01632960997", "999", "queue.public.overflow_phone", "come round to us"),
     ('test_phone = "test1"', 'test_phone = "desk1"', "line.test.test_phone", "the usual phone of agent 4001"),
@@ -586,7 +586,7 @@ def test_a_named_queue_of_999_is_guarded_without_a_999_line(written: Written) ->
     """Upgraded callers wait there: nothing may be in front of them either."""
     text = FULL.replace('[line.emergency]\nnumber = "999"\ntier = "999"\nqueue = "emergency"\n', "")
     text = text.replace(
-        '[line.test]\nnumber = "9990"\ntier = "999"\nqueue = "emergency"\ntest_phone = "test1"\n', ""
+        '[line.test]\nnumber = "5990"\ntier = "999"\nqueue = "emergency"\ntest_phone = "test1"\n', ""
     )
     text = text.replace(EMERGENCY_QUEUE, f"{EMERGENCY_QUEUE}\nlimit = 9")
     with pytest.raises(ConfigurationError, match=r"queue\.emergency\.limit: 999 callers wait"):

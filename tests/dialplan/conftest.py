@@ -31,7 +31,7 @@ def site() -> dict[str, Any]:
             "public": {"number": "101", "tier": "101", "queue": "public"},
             "vulnerable": {"number": "1017", "tier": "101", "queue": "public", "class": "vulnerable"},
             "welsh": {"number": "1012", "tier": "101", "queue": "welsh", "language": "cy"},
-            "test": {"number": "9990", "tier": "999", "queue": "emergency", "test_phone": "test1"},
+            "test": {"number": "5990", "tier": "999", "queue": "emergency", "test_phone": "test1"},
         },
         "agent": {
             "4001": {"name": "Ann", "skills": {"101": 1, "999": 1}, "phone": "desk1", "pin": "1234"},

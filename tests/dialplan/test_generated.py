@@ -112,7 +112,7 @@ def test_every_line_has_its_entry(dialplan: dict[str, Context], configuration: C
         ("edge-return", "return"),
         ("edge-transfer", "4001"),
         ("edge-transfer", "101"),
-        ("edge-transfer", "9990"),
+        ("edge-transfer", "5990"),
         ("edge-transfer", "*301"),
         ("edge-transfer", "*302"),
         ("edge-phones", "*301"),
@@ -183,7 +183,7 @@ def test_talk_is_over_only_after_a_bridge(dialplan: dict[str, Context]) -> None:
     }
 
 
-@pytest.mark.parametrize("number", ["999", "9990"])
+@pytest.mark.parametrize("number", ["999", "5990"])
 def test_emergency_stays_unanswered(dialplan: dict[str, Context], number: str) -> None:
     """Nothing on the way of a 999 answers it or plays to it: it rings, in the queue and while others are rung too."""
     walk = Walk(dialplan, {"EDGE_LINE": "emergency", **QUEUE}, {'$["${EDGE_CALL}" != ""]': False})
