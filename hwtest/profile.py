@@ -225,12 +225,24 @@ class _ProfileReading(Reading[ProfileFile]):
                     f"there is no phone {line.phone!r}",
                     f"Give [phone.{line.phone}].",
                 )
+            elif caller is not None and line.phone is not None and self._same(profile, caller, line.phone):
+                self.add(
+                    ("line", name, "phone"),
+                    f"{line.phone!r} is the phone that test calls are placed as, which would be busy",
+                    "Let the line ring another phone, or give target.phone another.",
+                )
             if profile.target.kind is Kind.LIVE and (
                 fault := fault_of_test_number(line.number, looks_like_emergency=line.looks_like_emergency)
             ):
                 self.add(
                     ("line", name, "number"), fault, "Only a number that rings a test phone belongs here."
                 )
+
+    @staticmethod
+    def _same(profile: ProfileFile, one: str, other: str) -> bool:
+        """Whether two names are of one phone: the same name, or the same account."""
+        first, second = profile.phone.get(one), profile.phone.get(other)
+        return one == other or (first is not None and second is not None and first.user == second.user)
 
     def _check_thresholds(self, profile: ProfileFile) -> None:
         probes = {probe.name: probe for probe in all_probes()}

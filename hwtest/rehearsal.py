@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge.core.facts import Entry
+from edge.core.promise import TaskOutcome
 from edge.ledger.store import SqlReader, open_reader
+from edge.pbx.asterisk.notices import close_task
 from edge.ports import LedgerError
+from edge.views.reading import open_state
 from hwtest.bench.ledger import entries_after
 from hwtest.bench.rig import Rig, RigError, rig
 from hwtest.lab import faults, processes
@@ -23,6 +26,8 @@ from hwtest.probes.contract import NotMeasuredError
 from hwtest.site import Site
 
 LINE = "101_no_greeting"
+TASKS_SECONDS = 10.0
+BY = "hwtest"
 _POLL_SECONDS = 0.1
 
 
@@ -30,9 +35,27 @@ _POLL_SECONDS = 0.1
 class Stage:
     """What a fault probe works with."""
 
+    site: Site
     rig: Rig
     hurt: Hurt
     reader: SqlReader
+
+    async def no_tasks(self) -> None:
+        """Close every ring-back task: they would ring the phones that are here for callers. NotMeasuredError if one stays."""
+        client = await self.site.control()
+        loop = asyncio.get_running_loop()
+        until = loop.time() + TASKS_SECONDS
+        closed = set[str]()
+        while tasks := open_state(self.reader).tasks:
+            for task in tasks.keys() - closed:
+                await close_task(client, task, TaskOutcome.NO_NEED, BY, "left by a test call")
+                closed.add(task)
+            if loop.time() > until:
+                raise NotMeasuredError(
+                    f"ring-back tasks are open and cannot be closed: {len(tasks)}",
+                    "edge tasks; edge tasks close ID --outcome no_need --by NAME",
+                )
+            await asyncio.sleep(_POLL_SECONDS)
 
     def entries(self, after: int) -> list[Entry]:
         """Facts after this one; none while the ledger cannot be read."""
@@ -69,7 +92,9 @@ async def staged(site: Site, line: str = LINE) -> AsyncIterator[Stage]:
             reader = open_reader(lab.ledger)
             try:
                 await hurt.serving()
-                yield Stage(made, hurt, reader)
+                stage = Stage(site, made, hurt, reader)
+                await stage.no_tasks()
+                yield stage
             finally:
                 reader.close()
     except RigError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from statistics import median
 
 from hwtest.probes.contract import (
@@ -43,12 +44,13 @@ async def measure(site: Site, sheet: Sheet) -> None:
         ("mouth_to_ear_back", "agent to caller", through.back, own.back),
     ):
         share = median(mouth.milliseconds for mouth in ours)
+        taken, words = without_share([mouth.milliseconds for mouth in samples], share)
         sheet.distribution(
             figure,
             "ms",
-            [mouth.milliseconds - share for mouth in samples],
+            taken,
             uncertainty=PHASE_MS,
-            note=f"{name}; the phones' own share of {share:.1f} ms is subtracted",
+            note=f"{name}; {words}",
             evidence=(
                 Evidence(
                     text=f"recordings audio-latency-*-heard.wav, {len(samples)} chirps of this direction found"
@@ -72,14 +74,15 @@ async def measure(site: Site, sheet: Sheet) -> None:
                 note=f"spoken to arrived, packet by packet, without the listener's buffer{beside}",
             )
     if through.forth and through.back:
+        added, words = without_share([_round_trip(through) / 2], _round_trip(own) / 2)
         sheet.value(
             "added_one_way",
             "ms",
-            (_round_trip(through) - _round_trip(own)) / 2,
+            added[0] if added else None,
             n=len(through.forth) + len(through.back),
             uncertainty=5.0,
             note="half of what both ways together take more than directly, which no phase of the frames changes; "
-            "the jitter buffer moves by 10 ms when this machine is busy",
+            f"the jitter buffer moves by 10 ms when this machine is busy; {words}",
         )
     for file in sorted(site.folder.glob("audio-latency-*-heard.wav")):
         sheet.artefact(file.name, "what one end heard, its own chirps included, 8000 Hz")
@@ -88,6 +91,28 @@ async def measure(site: Site, sheet: Sheet) -> None:
     sheet.note(
         f"phones: {settings.jitter_buffer_ms} ms jitter buffer that does not adapt, frames of 20 ms, no sound card; "
         f"a telephone on a desk adds 45 to 90 ms of its own"
+    )
+
+
+def without_share(milliseconds: Sequence[float], share: float) -> tuple[list[float], str]:
+    """What is left without the phones' own share, and what was done, in words.
+
+    A delay is never less than nought: a little less is what the phones' frames leave unknown, and counts as nought. Where half
+    of them are less by more than that, the phones themselves were slower alone than through the target, because this machine
+    was busy then: there is nothing left to tell.
+    """
+    left = [each - share for each in milliseconds]
+    words = f"the phones' own share of {share:.1f} ms is subtracted"
+    if left and median(left) < -PHASE_MS:
+        return (
+            [],
+            f"{words}, which is more than all of it ({median(left):.1f} ms): this machine was busy meanwhile",
+        )
+    below = sum(each < 0 for each in left)
+    return [max(0.0, each) for each in left], (
+        f"{words}; {below} of {len(left)} came out below nought, which the meter's error explains, and count as nought"
+        if below
+        else words
     )
 
 

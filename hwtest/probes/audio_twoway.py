@@ -69,15 +69,15 @@ def _judge(sheet: Sheet, side: Side, statistics: Statistics, file: Path) -> None
     levels = tone_levels_dbm0(heard, side.other_hz, WINDOW_SECONDS)
     loudest = max([LEAST_DBM0, *levels])
     evidence = _evidence(side, statistics, heard, file)
+    first = next((index for index, level in enumerate(levels) if level >= HEARD_DBM0), None)
     sheet.value(
         f"heard_by_{side.name}",
         "dBm0",
-        round(loudest, 1),
+        round(loudest, 1) if first is not None else None,  # what does not come has no level, and is not faint
         uncertainty=0.2,
         note=f"a tone of {side.other_hz} Hz, spoken at -10 dBm0; {statistics.codec}",
         evidence=(evidence,),
     )
-    first = next((index for index, level in enumerate(levels) if level >= HEARD_DBM0), None)
     if first is not None:
         sheet.value(
             f"until_heard_by_{side.name}", "s", (first + 1) * WINDOW_SECONDS, uncertainty=WINDOW_SECONDS

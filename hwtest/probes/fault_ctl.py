@@ -36,6 +36,7 @@ async def measure(site: Site, sheet: Sheet) -> None:
         dead_man = await asyncio.to_thread(_dead_man_seconds, stage.rig.lab)
         for link in LINKS:
             await stage.hurt.serving()
+            await stage.no_tasks()  # callers of the first link whom nobody served left some
             await stage.rig.sign_out()
             await _cut(site, sheet, stage, link, dead_man)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from edge.errors import LinkError, RefusedError
@@ -33,6 +33,7 @@ GAP_SECONDS = 0.02
 ANSWER_SECONDS = 2.0
 GIVE_UP_AFTER = 2
 """Requests without any answer, one after the other, until the peer counts as silent."""
+PATH_MS = 50.0
 _OVERLOADED = 503
 
 
@@ -46,13 +47,34 @@ class Peer:
     """Code of the finding when it does not answer."""
     sent: int = 0
     round_trips_ms: list[float] = field(default_factory=list)
-    repeated: int = 0
-    """Requests that were answered only when they had been sent again."""
+    """Of requests that were answered at their first sending."""
+    again_ms: list[float] = field(default_factory=list)
+    """Of requests that were answered only when they had been sent again: from the first sending."""
     statuses: dict[str, int] = field(default_factory=dict)
     malformed: int = 0
     """Datagrams that were no SIP."""
     call_ids: list[str] = field(default_factory=list)
     """Of requests that had no answer, or a late one."""
+
+    @property
+    def answers(self) -> int:
+        """How many requests were answered, sooner or later."""
+        return len(self.round_trips_ms) + len(self.again_ms)
+
+    @property
+    def lost(self) -> int:
+        """Requests of which a message was lost. Where no answer ever comes before the second sending, all are late instead."""
+        return self.sent - self.answers if self.late else self.sent - len(self.round_trips_ms)
+
+    @property
+    def late(self) -> bool:
+        """Whether every answer takes longer than the time after which one asks again."""
+        return bool(self.again_ms) and not self.round_trips_ms
+
+    @property
+    def delays_ms(self) -> list[float]:
+        """What tells how long it takes: a request whose first copy was lost tells the length of T1 and nothing else."""
+        return self.again_ms if self.late else self.round_trips_ms
 
     @property
     def where(self) -> str:
@@ -69,17 +91,50 @@ async def measure(site: Site, sheet: Sheet) -> None:
     for peer in peers:
         await _ask(site, peer)
         _judge(sheet, peer, proven=switch_runs or peer.silence != SILENT)
-    answered = [peer for peer in peers if peer.round_trips_ms]
-    round_trips = [sample for peer in answered for sample in peer.round_trips_ms]
-    sent = sum(peer.sent for peer in answered)
-    lost = sum(peer.sent - len(peer.round_trips_ms) + peer.repeated for peer in answered)
+    answered = [peer for peer in peers if peer.answers]
     if not answered and not switch_runs:
         raise NotMeasuredError(
             f"nobody answers SIP: {', '.join(peer.where for peer in peers)}",
             PROBE.explanation(SILENT).confirm,
         )
-    sheet.distribution("round_trip", "ms", round_trips, uncertainty=0.1, note=_statuses(peers))
-    sheet.share("lost", lost, sent, evidence=[_missing(peer) for peer in answered if peer.call_ids])
+    judge(sheet, answered, _statuses(peers))
+
+
+def judge(sheet: Sheet, answered: Sequence[Peer], note: str) -> None:
+    """Those who answer: how soon, and how surely.
+
+    What even the quickest of twenty answers takes is the way's: whoever is busy answers some of them at once. Where that alone
+    is too long, the others' spread about it says nothing more.
+    """
+    far = [peer for peer in answered if _least(peer) > PATH_MS]
+    round_trips = [each for peer in answered if peer not in far for each in peer.delays_ms]
+    if round_trips or not far:
+        sheet.distribution("round_trip", "ms", round_trips, uncertainty=0.1, note=note)
+    if far:
+        slow = [each for peer in far for each in peer.delays_ms]
+        sheet.distribution("round_trip_of_the_far", "ms", slow, uncertainty=0.1, note=note)
+    if answered:
+        peer = max(answered, key=_least)
+        words = f"{peer.where}: none of {peer.sent} OPTIONS was answered sooner than {_least(peer):.1f} ms"
+        sheet.value(
+            "least_round_trip",
+            "ms",
+            round(_least(peer), 3),
+            n=peer.answers,
+            uncertainty=0.1,
+            note=peer.name,
+            evidence=[Evidence(text=words)],
+        )
+    sheet.share(
+        "lost",
+        sum(peer.lost for peer in answered),
+        sum(peer.sent for peer in answered),
+        evidence=[_missing(peer) for peer in answered if peer.call_ids],
+    )
+
+
+def _least(peer: Peer) -> float:
+    return min(peer.delays_ms)
 
 
 async def _control_answers(site: Site) -> bool:
@@ -119,7 +174,7 @@ async def _ask(site: Site, peer: Peer) -> None:
             status = await _ask_once(agent, peer)
             if status is not None:
                 peer.statuses[status] = peer.statuses.get(status, 0) + 1
-            elif not peer.round_trips_ms and peer.sent >= GIVE_UP_AFTER:
+            elif not peer.answers and peer.sent >= GIVE_UP_AFTER:
                 break
             await asyncio.sleep(GAP_SECONDS * site.dice.uniform(0.5, 1.5))  # not in step with anybody's timer
         peer.malformed = agent.malformed
@@ -149,8 +204,8 @@ async def _ask_once(agent: UserAgent, peer: Peer) -> str | None:
         peer.call_ids.append(dialog.call_id)
     if not answers:
         return None
-    peer.round_trips_ms.append((answers[0].monotonic_ns - sent[0].monotonic_ns) / 1e6)
-    peer.repeated += len(sent) > 1
+    taken = peer.again_ms if len(sent) > 1 else peer.round_trips_ms
+    taken.append((answers[0].monotonic_ns - sent[0].monotonic_ns) / 1e6)
     return answers[-1].label
 
 
@@ -159,7 +214,7 @@ def _judge(sheet: Sheet, peer: Peer, *, proven: bool) -> None:
     if peer.malformed:
         words = f"{peer.where} sent {peer.malformed} datagrams that are no SIP"
         sheet.find(MALFORMED, Verdict.FAIL, words, Evidence(text=words))
-    if not peer.round_trips_ms:
+    if not peer.answers:
         if peer.malformed:
             return  # it does answer: to say that nobody does would send people to the wrong place
         reason = "nothing listens there" if _refuses(peer.address) else "no answer at all"
@@ -226,6 +281,15 @@ PROBE = Probe(
             code="sip.options.slow",
         ),
         Threshold(
+            figure="least_round_trip",
+            statistic="value",
+            passes=PATH_MS,
+            warns=500.0,
+            unit="ms",
+            clause="own: the quickest of twenty tells the way there and back; ITU-T Y.1541 class 0 has 100 ms one way",
+            code="sip.options.far",
+        ),
+        Threshold(
             figure="lost",
             statistic="value",
             passes=0.0,
@@ -249,6 +313,19 @@ PROBE = Probe(
             ),
             confirm="asterisk -rx 'core show taskprocessors'; then hwtest run net.path meter.timing",
             mend="Find what the switch waits for before anything else is tuned; a crowded path needs its own queue for SIP.",
+        ),
+        Explanation(
+            code="sip.options.far",
+            layer=Layer.NETWORK,
+            meaning="Every answer takes long, the quickest too: it is the way there and back that takes the time.",
+            caller_notices="A pause between dialling and ringing, the same with every call.",
+            causes=(
+                "a long way: a VPN, a satellite or a mobile network between this machine and the appliance",
+                "a queue on the way that is always full",
+                "the switch looks up a name for each request, and each look-up takes as long as the one before",
+            ),
+            confirm="hwtest run net.path host.config; run this on the appliance itself: there the way is no part of it",
+            mend="Give SIP a nearer way, or a queue of its own; if it is as slow on the appliance itself, mend its name look-up.",
         ),
         Explanation(
             code="sip.options.lost",

@@ -87,9 +87,15 @@ def verdict_of(results: tuple[ProbeResult, ...]) -> Verdict:
 
 
 def blamed(run: Run) -> list[Layer]:
-    """The layers that findings blame, the most often blamed first."""
-    layers = [finding.layer for result in run.probes for finding in result.findings]
-    return sorted(set(layers), key=lambda layer: (-layers.count(layer), layer))
+    """The layers that findings blame: those of failures first, then the most often blamed, then in the order of the probes."""
+    findings = [finding for result in run.probes for finding in result.findings]
+    layers = [finding.layer for finding in findings]
+
+    def place(layer: Layer) -> tuple[bool, int, int]:
+        gravest = worst(finding.verdict for finding in findings if finding.layer is layer)
+        return gravest is not Verdict.FAIL, -layers.count(layer), layers.index(layer)
+
+    return sorted(set(layers), key=place)
 
 
 def schema() -> dict[str, Any]:

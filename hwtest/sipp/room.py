@@ -14,6 +14,7 @@ from hwtest.bench.machine import usage_of
 from hwtest.lab.contract import Lab
 from hwtest.probes.contract import NotMeasuredError
 from hwtest.site import Site
+from hwtest.switch.settings import is_dead_entry
 from hwtest.useragent import AgentPhone, Behaviour, CallState, SipError
 
 QUEUE_LINES = ("101_no_greeting", "101")
@@ -136,10 +137,7 @@ async def living_and_dead(site: Site) -> tuple[int, int]:
     NotMeasuredError without a control link.
     """
     rows = await (await site.control()).list("CoreShowChannels", {})
-    dead = sum(
-        str(row.get("Channel", "")).startswith("Surrogate/") and row.get("ChannelStateDesc") == "Down"
-        for row in rows
-    )
+    dead = sum(map(is_dead_entry, rows))
     return len(rows) - dead, dead
 
 

@@ -108,6 +108,11 @@ async def _endpoint(client: AmiClient, name: str) -> Endpoint:
     )
 
 
+def is_dead_entry(row: Mapping[str, object]) -> bool:
+    """Whether a row of CoreShowChannels is a Surrogate, Down: no leg of anybody (docs/quirks/asterisk.md)."""
+    return str(row.get("Channel", "")).startswith("Surrogate/") and row.get("ChannelStateDesc") == "Down"
+
+
 async def tls_transports(client: AmiClient) -> list[tuple[str, str, int]]:
     """Name, address and port of each transport on which the switch takes SIP over TLS."""
     found = list[tuple[str, str, int]]()

@@ -101,6 +101,11 @@ def test_a_good_profile(folder: Path) -> None:
         ('number = "59 90"', 'number = "9 112"', r"toml:11: line\.test\.number: is an emergency number"),
         ('number = "59 90"', 'number = "59#90"', r"toml:11: line\.test\.number.*must be a plain number"),
         ("looks_like_emergency = true\n", "", r"toml:15: line\.heartbeat\.number: begins like an emergency"),
+        (
+            'caller = "01632 960111"',
+            'caller = "01632 960111"\nphone = "test1"',
+            r"toml:13: line\.test\.phone: 'test1' is the phone that test calls are placed as",
+        ),
         ('phone = "test1"', 'phone = "test2"', r"toml:12: line\.test\.phone: there is no phone 'test2'"),
         ("secrets/ami", "secrets/none", r"toml:28: ami\.password_file: .* cannot be read"),
         (

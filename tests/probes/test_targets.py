@@ -16,6 +16,7 @@ from hwtest import site
 from hwtest.lab.contract import Address, Login
 from hwtest.probes import call_one, ctl_link, sip_options
 from hwtest.probes.contract import Layer, Probe, Verdict
+from hwtest.probes.sheet import Sheet
 from hwtest.report.result import ProbeResult
 from hwtest.report.words import gist
 from hwtest.running import run
@@ -69,8 +70,12 @@ async def test_who_answers_passes(tmp_path: Path) -> None:
             trunks={"bt": Address(host="127.0.0.1", port=trunk.address[1])},
         )
         result = await measured(sip_options.PROBE, target, tmp_path)
-    assert [(figure.name, figure.n) for figure in result.figures] == [("round_trip", 40), ("lost", 40)]
-    assert result.figures[1].value == 0
+    assert [(figure.name, figure.n) for figure in result.figures] == [
+        ("round_trip", 40),
+        ("least_round_trip", 20),
+        ("lost", 40),
+    ]
+    assert result.figures[2].value == 0
     assert "switch: 20 x 200; trunk bt: 20 x 200" in result.figures[0].note
 
 
@@ -110,7 +115,7 @@ async def test_a_silent_trunk_is_the_trunks_fault(tmp_path: Path) -> None:
     assert [(finding.code, finding.layer) for finding in result.findings] == [
         ("sip.options.trunk", Layer.TRUNK)
     ]
-    assert [figure.n for figure in result.figures] == [20, 20]
+    assert [figure.n for figure in result.figures] == [20, 20, 20]
 
 
 @pytest.mark.parametrize(
@@ -143,10 +148,35 @@ async def test_loss_is_counted(tmp_path: Path) -> None:
 
     async with answering(drop_some) as target:
         result = await measured(sip_options.PROBE, target, tmp_path)
-    lost = result.figures[1]
+    round_trip, _, lost = result.figures
+    assert round_trip.n == 18
     assert (lost.value, lost.n, lost.verdict) == (10.0, 20, Verdict.FAIL)
     (finding,) = (finding for finding in result.findings if finding.code == "sip.options.lost")
     assert finding.evidence[0].call_id
+
+
+def asked(peer: sip_options.Peer) -> list[tuple[str, Layer, Verdict]]:
+    """What is found where this is how one has answered."""
+    peer.sent = sip_options.COUNT
+    sheet = Sheet(sip_options.PROBE)
+    sip_options.judge(sheet, [peer], "")
+    return [(finding.code, finding.layer, finding.verdict) for finding in sheet.findings]
+
+
+def test_the_way_and_the_switch_are_told_apart() -> None:
+    """A long way makes every answer late, a busy switch some of them; a message that was lost is neither."""
+
+    def peer(*, first: list[float], again: list[float] = []) -> sip_options.Peer:  # noqa: B006 - not changed
+        where = sip_options.Peer("switch", LIVE.sip, sip_options.SILENT)
+        where.round_trips_ms, where.again_ms = first, again
+        return where
+
+    far, slow, lost = "sip.options.far", "sip.options.slow", "sip.options.lost"
+    assert asked(peer(first=[2.0] * 20)) == []
+    assert asked(peer(first=[120.0] * 20)) == [(far, Layer.NETWORK, Verdict.WARN)]
+    assert asked(peer(first=[], again=[601.0] * 20)) == [(far, Layer.NETWORK, Verdict.FAIL)]
+    assert asked(peer(first=[2.0] * 10 + [400.0] * 10)) == [(slow, Layer.SWITCH, Verdict.WARN)]
+    assert asked(peer(first=[2.0] * 17, again=[503.0] * 3)) == [(lost, Layer.NETWORK, Verdict.FAIL)]
 
 
 async def test_a_test_phone_that_cannot_register(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
