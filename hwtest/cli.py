@@ -21,6 +21,7 @@ COMMANDS = {
     "lab": "A real Asterisk with the daemon beside it, on loopback, without root.",
     "shift": "A shift with real SIP callers and agents in a lab of its own.",
     "bench": "How fast a caller gets an agent, beside app_queue on the same switch.",
+    "prove": "Does hwtest itself find seeded faults, and blame nobody where nothing is wrong?",
     "soak": "Calls all the time and a fault every few seconds: is every one accounted for?",
 }
 PROBING = frozenset({"list", "quick", "accept", "run", "watch", "explain", "compare", "doctor"})
