@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from edge.core.state import replay
+from tests.live.people import close_tasks
 from tests.live.room import LiveLab, Room, until
 
 POLICY: dict[str, Any] = {
@@ -141,12 +142,25 @@ def _is_tidy(live: LiveLab) -> bool:
     return not (live.state.calls or live.state.offers or signed_in)
 
 
+async def nobody_is_to_be_rung_back(room: Room) -> None:
+    """Close the tasks that a daemon offers at phones: who is lost to a test's faults would ring at those of the next one."""
+    live = room.live
+    live.follow()
+    if (
+        any(task.kind in live.configuration.tasks.offered for task in live.state.tasks.values())
+        and live.is_watched
+    ):
+        await close_tasks(room)
+
+
 @pytest.fixture
 async def room(live: LiveLab, nothing_leaks: None) -> AsyncIterator[Room]:
     """An empty control room: nobody is signed in, nobody calls."""
     opened = Room(live)
+    await nobody_is_to_be_rung_back(opened)  # of a test that ended without the daemon
     yield opened
     await opened.close()
+    await nobody_is_to_be_rung_back(opened)
     numbers = [number.encode() for number in opened.numbers.values()]
     for file in live.log_files():
         text = file.read_bytes()
