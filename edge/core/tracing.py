@@ -135,13 +135,17 @@ class Tracing(RingingBack):
             )
         )
 
-    def _when(self, gap: Gap, utc_us: int | None) -> Instant | None:
+    def _when(self, gap: Gap, utc_us: int | None, told_at: Instant | None = None) -> Instant | None:
         """A time of the switch as ours: as long before the end of the gap as its clock says; where its clock was set in the gap,
-        and that makes no sense, as long after the beginning."""
+        and that makes no sense, as long after the beginning.
+
+        `told_at`: when it was told to us, if it was. A clock that was set back shows the times of the gap again after it.
+        """
         if utc_us is None:
             return None
         (begin, end), (set_begin, set_end) = _ranges(gap)
-        if not begin <= utc_us <= end and set_begin <= utc_us <= set_end:
+        is_later = utc_us > end and told_at is not None and told_at.monotonic_ns > gap.until.monotonic_ns
+        if not is_later and not begin <= utc_us <= end and set_begin <= utc_us <= set_end:
             return gap.since.plus((utc_us - set_begin) / MICROSECONDS)
         return gap.until.plus((utc_us - gap.until_switch_utc_us) / MICROSECONDS)
 
@@ -236,8 +240,8 @@ class Tracing(RingingBack):
     def _trace_open(self, gap: Gap, traced: inputs.TracedCall, call: Call) -> None:
         """A call that is still there: when it really came, and when the switch's own queue really connected it."""
         arrived, connected = (
-            self._when(gap, traced.arrived_utc_us),
-            self._when(gap, traced.connected_utc_us),
+            self._when(gap, traced.arrived_utc_us, call.arrived_at),
+            self._when(gap, traced.connected_utc_us, call.connected_at),
         )
         came_unseen = arrived is not None and gap.since.monotonic_ns <= arrived.monotonic_ns
         came_unseen &= arrived is not None and call.arrived_at.since(arrived) > APART_SECONDS
@@ -258,8 +262,8 @@ class Tracing(RingingBack):
                 source=traced.source,
                 added=False,
                 arrived_at=arrived if came_unseen else None,
-                answered_at=self._when(gap, traced.answered_utc_us) if came_unseen else None,
-                fallback_at=self._when(gap, traced.fallback_utc_us) if is_served else None,
+                answered_at=self._when(gap, traced.answered_utc_us, call.arrived_at) if came_unseen else None,
+                fallback_at=self._when(gap, traced.fallback_utc_us, call.connected_at) if is_served else None,
                 connected_at=connected if is_served else None,
                 agent=self._who(traced) if is_served else None,
                 ended_at=None,

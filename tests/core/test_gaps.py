@@ -549,6 +549,32 @@ def test_who_came_unseen_while_the_clock_was_set_is_in_the_record(seconds: float
     assert fixed["c2"].since(after) == pytest.approx(0.0, abs=apart + 1e-6)
 
 
+def test_who_came_after_a_gap_in_which_the_clock_was_set_back_keeps_their_arrival() -> None:
+    """The clock shows the times of the gap a second time: who was seen to come is not sent back into it, nor is their talk."""
+    room = Room(*ANN)
+    room.wait(5.0)
+    room.tell(inputs.LinkLost(link="ari", error="reset"))
+    room.wait(10.0)
+    set_clock(room, -21.0)
+    seen_again(room)
+    room.wait(13.0)
+    came, number = room.now, room.traces[-1].gap
+    play(room, "c1 calls 101 -> serve c1, ring ann for c1")
+    room.wait(2.0)
+    room.tell(inputs.FallbackTook(call_id="c1", line="101", leg_id="c1", why="dead-man"))
+    room.tell(inputs.FallbackAnswered(call_id="c1", agent="ann"))
+    talks = room.now
+    told = read(
+        room,
+        traced("c1", came, connected_utc_us=us(talks), ended_utc_us=None, agent="ann", known=True),
+        gap=number,
+    )
+    assert told is not None
+    assert told.calls_corrected == 0
+    call = room.engine.state.calls["c1"]
+    assert (call.arrived_at, call.connected_at) == (came, talks)
+
+
 SCENE = """
 c1 calls 101
 c2 calls vulnerable
