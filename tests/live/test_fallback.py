@@ -69,7 +69,7 @@ async def sign_in_by_code(room: Room, index: int, **behaviour: Any) -> Desk:
 @without_daemon
 async def test_without_a_daemon_callers_are_served_in_the_order_of_joining(room: Room) -> None:
     """No daemon at all: one agent signed in by code gets the waiting callers one by one as they joined."""
-    callers = await room.queue_up(5, LINE)
+    callers = await room.queue_up(5, LINE, apart_seconds=PLACE_SECONDS)
     ann = await sign_in_by_code(room, 1, talk_seconds=0.05)
     assert await served(room, [ann], 5, 15) == callers
 
@@ -89,7 +89,7 @@ async def test_without_a_daemon_twenty_callers_all_reach_an_agent(room: Room) ->
 @without_daemon
 async def test_without_a_daemon_999_is_first_and_unanswered_until_the_agent_answers(room: Room) -> None:
     """A 999 that came last is rung first; its caller hears ringing and gets no 200 before the agent's."""
-    routine = await room.queue_up(3, LINE)
+    routine = await room.queue_up(3, LINE, apart_seconds=PLACE_SECONDS)
     emergency = room.caller("999")
     await emergency.ringing(5)
     ann = await sign_in_by_code(room, 1)
@@ -118,7 +118,7 @@ async def test_a_999_missed_without_a_daemon_rings_on(room: Room) -> None:
 @without_daemon
 async def test_a_daemon_that_starts_finds_the_callers_in_the_fallback(room: Room) -> None:
     """Callers queued without the daemon are known to it once it starts, and each gets its terminal state."""
-    callers = await room.queue_up(3, LINE)
+    callers = await room.queue_up(3, LINE, apart_seconds=PLACE_SECONDS)
     await room.live.start_daemon()
     for caller in callers:
         await room.until(lambda caller=caller: room.find(caller) is not None)  # type: ignore[misc]
