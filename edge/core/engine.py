@@ -223,6 +223,7 @@ class Engine(Reconciling, Matching):
                 hung=given.hung,
             )
         )
+        self._watch_clock(at_start=True)  # behind that fact, which tells by the one before it since when nobody looked
         self._build_indexes()  # after a reboot every monotonic reading has moved
 
     def _alive_at(self, given: inputs.Started) -> Instant | None:
@@ -245,7 +246,6 @@ class Engine(Reconciling, Matching):
         else:
             self._compared_at = self._now
         self._turned_since = self._compared_at
-        self._watch_clock(at_start=True)
 
     def _watch_clock(self, *, at_start: bool = False) -> None:
         """UTC against the monotonic clock: whatever the one moved more or less than the other is a step, or slewing if it took

@@ -507,6 +507,25 @@ def test_a_step_is_a_fact_with_its_size_and_direction(seconds: float) -> None:
     assert room.recorded(facts.ClockSlewed) == []
 
 
+@pytest.mark.parametrize("seconds", [5.0, -5.0, 3600.0, -3600.0])
+def test_a_clock_that_was_set_while_the_daemon_was_dead_hides_no_gap(seconds: float) -> None:
+    """It begins at the last fact of the life before, not at the one that tells of the step; who came in it is in the record."""
+    room = Room(*ANN)
+    room.wait(3.0)
+    last = room.entries[-1].at
+    room.now = room.now.plus(20.0)
+    came = room.now
+    room.now = room.now.plus(20.0)
+    set_clock(room, seconds)
+    room.restart()
+    seen_again(room)
+    gap = room.recorded(facts.GapEnded)[-1]
+    assert (gap.why, gap.since, gap.bound) == (Blindness.DAEMON_DEAD, last, Bound.LAST_FACT)
+    told = read(room, traced("c1", came))
+    assert told is not None
+    assert told.calls_added == 1
+
+
 @pytest.mark.parametrize("rate", [500e-6, -500e-6, 1 / 12])
 def test_slewing_is_a_fact_each_time_it_has_come_to_something(rate: float) -> None:
     """The facts together tell how far the clock was turned."""

@@ -7,7 +7,7 @@ import pytest
 
 from tests.simulation.harness import one_night
 
-SEEDS = ((31, 80), (57, 80), (91, 120), (105, 120))
+SEEDS = ((31, 80), (57, 80), (91, 120), (105, 120), (4038, 120))
 
 
 @pytest.mark.parametrize(("seed", "calls"), SEEDS)
