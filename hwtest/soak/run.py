@@ -311,10 +311,11 @@ def grown_switch(samples: list[Sample], calls: int) -> list[str]:
 
 
 def grown_lives(samples: list[Sample]) -> list[str]:
-    """The same of every life of the daemon."""
+    """The same of every life of the daemon, once it has more than the one thread that imports, which may take many seconds."""
     lives: dict[int, list[Sample]] = {}
     for each in samples:
-        lives.setdefault(each.pid, []).append(each)
+        if each.threads > 1:
+            lives.setdefault(each.pid, []).append(each)
     return [fault for life in lives.values() for fault in grown(life, "edge run")]
 
 
