@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
+import os
 import re
 import resource
+import shutil
 import signal
 import sqlite3
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +25,7 @@ from pathlib import Path
 
 import msgspec
 
-from hwtest.lab import daemon, processes
+from hwtest.lab import daemon, management, processes
 from hwtest.lab.asterisk import AsteriskProcess
 from hwtest.lab.contract import Lab
 from hwtest.lab.packages import LabError
@@ -33,6 +37,9 @@ SERVES_SECONDS = 40.0
 STEP_SECONDS = -5.0
 SLOW_COMMIT_SECONDS, BETWEEN_SECONDS = 2.5, 0.02
 STOPPED_SECONDS, RUNS_SECONDS = 0.4, 0.1
+CERTIFICATE_DAYS = 5
+AUTHORITY = "SSL_CERT_FILE"
+"""OpenSSL's own variable: whom one believes."""
 _POLL_SECONDS = 0.02
 _LIBRARIES = Path("/usr/lib")
 
@@ -51,11 +58,6 @@ class Fault:
 
 
 NOT_SEEDED = {
-    "name-unresolvable": (
-        "the switch asks for the name of the whole machine, which others on it use too: "
-        "seed it in a container of its own with `unshare --uts` and a name that is in no hosts file"
-    ),
-    "certificate-near-end": "nothing in a lab speaks TLS: it is on loopback; give a profile with such a certificate to net.tls",
     "netem": "the relay does the same without root and to one lab alone; a queue on loopback would harm every lab of the machine",
 }
 """What is not seeded here, and why."""
@@ -286,6 +288,68 @@ def policy(pattern: str, replacement: str) -> Seed:
     return seeded
 
 
+# --- the pull API ---------------------------------------------------------------------------------------
+
+
+@contextmanager
+def ending_certificate(lab: Lab) -> Iterator[None]:
+    """`edge mi` shows a certificate that ends in some days. It signed itself; what is started meanwhile from here believes it."""
+    if lab.mi.url is None:
+        raise LabError("This lab has no pull API: start it without --no-mi.")
+    folder = Path(lab.directory, "fault-tls")
+    file = Path(lab.directory, "fault.toml")
+    own = daemon.mi_command(Path(lab.directory))
+    command = tuple(str(file) if word == lab.config else word for word in own)
+    believed = os.environ.get(AUTHORITY)
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        certificate, key = _sign(folder)
+        lines = f"certificate_file = {json.dumps(str(certificate))}\nkey_file = {json.dumps(str(key))}"
+        text, count = re.subn(r"(?m)^\[mi\]$", f"[mi]\n{lines}", Path(lab.config).read_text(encoding="utf-8"))
+        if not count:
+            raise LabError(f"{lab.config} has no table [mi]: this lab is of another version.")
+        file.touch(mode=0o600)
+        file.write_text(text, encoding="utf-8")
+        management.stop(Path(lab.directory))
+        management.run(lab, command, secure=True)
+        os.environ[AUTHORITY] = str(certificate)
+        yield
+    finally:
+        if believed is None:
+            os.environ.pop(AUTHORITY, None)
+        else:
+            os.environ[AUTHORITY] = believed
+        for running in processes.running(command):
+            running.stop(10)
+        if not processes.running(own):
+            management.run(lab, own)
+        shutil.rmtree(folder, ignore_errors=True)
+        file.unlink(missing_ok=True)
+
+
+def _sign(folder: Path) -> tuple[Path, Path]:
+    """A certificate for this machine's loopback, which ends soon, and its key. LabError."""
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+    names = ("-subj", "/CN=lab", "-addext", "subjectAltName=IP:127.0.0.1")
+    files = ("-keyout", str(key), "-out", str(certificate))
+    key.touch(mode=0o600)
+    try:
+        made = subprocess.run(
+            ("openssl", "req", "-x509", *curve, "-days", str(CERTIFICATE_DAYS), *names, *files),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except OSError as error:
+        raise LabError(
+            f"openssl: {error.strerror or error}. Install the package openssl; it makes the certificate."
+        ) from None
+    if made.returncode:
+        raise LabError(f"openssl made no certificate: {made.stderr.strip()[-300:]}")
+    return certificate, key
+
+
 # --- the record -------------------------------------------------------------------------------------------
 
 
@@ -469,6 +533,34 @@ FAULTS = {
             layer="trunk",
             found_by=("call.one",),
             seed=switch_file("pjsip.conf", r"match = 127\.0\.0\.1/32", "match = 192.0.2.1/32", _PJSIP),
+        ),
+        Fault(
+            name="name-unresolvable",
+            words="the trunk to public numbers is given by a name that nobody knows",
+            layer="host",
+            found_by=("host.config",),
+            seed=switch_file(
+                "pjsip.conf", r"contact = sip:127\.0\.0\.1:", "contact = sip:trunk.invalid:", _PJSIP
+            ),
+        ),
+        Fault(
+            name="certificate-near-end",
+            words=f"the pull API shows a certificate that ends in {CERTIFICATE_DAYS} days",
+            layer="host",
+            found_by=("net.tls",),
+            seed=ending_certificate,
+        ),
+        Fault(
+            name="dead-man-broken",
+            words="the dialplan hangs up on those whom the daemon no longer holds, instead of queueing them",
+            layer="dialplan",
+            found_by=("fault.ctl",),
+            seed=switch_file(
+                "edge101-extensions.conf",
+                r"(?m)^exten => T,1,Set\(EDGE_WHY=dead-man\)$",
+                "exten => T,1,Hangup()",
+                "dialplan reload",
+            ),
         ),
         Fault(
             name="phones-gone",

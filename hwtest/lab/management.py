@@ -1,9 +1,11 @@
 """`edge mi` of a lab: how it is started, and with which token other tools read it. Plain HTTP: all of a lab is on loopback."""
 
 import http.client
+import ssl
 import subprocess
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -26,21 +28,35 @@ _POLL_SECONDS = 0.1
 
 def start(directory: Path, lab: Lab, configuration: Configuration) -> Lab:
     """Starts it and waits until it can serve; the description of the lab with its address and a token. Raises LabError."""
-    token = _token(configuration)
+    mi = Mi(url=f"http://{HOST}:{configuration.mi.port}", token=_token(configuration))
+    return run(msgspec.structs.replace(lab, mi=mi), daemon.mi_command(directory))
+
+
+def run(lab: Lab, command: tuple[str, ...], *, secure: bool = False) -> Lab:
+    """Starts it by this command and waits until it can serve; lab.json says so. `secure`: it speaks TLS. Raises LabError."""
+    assert lab.mi.url is not None, "it has an address"
+    directory, place = Path(lab.directory), urlsplit(lab.mi.url)
+    assert place.port is not None, "and a port"
     log = directory / "log/mi.log"
-    started = processes.start(daemon.mi_command(directory), log)
-    port = configuration.mi.port
-    wait_until_ready(port, started, log)
-    lab = daemon.with_process(Lab.read(directory) or lab, "mi", ProcessIdentity.of(started.pid))
-    lab = msgspec.structs.replace(lab, mi=Mi(url=f"http://{HOST}:{port}", token=token))
-    lab.write()
-    return lab
+    started = processes.start(command, log)
+    wait_until_ready(place.port, started, log, secure=secure)
+    known = daemon.with_process(Lab.read(directory) or lab, "mi", ProcessIdentity.of(started.pid))
+    url = place._replace(scheme="https" if secure else "http").geturl()
+    described = msgspec.structs.replace(known, mi=Mi(url=url, token=lab.mi.token))
+    described.write()
+    return described
 
 
-def wait_until_ready(port: int, started: subprocess.Popen[bytes], log: Path) -> None:
+def stop(directory: Path) -> None:
+    """Ends it."""
+    for running in processes.running(daemon.mi_command(directory)):
+        running.stop(10)
+
+
+def wait_until_ready(port: int, started: subprocess.Popen[bytes], log: Path, *, secure: bool = False) -> None:
     """Until it can serve. Raises LabError."""
     deadline = time.monotonic() + START_SECONDS
-    while not _ready(port):
+    while not _ready(port, secure=secure):
         if started.poll() is not None or time.monotonic() > deadline:
             state = f"ended ({started.returncode})" if started.returncode is not None else "is not ready"
             raise LabError(f"edge mi {state}. Look at {log}.")
@@ -57,8 +73,8 @@ def _token(configuration: Configuration) -> str:
         store.close()
 
 
-def _ready(port: int) -> bool:
-    connection = http.client.HTTPConnection(HOST, port, timeout=5.0)
+def _ready(port: int, *, secure: bool) -> bool:
+    connection = _connection(port, secure=secure)
     try:
         connection.request("GET", "/readyz")
         return connection.getresponse().status == 200
@@ -66,3 +82,12 @@ def _ready(port: int) -> bool:
         return False
     finally:
         connection.close()
+
+
+def _connection(port: int, *, secure: bool) -> http.client.HTTPConnection:
+    if not secure:
+        return http.client.HTTPConnection(HOST, port, timeout=5.0)
+    believing = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # it is only asked whether it is there
+    believing.check_hostname = False
+    believing.verify_mode = ssl.CERT_NONE
+    return http.client.HTTPSConnection(HOST, port, timeout=5.0, context=believing)

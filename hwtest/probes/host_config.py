@@ -25,6 +25,7 @@ from hwtest.switch.settings import (
     Endpoint,
     console,
     endpoints,
+    names_of_others,
     next_contexts,
     number,
     running_modules,
@@ -34,6 +35,8 @@ from hwtest.switch.settings import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from edge.pbx.asterisk.ami.client import AmiClient
 
 NEEDED = (
@@ -82,8 +85,9 @@ async def measure(site: Site, sheet: Sheet) -> None:
     site.say("its dialplan")
     known = await endpoints(client, ENDPOINTS)
     await _dialplan(site, sheet, client, version, known)
-    site.say("its host's name")
+    site.say("its host's name, and those of others")
     await _names(site, sheet, known)
+    await _others(site, sheet, await names_of_others(client))
     _version(sheet, version, release)
 
 
@@ -189,6 +193,31 @@ async def _names(site: Site, sheet: Sheet, known: list[Endpoint]) -> None:
     sheet.value("own_name_look_up", "ms", slowest, n=LOOK_UPS, note="the slowest", evidence=[told])
 
 
+async def _others(site: Site, sheet: Sheet, names: Mapping[str, str]) -> None:
+    """Whether the switch's host knows those whom it is told to speak to by a name."""
+    if not names:
+        return
+    if not is_own(site.target.sip.host):
+        sheet.note(
+            f"The switch speaks to {len(names)} others by name, which were looked up on the appliance alone."
+        )
+        return
+    known = await asyncio.gather(*(_is_known(name) for name in names))
+    lacking = [name for name, found in zip(names, known, strict=True) if not found]
+    told = [Evidence(text=f"getaddrinfo {name!r}: {names[name]}", file="pjsip.conf") for name in lacking]
+    words = f"unknown: {', '.join(lacking)}" if lacking else ""
+    sheet.value("names_unknown", "names", len(lacking), n=len(names), note=words, evidence=told)
+
+
+async def _is_known(name: str) -> bool:
+    """Whether a look-up gives an address within the time that a call can wait for it."""
+    try:
+        async with asyncio.timeout(LOOK_UP_SECONDS):
+            return await asyncio.to_thread(look_up_ms, name) is not None
+    except TimeoutError:
+        return False
+
+
 def is_own(host: str) -> bool:
     """Whether an address is of the machine that we run on."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as trying:
@@ -226,9 +255,20 @@ def _version(sheet: Sheet, version: Version, release: str) -> None:
         sheet.find(OLD, Verdict.WARN, f"Asterisk {release}: {words}", Evidence(text="core show version"))
 
 
-PORTS, FILES, MODULES, CONTEXT, ANSWERS, NAMES, OVERLOAD, BUG, OLD = (
+PORTS, FILES, MODULES, CONTEXT, ANSWERS, NAMES, OTHERS, OVERLOAD, BUG, OLD = (
     f"host.config.{word}"
-    for word in ("ports", "files", "modules", "context", "answers", "names", "overload", "bug", "old")
+    for word in (
+        "ports",
+        "files",
+        "modules",
+        "context",
+        "answers",
+        "names",
+        "others",
+        "overload",
+        "bug",
+        "old",
+    )
 )
 
 PROBE = Probe(
@@ -300,6 +340,15 @@ PROBE = Probe(
             unit="ms",
             clause="own: it is done twice for each leg",
             code=NAMES,
+        ),
+        Threshold(
+            figure="names_unknown",
+            statistic="value",
+            passes=0.0,
+            warns=0.0,
+            unit="names",
+            clause="own",
+            code=OTHERS,
         ),
     ),
     explanations=(
@@ -392,6 +441,19 @@ PROBE = Probe(
                 "Put the name into /etc/hosts (127.0.1.1 NAME); and give every endpoint media_address and "
                 "bind_rtp_to_media_address = yes in pjsip.conf."
             ),
+        ),
+        Explanation(
+            code=OTHERS,
+            layer=Layer.HOST,
+            meaning="The switch is told to speak to a trunk or a proxy by a name that its host cannot look up.",
+            caller_notices="Calls by that trunk fail: nobody is called back, and nothing can be passed on to the buddy force.",
+            causes=(
+                "the name in pjsip.conf is misspelt, or the provider has given it up",
+                "a name server in /etc/resolv.conf does not answer, or not for names of the provider's network",
+                "the name stood in /etc/hosts, and was lost when the appliance was installed again",
+            ),
+            confirm="on the appliance: getent ahosts NAME; asterisk -rx 'pjsip show contacts'",
+            mend="Correct the name in pjsip.conf, or mend the host's name look-up; a trunk's address may stand in /etc/hosts.",
         ),
         Explanation(
             code=OVERLOAD,

@@ -47,10 +47,7 @@ async def measure(site: Site, sheet: Sheet) -> None:
 
 def judge(sheet: Sheet, trials: Sequence[Trial], entries: Sequence[Entry], before: int) -> None:
     """`before`: the sequence after which `entries` begin."""
-    told = match(trials, entries)
-    _calls(sheet, told, entries)
-    _sequence(sheet, [entry.sequence for entry in entries], before)
-    for entry in entries:
+    for entry in entries:  # first, as what is missing then is missing for this
         if isinstance(entry.fact, LedgerTroubleBegan):
             words = f"the daemon could not write its record at once: {entry.fact.detail}"
             sheet.find(
@@ -59,6 +56,8 @@ def judge(sheet: Sheet, trials: Sequence[Trial], entries: Sequence[Entry], befor
                 words,
                 Evidence(text=f"fact {entry.sequence}, LedgerTroubleBegan"),
             )
+    _calls(sheet, match(trials, entries), entries)
+    _sequence(sheet, [entry.sequence for entry in entries], before)
 
 
 def _calls(sheet: Sheet, told: Sequence[Told], entries: Sequence[Entry]) -> None:

@@ -87,13 +87,17 @@ def verdict_of(results: tuple[ProbeResult, ...]) -> Verdict:
 
 
 def blamed(run: Run) -> list[Layer]:
-    """The layers that findings blame: those of failures first, then the most often blamed, then in the order of the probes."""
+    """The layers that findings blame: those of failures first, then the most often blamed, then in the order of the probes.
+
+    What is found six times in one probe, by six figures, is one blame.
+    """
     findings = [finding for result in run.probes for finding in result.findings]
     layers = [finding.layer for finding in findings]
 
     def place(layer: Layer) -> tuple[bool, int, int]:
-        gravest = worst(finding.verdict for finding in findings if finding.layer is layer)
-        return gravest is not Verdict.FAIL, -layers.count(layer), layers.index(layer)
+        own = [finding for finding in findings if finding.layer is layer]
+        gravest = worst(finding.verdict for finding in own)
+        return gravest is not Verdict.FAIL, -len({finding.code for finding in own}), layers.index(layer)
 
     return sorted(set(layers), key=place)
 

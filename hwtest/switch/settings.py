@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -106,6 +107,36 @@ async def _endpoint(client: AmiClient, name: str) -> Endpoint:
         audio_bound=bool(address) and detail.get("BindRtpToMediaAddress") == "true",
         silence_seconds=number(str(detail.get("RtpTimeout", ""))) or 0,
     )
+
+
+async def names_of_others(client: AmiClient) -> dict[str, str]:
+    """Names, no addresses, of those whom the switch itself speaks to, and where each stands: contacts and registrations."""
+    found = dict[str, str]()
+    for action, kind, key in (
+        ("PJSIPShowContacts", "Aor", "Uri"),
+        ("PJSIPShowRegistrationsOutbound", "ObjectName", "ServerUri"),
+    ):
+        try:
+            rows = await client.list(action, {})
+        except RefusedError:  # no such module, or none of them
+            continue
+        for row in rows:
+            name = host_of(str(row.get(key, "")))
+            if name is not None:
+                found.setdefault(name, f"{key} of {row.get(kind) or 'somebody'}")
+    return found
+
+
+def host_of(uri: str) -> str | None:
+    """The host of a SIP URI where it is a name; None for an address."""
+    place = re.match(r"<?sips?:(?:[^@]*@)?([^:;?>\[\]]+)", uri.strip(), re.IGNORECASE)
+    if place is None:
+        return None
+    try:
+        ipaddress.ip_address(place[1])
+    except ValueError:
+        return place[1].lower()
+    return None
 
 
 def is_dead_entry(row: Mapping[str, object]) -> bool:
