@@ -110,21 +110,29 @@ async def _endpoint(client: AmiClient, name: str) -> Endpoint:
 
 
 async def names_of_others(client: AmiClient) -> dict[str, str]:
-    """Names, no addresses, of those whom the switch itself speaks to, and where each stands: contacts and registrations."""
+    """Names, no addresses, of those whom the switch itself speaks to, and where each stands: trunks and registrars."""
     found = dict[str, str]()
-    for action, kind, key in (
-        ("PJSIPShowContacts", "Aor", "Uri"),
-        ("PJSIPShowRegistrationsOutbound", "ObjectName", "ServerUri"),
-    ):
+    for action, read in (("PJSIPShowAors", _contacts), ("PJSIPShowRegistrationsOutbound", _registrar)):
         try:
             rows = await client.list(action, {})
         except RefusedError:  # no such module, or none of them
             continue
         for row in rows:
-            name = host_of(str(row.get(key, "")))
-            if name is not None:
-                found.setdefault(name, f"{key} of {row.get(kind) or 'somebody'}")
+            for uri in read(row):
+                if (name := host_of(uri)) is not None:
+                    found.setdefault(name, f"{uri} of {row.get('ObjectName')}")
     return found
+
+
+def _contacts(row: Mapping[str, object]) -> list[str]:
+    """Those that are written in the configuration; whoever registers may give any name, and is answered where they came from."""
+    if row.get("MaxContacts") != "0":
+        return []
+    return [contact.partition("/")[2] for contact in str(row.get("Contacts", "")).split(",")]
+
+
+def _registrar(row: Mapping[str, object]) -> list[str]:
+    return [str(row.get("ServerUri", ""))]
 
 
 def host_of(uri: str) -> str | None:
