@@ -1,8 +1,9 @@
 """What callers cost who wait, by how many they are: processor time, memory, and dispatch at 1, 10, 100 and 1,000 waiting.
 
 Each block fills the line while all agents talk; then nobody does anything for some seconds, in which the daemon and the switch
-are read; then the agents begin to hang up, and dispatch is measured as elsewhere. In silence first, as music is nearly all that
-a switch with many callers does, then with music, as far as two cores send it.
+are read; then the agents begin to hang up, and dispatch is measured as elsewhere. In silence first, as music is most of what a
+switch with many callers does, then with music, as far as two cores send it. Silence is a class of music that says nothing: the
+switch sends no packet, and still looks fifty times a second whether there is one.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import re
 import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hwtest.bench import dispatch
@@ -132,11 +133,11 @@ async def _step(rig: Rig, plan: Plan, sort: str, count: int, number: int) -> tup
 
     made = await dispatch.DispatchBlock(rig, how, OURS, LINES[sort], number, before=read).measure()
     samples = dispatch_latencies(made.taken.records, rig.agent_ports)
-    return readings[0], made.block(how.name, waiting_of(count), samples)
+    return readings[0], replace(made.block(how.name, OURS, samples), system=waiting_of(count))
 
 
 def _use(rig: Rig) -> tuple[Usage, Usage]:
-    """The daemon's and the switch's; FileNotFoundError when one has ended."""
+    """The daemon's and the switch's; an OSError when one has ended."""
     pids = rig.lab.pids
     assert pids.edge is not None, "looked at before"
     return usage_of(pids.edge), usage_of(pids.asterisk)

@@ -124,9 +124,11 @@ class Usage(NamedTuple):
 
 
 def usage_of(pid: int) -> Usage:
-    """All threads of a process (proc(5): utime and stime, VmRSS); FileNotFoundError when it has ended."""
+    """All threads of a process (proc(5): utime and stime, VmRSS). ProcessLookupError or FileNotFoundError when it has ended."""
     proc = Path("/proc") / str(pid)
     fields = (proc / "stat").read_text().rpartition(")")[2].split()
     status = dict(line.split(":", 1) for line in (proc / "status").read_text().splitlines() if ":" in line)
+    if "VmRSS" not in status:  # ended, and nobody has asked for its exit status yet
+        raise ProcessLookupError(f"process {pid} ({status.get('Name', '?').strip()}) has ended")
     cpu_seconds = (int(fields[11]) + int(fields[12])) / _TICKS_PER_SECOND
     return Usage(cpu_seconds, int(status["VmRSS"].split()[0]) / 1024)
