@@ -28,7 +28,7 @@ SILENCE, MUSIC = "silence", "music"
 LINES = {SILENCE: "bench_silent", MUSIC: "101_no_greeting"}
 IN_SILENCE = (1, 10, 1000, 100, 1000, 10)
 """Waiting, block by block; 10 and 1,000 in alternation, as they are compared."""
-IN_MUSIC = (1, 10, 100, 300)
+IN_MUSIC = (100, 300)
 """A thousand would keep both cores of this kind of machine busy with sending music alone."""
 FEW, MANY = 10, 1000
 AGENTS = 4
