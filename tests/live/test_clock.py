@@ -141,7 +141,7 @@ async def test_a_queue_opens_or_closes_in_such_a_night(
 async def test_a_step_of_the_clock_is_recorded_with_size_and_direction(room: Room) -> None:
     """Set an hour ahead while the daemon was away, and back: each is a fact, and who waits has waited as long as they did."""
     await on_another_date(room.live, 0.0)
-    before = len(room.facts(facts.ClockStepped))  # from the date of the test before, if there was one: a step too
+    before = len(room.facts(facts.ClockStepped))  # that from the date of the test before is one, too
     [jo], called = await room.queue_up(1, "101_no_greeting"), time.monotonic()
     await room.reaches(jo, CallState.WAITING)
     for ahead_seconds in (3600.0, 0.0):
