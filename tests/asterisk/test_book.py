@@ -78,9 +78,11 @@ def entered(*, returned: bool = False) -> CallerEntered:
     )
 
 
-def ended(leg_id: str, cause: int = 16, status: int = 0) -> LegEnded:
+def ended(leg_id: str, cause: int = 16, status: int = 0, *, answered: bool = False) -> LegEnded:
     """A leg ends."""
-    return LegEnded(leg_id=leg_id, cause=cause, status=status, words="words", switch_utc_us=3)
+    return LegEnded(
+        leg_id=leg_id, cause=cause, status=status, words="words", switch_utc_us=3, answered=answered
+    )
 
 
 def bridged(leg_id: str, bridge_id: str | None = "b") -> Bridged:
@@ -256,6 +258,15 @@ def test_refusals(book: Book, cause: int, status: int, ringing: bool, refusal: R
     (gone,) = book.see(ended(OFFER_LEG, cause, status))
     assert isinstance(gone, PhoneGone)
     assert gone.refusal is refusal
+
+
+def test_a_phone_that_was_hung_up_before_its_answer_was_told_is_not_unreachable(book: Book) -> None:
+    """The end is told by the faster link, with a cause that says nothing, and that the leg was up; the answer comes too late."""
+    book.see(rang())
+    (gone,) = book.see(ended(OFFER_LEG, 0, answered=True))
+    assert isinstance(gone, PhoneGone)
+    assert gone.refusal is Refusal.CLEARED
+    assert book.see(answered()) == []
 
 
 def test_announcement_cut_by_the_hand_over_is_not_completed(book: Book) -> None:

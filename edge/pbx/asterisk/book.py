@@ -707,7 +707,7 @@ class Book:
         side = Side.SYSTEM if leg.ending and leg.hung_up_by is Side.UNKNOWN else leg.hung_up_by
         yield PhoneGone(
             offer_id=leg.offer_id,
-            refusal=refusal(end, rang=leg.rang, cleared=leg.ending or leg.answered),
+            refusal=refusal(end, rang=leg.rang, cleared=leg.ending or leg.answered or end.answered),
             side=side,
             cause=_words(end),
             switch_utc_us=end.switch_utc_us,
