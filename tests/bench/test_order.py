@@ -1,10 +1,14 @@
 """The order under priority, read off a wire made by hand: port 1 is the switch, 2 a caller's, 3 and 4 agents' phones."""
 
+from dataclasses import replace
+
 import pytest
 
-from hwtest.bench.order import NAME, Plan, beside, errors, figure, read
+from edge.core.facts import Entry
+from hwtest.bench.order import NAME, Known, Plan, beside, errors, figure, read
 from hwtest.capture import Record
 from hwtest.policing import Kind
+from tests.bench.test_facts import arrived, offered
 from tests.bench.test_readings import AGENTS, CALLERS, message
 
 URGENT = Kind(line="999", emergency=True, priority_class="standard", head_start_seconds=0)
@@ -105,3 +109,44 @@ def test_what_app_queue_does_is_told_and_not_judged() -> None:
         "plain_queue: 1 times 101 standard before 101 soon; 3 callers, 1 of them never rung for",
         "plain_queue: the block has 1 retransmissions",
     ]
+
+
+def record(*entries: Entry) -> Known:
+    """A ledger in which these stand in this order."""
+    return Known(replace(entry, sequence=sequence) for sequence, entry in enumerate(entries, 1))
+
+
+def of(who: str, milliseconds: float) -> Entry:
+    """Their arrival in the record."""
+    return arrived(milliseconds, who, f"+44{NUMBERS[who]}")
+
+
+def test_what_nobody_could_know_is_told_apart() -> None:
+    """A 101 is rung for 200 ms after a 999 called: an error where the 999 had arrived before that was decided on, a note where it
+    came after, and an error where it is in no record at all."""
+    wire = [calls(0, "a"), calls(1000, "b"), rings(1200, "a"), rings(1500, "b")]
+    waits = read(wire, {NUMBERS["a"]: PLAIN, NUMBERS["b"]: URGENT}, CALLERS, AGENTS)
+    offer, too_late = offered(1100, "a.1", "a"), offered(1300, "a.2", "a")
+    knew = figure(PLAN, waits, 5, None, record(of("a", 5), of("b", 1005), offer))
+    assert (knew.value, knew.met) == (1, False)
+    unforeseen = figure(PLAN, waits, 5, None, record(of("a", 5), offer, of("b", 1190), too_late))
+    assert (unforeseen.value, unforeseen.met) == (0, True)
+    assert any(note.startswith("1 rings more") and "190 ms" in note for note in unforeseen.notes)
+    never = figure(PLAN, waits, 5, None, record(of("a", 5), offer))
+    assert (never.value, never.met) == (1, False)
+
+
+def test_one_who_was_known_is_no_less_passed_for_another_who_was_not() -> None:
+    """Of two who come first, the record had one: that one is named."""
+    wire = [
+        calls(0, "a"),
+        calls(1000, "b"),
+        calls(1010, "c"),
+        rings(1200, "a"),
+        rings(1500, "b"),
+        rings(1600, "c"),
+    ]
+    kinds = {NUMBERS["a"]: PLAIN, NUMBERS["b"]: URGENT, NUMBERS["c"]: URGENT}
+    known = record(of("a", 5), of("c", 1015), offered(1100, "a.1", "a"), of("b", 1190))
+    [fault] = errors(read(wire, kinds, CALLERS, AGENTS), known)
+    assert (WHO[fault.passed.who.who], fault.known) == ("c", True)
