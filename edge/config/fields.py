@@ -184,6 +184,7 @@ Climb = Annotated[float, _seconds(0, 600)]
 Interval = Annotated[float, _seconds(5, 3600)]
 Patience = Annotated[float, _seconds(1, 86400)]
 HeadStart = Annotated[float, _seconds(0, 86400)]
+ExpectedWait = Annotated[float, _seconds(0, 86400)]
 Minutes = Annotated[float, _seconds(1, 1440)]
 DeadMan = Annotated[float, _seconds(1, 60)]
 

@@ -23,6 +23,7 @@ from edge.config.fields import (
     Days,
     DeadMan,
     Digit,
+    ExpectedWait,
     Folder,
     HeadStart,
     Hour,
@@ -379,8 +380,8 @@ class CallbackPlanSection(Section):
     """`callback` of a queue: `edge.core.promise.Plan`. `enabled` False: as if it were left out, with what is written kept."""
 
     enabled: Annotated[bool, Field(strict=True)] = True
-    offer_above_seconds: Patience = _default(Plan, "offer_above_seconds")
-    offer_below_seconds: Patience = _default(Plan, "offer_below_seconds")
+    offer_above_seconds: ExpectedWait = _default(Plan, "offer_above_seconds")
+    offer_below_seconds: ExpectedWait = _default(Plan, "offer_below_seconds")
     offer_every_seconds: Interval = _default(Plan, "offer_every_seconds")
     hours: Name | None = None
     """When they are offered; None: whenever the queue is open."""

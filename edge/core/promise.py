@@ -117,7 +117,7 @@ COUNTED = frozenset(
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """How a queue offers and keeps call-backs. They are offered by expected wait with hysteresis: from `offer_above_seconds` on,
-    until the expectation falls below `offer_below_seconds`; again every `offer_every_seconds`.
+    until the expectation falls below `offer_below_seconds` (0 and 0: to whoever waits); again every `offer_every_seconds`.
 
     `classes`: None for all. `agents_minimum`: how many who could take it must be at work. `attempts`, `spacing_seconds`: between
     them the place is kept (`keep_place`) or given up for one at the end. `handling_seconds`: a talk with its wrap-up, until

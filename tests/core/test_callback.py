@@ -9,6 +9,7 @@ import pytest
 
 from edge.core import effects, facts, inputs
 from edge.core.engine import SETTLING_SECONDS
+from edge.core.expectation import SAMPLES_NEEDED
 from edge.core.model import (
     Activity,
     CallState,
@@ -688,6 +689,27 @@ def test_offered_by_expected_wait_with_hysteresis() -> None:
         """,
     )
     assert [fact.active for fact in room.recorded(facts.CallbackOfferingTurned)] == [True, False]
+
+
+@pytest.mark.parametrize(("threshold", "offered"), [(0.0, True), (1.0, False)])
+def test_offered_to_whoever_waits(threshold: float, offered: bool) -> None:
+    """However short the talks have been: by thresholds of 0; and by no other."""
+    plan = replace(PLAN, offer_above_seconds=threshold, offer_below_seconds=threshold)
+    room = callback_room("ann 101 999", plan=plan)
+    for number in range(1, SAMPLES_NEEDED + 1):
+        play(
+            room,
+            f"""
+            t{number} calls 101 from 0770090001{number} -> serve t{number}, ring ann for t{number}
+            ann answers -> connect t{number}.1
+            t{number} joined
+            wait 0.5
+            ann hangs up
+            t{number} hangs up
+            """,
+        )
+    play(room, TALKING)
+    play(room, "c1 calls 101 from 07700900001 -> serve c1" + ", announce callback-offer to c1" * offered)
 
 
 def test_every_999_that_nobody_answered_is_a_task_that_ages() -> None:

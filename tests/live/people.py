@@ -12,7 +12,7 @@ from edge.pbx.asterisk.control import connected
 from edge.pbx.asterisk.notices import close_task, order_callback
 from hwtest.useragent import CallState as Wire
 from hwtest.useragent import IncomingCall, OutgoingCall, UserAgent
-from tests.live.room import Room, until
+from tests.live.room import LiveLab, Room, until
 
 
 class People:
@@ -93,24 +93,30 @@ async def reaches_state(room: Room, call_id: str, state: CallState, within_secon
     await room.until(holds, within_seconds, f"call {call_id} in state {state}")
 
 
-async def cancel_callbacks(room: Room) -> None:
+async def cancel_callbacks(live: LiveLab) -> None:
     """Every promise on the list is cancelled; whom somebody talks with has what was promised."""
-    room.live.follow()
-    promised = [call.call_id for call in room.live.state.calls.values() if call.callback is not None]
+    live.follow()
+    promised = [call.call_id for call in live.state.calls.values() if call.callback is not None]
     if promised:
-        async with connected(room.live.configuration) as link:
+        async with connected(live.configuration) as link:
             for call_id in promised:
                 await order_callback(link, call_id, Order.CANCEL, "test", "over")
 
 
-async def close_tasks(room: Room) -> None:
+async def close_tasks(live: LiveLab) -> None:
     """Every task on the list is closed, and stands so in the record."""
-    room.live.follow()
-    if room.live.state.tasks:
-        async with connected(room.live.configuration) as link:
-            for task_id in list(room.live.state.tasks):
+    live.follow()
+    closing = list(live.state.tasks)
+    if closing:
+        async with connected(live.configuration) as link:
+            for task_id in closing:
                 await close_task(link, task_id, TaskOutcome.NO_NEED, "test")
-    await room.until(lambda: not room.live.state.tasks, what="no task is left")
+
+    def are_closed() -> bool:
+        live.follow()
+        return not live.state.tasks
+
+    await until(are_closed, what="no task is left")
 
 
 def dialled(call: IncomingCall) -> str:

@@ -39,8 +39,8 @@ pytestmark = pytest.mark.usefixtures("daemon_runs")
 def _policy() -> dict[str, Any]:
     soon = {
         "enabled": True,
-        "offer_above_seconds": 2.0,
-        "offer_below_seconds": 1.0,
+        "offer_above_seconds": 0.0,  # the talks of tests are so short that no long wait is expected
+        "offer_below_seconds": 0.0,
         "offer_every_seconds": 5.0,
         "handling_seconds": 60.0,
         "spacing_seconds": SPACING_SECONDS,
@@ -76,8 +76,8 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveLab]:
 async def no_promise_is_left(room: Room, daemon_runs: None) -> AsyncIterator[None]:
     """What a test leaves on the list is cancelled, so that the next begins with none."""
     yield
-    await cancel_callbacks(room)
-    await close_tasks(room)
+    await cancel_callbacks(room.live)
+    await close_tasks(room.live)
 
 
 @pytest.fixture

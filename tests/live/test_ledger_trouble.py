@@ -55,8 +55,8 @@ def policy(ledger: Path) -> dict[str, Any]:
     """A queue `promised` (1043) with an agent of its own, 4004, who is all that call-backs need; and where the ledger is."""
     soon = {
         "enabled": True,
-        "offer_above_seconds": 2.0,
-        "offer_below_seconds": 1.0,
+        "offer_above_seconds": 0.0,  # the talks of tests are so short that no long wait is expected
+        "offer_below_seconds": 0.0,
         "handling_seconds": 60.0,
         "spacing_seconds": 1.0,
     }
@@ -117,7 +117,7 @@ def expected_warnings() -> list[str]:
 async def no_promise_is_left(room: Room, daemon_runs: None) -> AsyncIterator[None]:
     """What a test leaves on the list is cancelled."""
     yield
-    await cancel_callbacks(room)
+    await cancel_callbacks(room.live)
 
 
 @pytest.fixture
