@@ -8,14 +8,14 @@ from __future__ import annotations
 import json
 import re
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from edge.core.state import replay
-from tests.live.people import close_tasks
+from tests.live.people import cancel_callbacks, close_tasks
 from tests.live.room import LiveLab, Room, until
 
 POLICY: dict[str, Any] = {
@@ -56,6 +56,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.filterwarnings("ignore:subprocess [0-9]+ is still running"))
 
 
+HAS_FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fixtures look at how the try that they are torn down after has ended."""
+    report = yield
+    if call.when == "call":
+        item.stash[HAS_FAILED] = report.failed
+    return report
+
+
 @pytest.fixture(scope="session")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveLab]:
     """The lab that is shared by all modules without one of their own."""
@@ -84,10 +98,14 @@ def expected_warnings() -> list[str]:
 
 
 @pytest.fixture(autouse=True)
-async def nothing_leaks(live: LiveLab, expected_warnings: list[str]) -> AsyncIterator[None]:
+async def nothing_leaks(
+    request: pytest.FixtureRequest, live: LiveLab, expected_warnings: list[str]
+) -> AsyncIterator[None]:
     """After each test, when everybody has gone home: no channel, bridge, open call or offer, no worker, no surprise logged."""
     logged = live.log_bytes
     yield
+    if request.node.stash.get(HAS_FAILED, False):
+        await _leave_no_work(live)
     if live.asterisk.running:
         await until(lambda: not live.channels(), 10, f"no channels:\n{live.channels()}")
         assert live.bridges() == ""
@@ -128,6 +146,21 @@ async def _mend(live: LiveLab) -> None:
         live.signal_daemon(signal.SIGCONT)
 
 
+async def _leave_no_work(live: LiveLab) -> None:
+    """What a test that failed has left of call-backs and tasks is ended: its second try would have an agent kept free for it. Who
+    called while the daemon was dead may be one once it has read what the switch wrote down meanwhile."""
+    if not (live.is_watched and live.asterisk.running):
+        return
+
+    def is_all_known() -> bool:
+        live.follow()
+        return not live.state.untraced
+
+    await until(is_all_known, 8, "the switch's own record of the last gap has been read")
+    await cancel_callbacks(live)
+    await close_tasks(live)
+
+
 def _has_workers(live: LiveLab) -> bool:
     """Whether the daemon that runs still has tasks that serve calls: the last that it logged of them."""
     file = live.directory / "log/edge.log"
@@ -150,7 +183,7 @@ async def nobody_is_to_be_rung_back(room: Room) -> None:
         any(task.kind in live.configuration.tasks.offered for task in live.state.tasks.values())
         and live.is_watched
     ):
-        await close_tasks(room)
+        await close_tasks(live)
 
 
 @pytest.fixture

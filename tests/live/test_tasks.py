@@ -56,7 +56,7 @@ def expected_warnings() -> list[str]:
 async def no_task_is_left(room: Room, daemon_runs: None) -> AsyncIterator[None]:
     """What a test leaves on the list is closed, so that the next begins with none."""
     yield
-    await close_tasks(room)
+    await close_tasks(room.live)
 
 
 @pytest.fixture
