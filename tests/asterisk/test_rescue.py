@@ -44,6 +44,8 @@ class Switch:
         self.served = served
         self.refuses = refuses or {}
         self.done: list[tuple[str, str, str]] = []
+        self.on_the_way = ""
+        """The application in which who was moved still is when the answer to Redirect comes; "": they are gone."""
         self._looks = 0
 
     async def ask_all(self, requests: Sequence[tuple[str, Mapping[str, str]]]) -> list[Message]:
@@ -54,7 +56,12 @@ class Switch:
         """The channels that are there."""
         assert name == "CoreShowChannels"
         self._looks += 1
-        return [Message(dict(channel)) for channel in self.channels]
+        listed = [Message(dict(channel)) for channel in self.channels]
+        for channel in self.channels:
+            if channel["Application"] == "Goto":  # the next who looks sees them in the queue
+                channel["Application"] = "Queue"
+                self.done.append(("enters", channel["Uniqueid"], ""))
+        return listed
 
     def _answer(self, name: str, headers: Mapping[str, str]) -> Message:
         leg_id = headers["Channel"]
@@ -74,7 +81,11 @@ class Switch:
             return Message({"Response": "Error", "Message": no})
         if name != "Setvar":
             self.done.append((name, leg_id, headers.get("Context", "")))
-            self.channels = [channel for channel in self.channels if channel["Uniqueid"] != leg_id]
+            if self.on_the_way and name == "Redirect":
+                moved = next(each for each in self.channels if each["Uniqueid"] == leg_id)
+                moved["Application"] = self.on_the_way
+            else:
+                self.channels = [channel for channel in self.channels if channel["Uniqueid"] != leg_id]
         return Message({"Response": "Success"})
 
 
@@ -115,6 +126,37 @@ async def test_all_in_order_at_once() -> None:
     ]
     assert (report.talking, report.served, report.failed) == (1, 0, 0)
     assert (await Rescue(switch, "edge101", DEAD_MEN).run(at_once=True)).done == ()
+
+
+async def test_who_shares_a_tenth_of_a_second_enters_the_queue_in_order() -> None:
+    """The queue's own priority does not tell them apart, so the second is moved when the first is in it; who joined in another
+    tenth, or is in another queue, waits for nobody."""
+    switch = Switch(
+        caller("third", 1100),
+        caller("second", 1090),
+        caller("first", 1010),
+        caller("emergency", 1090, tier="999"),
+    )
+    switch.on_the_way = "Goto"
+    await Rescue(switch, "edge101", DEAD_MEN).run(at_once=True)
+    done = [(name, leg_id) for name, leg_id, _ in switch.done]
+    assert [leg_id for name, leg_id in done if name == "Redirect"] == [
+        "leg-emergency",
+        "leg-first",
+        "leg-second",
+        "leg-third",
+    ]
+    assert done.index(("enters", "leg-first")) < done.index(("Redirect", "leg-second"))
+    assert [leg_id for name, leg_id in done if name == "enters"] == ["leg-first", "leg-emergency"]
+
+
+async def test_who_never_enters_the_queue_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A leg that is stuck elsewhere keeps the others half a second at most."""
+    monkeypatch.setattr(rescue, "ENTERS_SECONDS", 0.02)
+    switch = Switch(caller("first", 1010), caller("second", 1090))
+    switch.on_the_way = "Ringing"
+    await Rescue(switch, "edge101", DEAD_MEN).run(at_once=True)
+    assert [leg_id for _, leg_id, _ in switch.done] == ["leg-first", "leg-second"]
 
 
 async def test_who_is_served_is_left_alone() -> None:

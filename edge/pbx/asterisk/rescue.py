@@ -8,9 +8,11 @@ nobody's. Nothing here touches a conversation.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import zip_longest
 from typing import Protocol
 
 from panoramisk.message import Message
@@ -27,6 +29,12 @@ RENEWED_SECONDS = 0.1
 """A clock that gained so much was put off."""
 VARIABLES = ("EDGE_CALL", "EDGE_LINE", "EDGE_TIER", "EDGE_UPGRADED", "EDGE_JOINED", "TIMEOUT(absolute)")
 DEFAULT_DEAD_MAN_SECONDS = 15.0
+ENTERS_SECONDS = 0.5
+"""Longest wait until a caller who was moved is in the queue, before the next who joined in the same instant is."""
+ENTERS_LOOK_SECONDS = 0.005
+QUEUE = "Queue"
+PLACE_MS = 100
+"""The resolution of QUEUE_PRIO: of those who share a place, the queue serves first who enters it first."""
 
 Action = tuple[str, Mapping[str, str]]
 
@@ -65,6 +73,10 @@ class Waiting:
     def order(self) -> tuple[bool, int, str]:
         """999 and upgraded first, then as they joined."""
         return not self.emergency, self.joined_ms, self.call_id
+
+    def shares_place_with(self, other: Waiting) -> bool:
+        """Whether the switch's queue cannot tell who of the two joined first."""
+        return (self.emergency, self.joined_ms // PLACE_MS) == (other.emergency, other.joined_ms // PLACE_MS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,7 +198,11 @@ class Rescue:
         nobody_serves = at_once or (bool(stranded) and not served)
         calls = {caller.call_id for caller in stranded}
         legs = {leg_id: call for leg_id, call in seen.legs.items() if nobody_serves or call in calls}
-        done = [await self._move(caller) for caller in stranded]
+        done: list[Done] = []
+        for caller, following in zip_longest(stranded, stranded[1:]):
+            done.append(await self._move(caller))
+            if following is not None and caller.shares_place_with(following):
+                await self._enters_queue(caller.leg_id)
         done += [await self._end(leg_id, call_id) for leg_id, call_id in sorted(legs.items())]
         return Report(done=tuple(done), served=len(served), talking=seen.talking)
 
@@ -237,12 +253,23 @@ class Rescue:
             why=why,
         )
 
+    async def _enters_queue(self, leg_id: str) -> None:
+        """Return when the caller is in the queue or gone: the answer to a Redirect comes before they are."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ENTERS_SECONDS):
+                while True:
+                    channels = await self._link.list("CoreShowChannels", {})
+                    doing = {text(channel, "Uniqueid"): text(channel, "Application") for channel in channels}
+                    if doing.get(leg_id, QUEUE) == QUEUE:
+                        return
+                    await asyncio.sleep(ENTERS_LOOK_SECONDS)
+
     async def _end(self, leg_id: str, call_id: str) -> Done:
         result, why = await self._carry_out([("Hangup", {"Channel": leg_id})], Result.ENDED)
         return Done(call_id=call_id, leg_id=leg_id, line="", emergency=False, result=result, why=why)
 
     async def _carry_out(self, actions: Sequence[Action], well: Result) -> tuple[Result, str]:
-        """One by one, each answer awaited: so callers come into the queue in this order."""
+        """One by one, each answer awaited: so callers leave our application in this order."""
         try:
             answers = await self._link.ask_all(actions)
         except RefusedError as refusal:
