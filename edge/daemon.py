@@ -21,21 +21,22 @@ from edge.cli.daemon import daemon_pid
 from edge.clock import SystemClock
 from edge.config.findings import Finding, Level
 from edge.config.languages import FIRST, lacking
+from edge.core.inputs import LedgerMended
 from edge.core.model import CallState, Policy
 from edge.core.state import State
 from edge.directory import NumberList
 from edge.errors import PermanentError
 from edge.heartbeat import Heartbeat
 from edge.knowledge import Callers
-from edge.ledger import open_ledger
 from edge.ledger.executor import ThreadCommitExecutor
+from edge.ledger.mending import Mended, MendingLedger, open_mended
 from edge.ledger.place import Lock
-from edge.ledger.store import lock_ledger, open_reader
+from edge.ledger.store import SqlLedger, lock_ledger, open_reader, sqlite_path
 from edge.notify import Supervisor
 from edge.pbx.asterisk.switch import AsteriskPbx
 from edge.ports import LedgerError
 from edge.reserve import Reserve
-from edge.runtime import Runtime
+from edge.runtime import Runtime, recall
 from edge.selfwatch import Leave, SelfWatch
 from edge.version import VERSION
 from edge.views.caller import ensure_key
@@ -83,18 +84,31 @@ def serve(configuration: config.Configuration, lock: Lock | None = None) -> None
     `lock`: the ledger's, where it is ours already.
     """
     _prepare_process()
-    policy = configuration.policy()
-    ledger = open_ledger(configuration.ledger.url, lock=lock)
+    policy, supervisor, clock = configuration.policy(), Supervisor.of_this_process(), SystemClock()
+
+    def alive() -> None:
+        supervisor.alive()
+        supervisor.needs_longer()
+
+    def mended_while_serving(done: Mended) -> None:
+        log.error("ledger.mended", detail=str(done))
+        runtime.post_from_thread(LedgerMended(detail=str(done)))
+
+    ledger, recalled, mended = open_mended(configuration.ledger.url, recall, clock.now(), lock, alive)
+    if mended is not None:
+        log.error("ledger.mended", detail=str(mended))
+    if (file := sqlite_path(configuration.ledger.url)) is not None and isinstance(ledger, SqlLedger):
+        ledger = MendingLedger(ledger, file, clock.now, mended_while_serving)
     ensure_key(configuration.ledger.url)
     executor = ThreadCommitExecutor(ledger)
-    heartbeat, clock = Heartbeat.beside(configuration.ledger.url), SystemClock()
+    heartbeat = Heartbeat.beside(configuration.ledger.url)
     before = None if heartbeat is None else heartbeat.read()
 
     def is_recording() -> bool:
         return runtime.is_recording
 
     watch = SelfWatch(
-        Supervisor.of_this_process(),
+        supervisor,
         None if heartbeat is None else signs_of_life(heartbeat, clock, is_recording),
     )
     try:
@@ -105,7 +119,18 @@ def serve(configuration: config.Configuration, lock: Lock | None = None) -> None
             lambda call_ids: known_calls(configuration.ledger.url, call_ids),
         )
         callers = known_callers(configuration, policy)
-        runtime = Runtime(policy, pbx, ledger, executor, clock, callers, watch, before=before)
+        runtime = Runtime(
+            policy,
+            pbx,
+            ledger,
+            executor,
+            clock,
+            callers,
+            watch,
+            before=before,
+            recalled=recalled,
+            mended="" if mended is None else str(mended),
+        )
         with telling(runtime, configuration.daemon.metrics_port):
             asyncio.run(_until_stopped(runtime))
     finally:

@@ -15,6 +15,8 @@ import structlog
 log = structlog.get_logger(__name__)
 
 SOCKET, PERIOD, PROCESS = "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"
+LONGER_SECONDS = 30
+"""So long from each sign that starting goes on until the next."""
 SEND_SECONDS = 0.05
 """A supervisor that does not read must not hold up calls."""
 
@@ -41,6 +43,10 @@ class Supervisor:
         """The watchdog's ping."""
         if self.watchdog_seconds is not None:
             self._send("WATCHDOG=1")
+
+    def needs_longer(self) -> None:
+        """Starting goes on, beyond the time it has, and this is a sign of it."""
+        self._send(f"EXTEND_TIMEOUT_USEC={LONGER_SECONDS * 1_000_000}")
 
     def stopping(self) -> None:
         """We are about to end, in order."""

@@ -46,6 +46,14 @@ class LedgerError(Exception):
     """The ledger could not do what was asked; the message says what, where and how to mend it. Nothing was half written."""
 
 
+class DamagedError(LedgerError):
+    """The ledger's file cannot be read as it was written: waiting does not mend it, setting the file aside does."""
+
+
+class UnreadableError(LedgerError):
+    """An entry cannot be read by this program: another version wrote it, or it is not what was written."""
+
+
 class Ledger(Protocol):
     """Ordered facts on disk. Blocking: the runtime calls it through an executor."""
 

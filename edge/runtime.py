@@ -9,7 +9,7 @@ from time import monotonic
 import structlog
 
 from edge.core.engine import Engine
-from edge.core.inputs import CallPresented, Input, Started, StoodStill, Stopping, Woken
+from edge.core.inputs import CallPresented, Input, LedgerMended, Started, StoodStill, Stopping, Woken
 from edge.core.model import NANOSECONDS, Instant, Policy
 from edge.core.state import State, replay
 from edge.heartbeat import SignOfLife
@@ -69,10 +69,13 @@ class Runtime:
         checkpoint_facts: int = CHECKPOINT_FACTS,
         counters: Counters | None = None,
         before: SignOfLife | None = None,
+        recalled: State | None = None,
+        mended: str = "",
     ) -> None:
         """`callers`: who knows of callers' numbers; None: nobody. `watch`: who looks whether the loop goes round.
         `checkpoint_facts`: between two checkpoints. `counters`: where what happens is counted. `before`: the last sign of
-        life of the daemon before this one."""
+        life of the daemon before this one. `recalled`: what `recall` made of this ledger, where that is known. `mended`: what was
+        done about a damaged file of it, in words."""
         self._before = before
         self._turned_at: Instant | None = None
         self._watch = watch
@@ -80,12 +83,14 @@ class Runtime:
         self._clock = clock
         self._pbx = pbx
         self._policy = policy
-        self.engine = Engine(policy, recall(ledger))
+        self.engine = Engine(policy, recall(ledger) if recalled is None else recalled)
+        self._mended = mended
         self._callers = callers
         learn = callers.learn if callers is not None else nobody_learns
         self._recorder = Recorder(executor, pbx.perform, self.post, learn, self.counters)
         self._inbox: deque[Input] = deque()
         self._arrived = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: str | None = None
         self._checkpoint_facts = checkpoint_facts
         self._checkpointed = self.engine.state.sequence
@@ -101,6 +106,11 @@ class Runtime:
             raise InboxFullError(f"{INBOX_MAXIMUM} inputs wait: ending, the switch's own queue takes over")
         self._inbox.append(given)
         self._arrived.set()
+
+    def post_from_thread(self, given: Input) -> None:
+        """The same, from a thread that is not the loop's."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self.post, given)
 
     def readings(self) -> Readings:
         """For the thread of `edge.telemetry`: lengths and flags, each read at once."""
@@ -123,7 +133,10 @@ class Runtime:
 
     async def run(self) -> None:
         """Serve until stopped. Whatever fails in any of its tasks ends all of them and is raised."""
+        self._loop = asyncio.get_running_loop()
         self.post(self._started())
+        if self._mended:
+            self.post(LedgerMended(detail=self._mended))
         self.post(self._clock.quality())
         helpers = [
             asyncio.create_task(self._pbx.run(self.post), name="pbx"),
@@ -190,6 +203,8 @@ class Runtime:
 
     def _step(self, given: Input) -> None:
         now = self._clock.now()
+        if isinstance(given, LedgerMended):
+            self._checkpointed = -self._checkpoint_facts  # what was lost may stand in nothing but the state
         if self._callers is not None and isinstance(given, CallPresented):
             given = self._callers.recognise(given, now)
         began = monotonic()

@@ -13,7 +13,7 @@ from edge.cli.places import reading, site
 
 if TYPE_CHECKING:
     from edge.core.model import Instant
-    from edge.views.gaps import Completeness, GapRecord, TroubleRecord
+    from edge.views.gaps import Completeness, GapRecord, LossRecord, TroubleRecord
     from edge.views.reading import Reader
 
 
@@ -28,18 +28,20 @@ if TYPE_CHECKING:
 @output.json_option
 def command(since: int, as_json: bool) -> None:
     """When the switch was not seen, why, and what its own record told of that time; and when the ledger was in trouble.
+    Facts that a damaged file of the ledger lost are named whenever that was.
 
     A gap begins where the daemon saw it begin, or, when nobody was there to see it, at the last sign of life or the last fact
     (`known by`). "came unseen": callers who came and went in it and are in the record all the same, marked with their source.
     """
     from edge.cli.daemon import daemon_pid
-    from edge.views.gaps import completeness, open_gap
-    from edge.views.reading import open_state
+    from edge.views.gaps import LOSS_FACTS, completeness, losses, open_gap
+    from edge.views.reading import entries_of, open_state
 
     here, at = site(), output.now()
     with reading(here.ledger_url) as reader:
         begin = max(since, beginning(reader))
         gaps, troubles = recent(reader, since), recent_troubles(reader, since)
+        lost = losses(entries_of(reader, LOSS_FACTS))
         state = open_state(reader)
     lasting = open_gap(state, at, daemon_pid(here.ledger_url) is not None)
     gaps += [lasting] if lasting is not None else []
@@ -50,12 +52,15 @@ def command(since: int, as_json: bool) -> None:
                 "completeness": completeness_json(whole),
                 "gaps": [gap_json(gap) for gap in gaps],
                 "ledger_troubles": [trouble_json(trouble) for trouble in troubles],
+                "facts_lost": [loss_json(loss) for loss in lost],
             }
         )
         return
     output.console().print(_table(gaps))
     for trouble in troubles:
         click.echo(trouble_sentence(trouble))
+    for loss in lost:
+        click.echo(loss_sentence(loss))
     click.echo(sentence(whole))
 
 
@@ -96,6 +101,28 @@ def trouble_json(trouble: TroubleRecord) -> dict[str, Any]:
         "until": output.instant(trouble.until),
         "seconds": trouble.seconds,
         "detail": trouble.detail,
+    }
+
+
+def loss_sentence(loss: LossRecord) -> str:
+    """Facts that were lost, in words."""
+    until = "the ledger's end" if loss.until is None else _time(loss.until)
+    return output.clean(
+        f"FACTS LOST: entries {loss.first} to {loss.last}, from {_time(loss.since)} until {until}; found on "
+        f"{_time(loss.mended_at)}: {loss.why}; the damaged file is kept as {loss.kept_as}"
+    )
+
+
+def loss_json(loss: LossRecord) -> dict[str, Any]:
+    """Facts that were lost, in JSON."""
+    return {
+        "first": loss.first,
+        "last": loss.last,
+        "from": output.instant(loss.since),
+        "until": output.instant(loss.until),
+        "found": output.instant(loss.mended_at),
+        "why": loss.why,
+        "kept_as": loss.kept_as,
     }
 
 

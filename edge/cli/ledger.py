@@ -44,7 +44,7 @@ def verify(head: str | None, as_json: bool) -> None:
     if as_json:
         output.emit(_verification_json(found))
     elif found.sound:
-        click.echo(f"the chain holds: {found.count} facts, personal data of {found.erased} erased")
+        click.echo(f"{found.explanation}: {found.count} facts, personal data of {found.erased} erased")
         click.echo(f"head {found.head.sequence}:{found.head.hash}")
     else:
         click.echo(
@@ -82,6 +82,7 @@ def _verification_json(found: Verification) -> dict[str, Any]:
         "sound": found.sound,
         "facts": found.count,
         "erased": found.erased,
+        "lost": [{"first": first, "last": last} for first, last in found.holes],
         "head": {"sequence": found.head.sequence, "hash": found.head.hash},
         "damage": found.damage,
         "broken_at": found.broken_at,

@@ -12,7 +12,7 @@ from edge.cli.gaps import beginning, completeness_json, sentence
 from edge.cli.places import Site
 from edge.core import facts
 from edge.core.model import MICROSECONDS, CallState, CheckVerdict, Instant, Rung
-from edge.core.state import Call, Promises, State, apply
+from edge.core.state import Call, Promises, State, fold
 from edge.views.agents import AgentView, count_by_state, view_agents
 from edge.views.calls import CallFold, CallRecord
 from edge.views.gaps import Completeness, GapFold, completeness, open_gap
@@ -64,7 +64,7 @@ class Picture:
         if self._reader.last_sequence() == before:
             return False
         for entry in entries(self._reader, before):
-            apply(self.state, entry)
+            fold(self.state, entry)
             self._add(entry)
         return self.state.sequence != before
 

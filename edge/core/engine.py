@@ -143,6 +143,7 @@ class Engine(Reconciling, Matching):
                 | inputs.Started()
                 | inputs.Stopping()
                 | inputs.LedgerTrouble()
+                | inputs.LedgerMended()
             ):
                 self._react_to_circumstances(given)
             case _:
@@ -210,6 +211,11 @@ class Engine(Reconciling, Matching):
                 self._record(facts.DaemonStopped(why=given.why))
             case inputs.LedgerTrouble():
                 self._ledger_trouble(given)
+            case inputs.LedgerMended():
+                self._because(
+                    "the ledger's damaged file was set aside; what could be read goes on in a new one"
+                )
+                self._record(facts.AlarmRaised(kind=LEDGER_ALARM, detail=given.detail))
 
     def _started(self, given: inputs.Started) -> None:
         self._because("the daemon started")
@@ -223,7 +229,9 @@ class Engine(Reconciling, Matching):
                 hung=given.hung,
             )
         )
-        self._watch_clock(at_start=True)  # behind that fact, which tells by the one before it since when nobody looked
+        self._watch_clock(
+            at_start=True
+        )  # behind that fact, which tells by the one before it since when nobody looked
         self._build_indexes()  # after a reboot every monotonic reading has moved
 
     def _alive_at(self, given: inputs.Started) -> Instant | None:

@@ -44,6 +44,26 @@ class LedgerSynthesised:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FactsLost:
+    """Facts `first` up to this one could not be read any more when the ledger's damaged file was set aside as `kept_as`. It
+    stands in the place of the last of them, dated like the fact before them, so that every reader comes to the hole where it is.
+
+    `previous_hash`: of the fact before them; `next_hash`: of the fact after, which stands as it was found, since what it was
+    linked to is lost; `lost_hash`: of the last that is lost, where the ledger still said so: what follows is linked to that.
+    """
+
+    first: int
+    why: str
+    kept_as: str
+    mended_at: Instant
+    until: Instant | None
+    """When the fact after them was recorded."""
+    previous_hash: str
+    next_hash: str = ""
+    lost_hash: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DaemonStarted:
     """The daemon began to act on this ledger."""
 
@@ -1009,6 +1029,7 @@ class PhoneChanged:
 
 Fact = (
     LedgerSynthesised
+    | FactsLost
     | DaemonStarted
     | DaemonStopped
     | SwitchLost

@@ -666,6 +666,14 @@ class LedgerTrouble:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerMended:
+    """The ledger's file was damaged and has been set aside: what could be read of it goes on in a new one. `detail`: in words."""
+
+    detail: str
+    switch_utc_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Woken:
     """Nothing happened but time: a deadline may have passed."""
 
@@ -725,5 +733,6 @@ Input = (
     | Started
     | Stopping
     | LedgerTrouble
+    | LedgerMended
     | Woken
 )

@@ -408,6 +408,8 @@ class State:
     """How it is known since when."""
     gaps: int = 0
     """How many there have been."""
+    holes: int = 0
+    """How many times facts of this ledger were lost."""
     untraced: dict[int, Gap] = field(default_factory=dict)
     """Gaps of which the switch's own record has not been read, oldest first."""
     stood_still_since: Instant | None = None
@@ -459,13 +461,23 @@ def replay(entries: Iterable[facts.Entry], state: State | None = None) -> State:
     """Fold `entries` into `state` (a new one if None) and return it."""
     state = State() if state is None else state
     for entry in entries:
-        apply(state, entry)
+        fold(state, entry)
     return state
+
+
+def fold(state: State, entry: facts.Entry) -> None:
+    """As `apply`, of a record that may have lost facts: behind a hole, one that speaks of what was lost changes nothing."""
+    try:
+        apply(state, entry)
+    except IllegalFactError:
+        if not state.holes or entry.sequence != state.sequence + 1:
+            raise
+        state.sequence, state.latest_at = entry.sequence, entry.at
 
 
 def apply(state: State, entry: facts.Entry) -> None:
     """Fold one fact. Raises `IllegalFactError`, with `state` unchanged, when the tables do not allow it."""
-    if entry.sequence != state.sequence + 1:
+    if entry.sequence != state.sequence + 1 and not _leads_over(entry, state.sequence):
         raise IllegalFactError(f"fact {entry.sequence} does not follow fact {state.sequence}")
     record = state.agents.get(getattr(entry.fact, "agent", None) or "")
     before = None if record is None else record.state
@@ -473,6 +485,11 @@ def apply(state: State, entry: facts.Entry) -> None:
     if record is not None and record.state is not before:
         record.since = entry.at
     state.sequence, state.latest_at = entry.sequence, entry.at
+
+
+def _leads_over(entry: facts.Entry, sequence: int) -> bool:
+    """Whether it says that the facts after `sequence`, up to its own, were lost."""
+    return isinstance(entry.fact, facts.FactsLost) and entry.fact.first <= sequence + 1 <= entry.sequence
 
 
 def _call(state: State, fact: facts.CallFact) -> Call:
@@ -586,6 +603,10 @@ def _switch_restored(state: State, fact: facts.SwitchRestored, at: Instant) -> N
 
 def _clock_changed(state: State, fact: facts.ClockChanged, at: Instant) -> None:  # noqa: ARG001
     state.clock = fact.state
+
+
+def _facts_lost(state: State, fact: facts.FactsLost, at: Instant) -> None:  # noqa: ARG001
+    state.holes += 1
 
 
 def _ledger_trouble_began(state: State, fact: facts.LedgerTroubleBegan, at: Instant) -> None:
@@ -1347,6 +1368,7 @@ _FOLDS: dict[type[facts.Fact], Callable[[State, Any, Instant], None]] = {
     facts.ClockChanged: _clock_changed,
     facts.ClockStepped: _nothing_held,
     facts.ClockSlewed: _nothing_held,
+    facts.FactsLost: _facts_lost,
     facts.LedgerTroubleBegan: _ledger_trouble_began,
     facts.LedgerTroubleEnded: _ledger_trouble_ended,
     facts.CallArrived: _call_arrived,

@@ -3,18 +3,22 @@
 Each fact's hash is SHA-256 over the hash before it and every column of its row, each written as a netstring
 (`length:bytes,`; a missing value is `-,`), so that no two rows have the same form. The first fact follows the digest of
 the ledger's id, so that facts cannot be moved between ledgers. docs/adr/0004-ledger.md says what the chain can prove.
+
+Where a damaged file lost facts, a fact says so in their place (`FactsLost`, ADR 0020): it is linked to the fact before them, and
+it names the hash of the fact behind them, from which the chain goes on.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
-from edge.core.facts import Entry
-from edge.ledger.codec import Personal, Record, Row, encode_entry, personal_digest
+from edge.core.facts import Entry, FactsLost
+from edge.ledger.codec import Personal, Record, Row, decode_entry, encode_entry, personal_digest
 from edge.ports import LedgerError
 
 PAGE = 1000
@@ -68,6 +72,8 @@ class Verification:
     erased: int
     head: Head
     """The last fact that holds."""
+    holes: tuple[tuple[int, int], ...] = ()
+    """First and last of each run of facts that a damaged file lost: named in the record itself, and no fault of the chain."""
     damage: Damage | None = None
     broken_at: int | None = None
     """Sequence of the first fact that does not hold."""
@@ -139,13 +145,16 @@ def verify_chain(
     `known_head`: a head written down earlier, against a chain that was recomputed as a whole.
     """
     count = erased = 0
+    holes: list[tuple[int, int]] = []
     _, anchors = ledger.page(None, 0)
     head = genesis(anchors.ledger_id)
     try:
         for records, anchors in _pages(ledger):
             for record in records:
                 check(ledger, head, record)
-                head = Head(record.row.sequence, record.hash)
+                if (hole := hole_of(record.row)) is not None:
+                    holes.append((max(hole.first, head.sequence + 1), record.row.sequence))
+                head = head_after(record.row, record.hash)
                 count += 1
                 erased += record.erased
                 _check_known(head, known_head)
@@ -157,11 +166,22 @@ def verify_chain(
             count=count,
             erased=erased,
             head=head,
+            holes=tuple(holes),
             damage=broken.damage,
             broken_at=broken.sequence,
             explanation=broken.explanation,
         )
-    return Verification(count=count, erased=erased, head=head)
+    return Verification(count=count, erased=erased, head=head, holes=tuple(holes), explanation=_holds(holes))
+
+
+def _holds(holes: Sequence[tuple[int, int]]) -> str:
+    if not holes:
+        return "the chain holds"
+    which = ", ".join(f"{first} to {last}" for first, last in holes)
+    return (
+        f"the chain holds, but for what a damaged file lost: entries {which}. The entry after each stands as it was found, and "
+        "only a head written down earlier proves what stands before"
+    )
 
 
 def _pages(ledger: Chained, after: int | None = None) -> Iterator[tuple[Sequence[Record], Anchors]]:
@@ -178,15 +198,60 @@ def check(ledger: Chained, head: Head, record: Record) -> None:
     """Raises `BrokenError` when `record` is not what was recorded after `head`, or its personal data is not."""
     sequence = record.row.sequence
     expected = head.sequence + 1
+    hole = hole_of(record.row)
+    if hole is not None and hole.first <= expected <= sequence:
+        _check_hole(head, hole, record)
+        return
     if sequence > expected:
         last = sequence - 1
         which = f"entry {expected} is" if last == expected else f"entries {expected} to {last} are"
         raise BrokenError(Damage.MISSING, expected, f"{which} missing")
     if sequence < expected:
         raise BrokenError(Damage.ADDED, sequence, f"entry {sequence} stands before the first")
-    if link(head.hash, record.row) != record.hash:
+    if link(head.hash, record.row) != record.hash and not _stands_as_found(ledger, record):
         raise _changed_or_moved(ledger, head, record)
     _check_personal(record.row, record.personal)
+
+
+def hole_of(row: Row) -> FactsLost | None:
+    """What this row says of facts that were lost, where it says that."""
+    if row.kind != FactsLost.__name__:
+        return None
+    with suppress(LedgerError):
+        fact = decode_entry(row, None).fact
+        return fact if isinstance(fact, FactsLost) else None
+    return None
+
+
+def head_after(row: Row, digest: str) -> Head:
+    """What the fact after this one is linked to: whoever has the lost fact itself goes on from the same hash."""
+    hole = hole_of(row)
+    return Head(row.sequence, hole.lost_hash if hole is not None and hole.lost_hash else digest)
+
+
+def leads_over(row: Row, sequence: int) -> bool:
+    """Whether this row says that the fact at `sequence` was lost."""
+    hole = hole_of(row)
+    return hole is not None and hole.first <= sequence <= row.sequence
+
+
+def _check_hole(head: Head, hole: FactsLost, record: Record) -> None:
+    """Whoever has more of the record than the damaged file had cannot be held against the fact before the hole."""
+    sequence = record.row.sequence
+    if link(hole.previous_hash, record.row) != record.hash:
+        raise BrokenError(Damage.CHANGED, sequence, f"entry {sequence} is not what was recorded")
+    if hole.first == head.sequence + 1 and hole.previous_hash != head.hash:
+        raise BrokenError(
+            Damage.CHANGED, head.sequence, f"entry {head.sequence} is not the one before the lost entries"
+        )
+
+
+def _stands_as_found(ledger: Chained, record: Record) -> bool:
+    """Whether the record before it names its hash, as what it was linked to was lost."""
+    before = record.row.sequence - 1
+    records, _ = ledger.page(before - 1, 1)
+    hole = hole_of(records[0].row) if records and records[0].row.sequence == before else None
+    return hole is not None and hole.next_hash == record.hash
 
 
 def _changed_or_moved(ledger: Chained, head: Head, record: Record) -> BrokenError:

@@ -16,7 +16,7 @@ import msgspec
 
 from edge.core.facts import KINDS, Entry, Fact, personal_fields
 from edge.core.model import ClockState, Instant
-from edge.ports import LedgerError
+from edge.ports import LedgerError, UnreadableError
 
 T = TypeVar("T")
 
@@ -122,7 +122,7 @@ def _fits(number: int) -> int:
 
 
 def decode_entry(row: Row, personal: Personal | None) -> Entry:
-    """The entry held by these rows. Raises `LedgerError` naming sequence and kind when this program cannot read it."""
+    """The entry held by these rows. Raises `UnreadableError` naming sequence and kind when this program cannot read it."""
     try:
         return Entry(
             sequence=row.sequence,
@@ -133,7 +133,7 @@ def decode_entry(row: Row, personal: Personal | None) -> Entry:
             switch_utc_us=row.switch_utc_us,
         )
     except (msgspec.MsgspecError, TypeError, ValueError) as error:
-        raise LedgerError(
+        raise UnreadableError(
             f"entry {row.sequence} ({row.kind}) cannot be read: {error}; "
             "if a newer version of edge wrote it, read it with that version, otherwise run `edge ledger verify`"
         ) from error

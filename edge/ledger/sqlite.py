@@ -19,7 +19,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool, QueuePool
 
-from edge.ports import LedgerError
+from edge.ports import DamagedError, LedgerError
 
 WRITER_WAIT_SECONDS = 0.2
 """Less than the 250 ms after which a commit counts as trouble (DESIGN: survival, layer 6)."""
@@ -55,6 +55,19 @@ MEANING = {
         "stop the daemon, keep the file as evidence, restore the newest copy that verifies",
     ),
 }
+
+
+DAMAGE = frozenset(
+    {
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOTADB,
+        sqlite3.SQLITE_IOERR_READ,
+        sqlite3.SQLITE_IOERR_SHORT_READ,
+        sqlite3.SQLITE_IOERR_CORRUPTFS,
+        sqlite3.SQLITE_IOERR_DATA,
+    }
+)
+"""Codes, primary or extended, of a file that cannot be read as it was written; no waiting mends it."""
 
 
 class SqliteFile:
@@ -169,14 +182,16 @@ class SqliteFile:
     def explain(self, error: SQLAlchemyError) -> LedgerError:
         """What the error means: what, where and how to mend it."""
         cause = error.orig if isinstance(error, DBAPIError) else None
-        code = getattr(cause, "sqlite_errorcode", 0) & 0xFF  # the primary code of an extended one
+        extended = getattr(cause, "sqlite_errorcode", 0)
+        code = extended & 0xFF  # the primary one
         name = getattr(cause, "sqlite_errorname", type(error).__name__)
-        return self._meant(code, name, str(cause or type(error).__name__))
+        meant = self._meant(code, name, str(cause or type(error).__name__))
+        return DamagedError(str(meant)) if {code, extended} & DAMAGE else meant
 
     def damaged(self, what: str) -> LedgerError:
         """Bytes that nobody wrote: the error that says so."""
         _, mend = MEANING[sqlite3.SQLITE_CORRUPT]
-        return LedgerError(f"{self}: {what}; {mend}")
+        return DamagedError(f"{self}: {what}; {mend}")
 
     def _meant(self, code: int, name: str, otherwise: str = "") -> LedgerError:
         what, mend = MEANING.get(code, (otherwise, "run `edge ledger verify`"))

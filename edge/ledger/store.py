@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -357,6 +358,11 @@ class SqlLedger(SqlReader):
             purged = self._place.purge(self._engine)
         return replace(done, purged=purged, lingers="" if purged else self._place.lingers)
 
+    def let_go(self) -> None:
+        """Release the file, which is about to be replaced, and keep others out: the next use opens what stands there then."""
+        super().close()
+        self._head = None
+
     def close(self) -> None:
         """Release the files, then let another daemon in."""
         super().close()
@@ -485,7 +491,7 @@ def _existing(url: str) -> Place:
 def open_ledger(url: str, *, create: bool = True, lock: PlaceLock | None = None) -> Ledger:
     """The ledger at `url` (sqlite:///path, postgresql+psycopg://user@host/database, memory:) for its one writer.
 
-    Its schema is brought up to date. `lock`: that of `lock_ledger`, where it is held already.
+    Its schema is brought up to date. `lock`: that of `lock_ledger`, where it is held already; it stays held if this fails.
     Raises `LedgerError`: not there and not to be created, not a ledger, of a newer schema, open in another daemon, or made up.
     """
     if url == "memory:":
@@ -505,8 +511,9 @@ def open_sql_ledger(url: str, *, create: bool = True, lock: PlaceLock | None = N
     if create:
         place.create()
     with ExitStack() as undone:
-        lock = lock or place.lock()
-        undone.callback(lock.release)
+        if lock is None:
+            lock = place.lock()
+            undone.callback(lock.release)
         engine = place.writer()
         undone.callback(engine.dispose)
         _prepare(engine, place)
@@ -515,7 +522,13 @@ def open_sql_ledger(url: str, *, create: bool = True, lock: PlaceLock | None = N
     return ledger
 
 
-def lock_ledger(url: str, wait: Wait) -> PlaceLock | None:
+def sqlite_path(url: str) -> Path | None:
+    """The file of the ledger at `url`, where it is one. Raises `LedgerError`."""
+    place = None if url == "memory:" else _place(url)
+    return place.path if isinstance(place, SqliteFile) else None
+
+
+def lock_ledger(url: str, wait: Wait | None = None) -> PlaceLock | None:
     """The lock of whoever writes the ledger at `url`, for `open_ledger`: at once, or as soon as `wait` has it. None where that is
     no matter of a file. Raises `LedgerError`."""
     place = None if url == "memory:" else _place(url)

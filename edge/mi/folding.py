@@ -123,6 +123,7 @@ HOLE_FACTS = (
     facts.DaemonStarted,
     facts.SwitchLost,
     facts.SwitchRestored,
+    facts.FactsLost,
     facts.LedgerTroubleBegan,
     facts.LedgerTroubleEnded,
     facts.ClockChanged,
@@ -180,6 +181,8 @@ class HoleFold:
                 return [hole]
             case facts.SwitchRestored():
                 return self._end(entry, Hole.SWITCH)
+            case facts.FactsLost():
+                return [_lost(entry, entry.fact)]
             case facts.LedgerTroubleBegan(detail=detail):
                 return self._begin(entry, Hole.LEDGER, detail)
             case facts.LedgerTroubleEnded(detail=detail):
@@ -221,6 +224,17 @@ class HoleFold:
         ended.ended_us = entry.at.utc_us
         ended.detail = "; ".join(filter(None, (ended.detail, detail)))
         return [ended]
+
+
+def _lost(entry: facts.Entry, lost: facts.FactsLost) -> HoleRecord:
+    """Facts that were there once, and that a damaged file lost: from the fact before them to the one after."""
+    return HoleRecord(
+        sequence=entry.sequence,
+        hole=Hole.LEDGER,
+        detail=f"a damaged file lost the facts {lost.first} to {entry.sequence}: {lost.why}",
+        started_us=entry.at.utc_us,
+        ended_us=(lost.until or lost.mended_at).utc_us,
+    )
 
 
 class Mark(StrEnum):

@@ -1,7 +1,8 @@
 """Pages of the record: what stands after a position and is wanted, bounded in facts, bytes and looking. Blocking.
 
-A page is read in one snapshot of the ledger. Facts are only ever appended, and their sequences have no gaps, so what stands up to
-a position never changes, and every reader that goes on from where it came to has seen every fact.
+A page is read in one snapshot of the ledger. Facts are only ever appended, and their sequences have no gaps but those that a
+damaged file left and a fact names (`FactsLost`), so what stands up to a position never changes, and every reader that goes on
+from where it came to has seen every fact.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 from sqlalchemy import Connection, Select, bindparam, case, func, select
 
+from edge.ledger.chain import leads_over
+from edge.ledger.codec import Row as LedgerRow
 from edge.ledger.schema import facts, meta, personal
 from edge.ledger.store import SqlReader
 from edge.mi.cursors import SHOWN_HASH
@@ -79,7 +82,13 @@ KEPT_BETWEEN = select(func.count()).where(
     personal.c.sequence > bindparam("after"), personal.c.sequence <= bindparam("sequence")
 )
 MARK = META.add_columns(KEPT_BETWEEN.scalar_subquery())
-TIME = select(facts.c.utc_us).where(facts.c.sequence == bindparam("sequence"))
+TIME = (
+    select(facts.c.utc_us)
+    .where(facts.c.sequence >= bindparam("sequence"))
+    .order_by(facts.c.sequence)
+    .limit(1)
+)
+"""Of this fact, or where it was lost of the one that says so."""
 NEXT = (
     COLUMNS.where(facts.c.sequence > bindparam("after")).order_by(facts.c.sequence).limit(bindparam("limit"))
 )
@@ -203,9 +212,15 @@ def _meta(connection: Connection, start: Start) -> tuple[str, int, str]:
         raise MovedError("it belongs to another ledger: this appliance has a new one")
     if start.position > head_sequence:
         raise MovedError("the ledger ends before it: an older copy of it was restored")
-    if start.hash and start.hash != _shown(digest):
+    if start.hash and start.hash != _shown(digest) and not _was_lost(connection, start.position):
         raise MovedError("the ledger holds another fact at this place than the one that was given")
     return ledger_id, head_sequence, head_hash
+
+
+def _was_lost(connection: Connection, position: int) -> bool:
+    """Whether the fact there, which was given once, is one that a damaged file of the ledger lost."""
+    found = connection.execute(NEXT, {"after": position - 1, "limit": 1}).one_or_none()
+    return found is not None and leads_over(LedgerRow(*found[:HASH_OF_IT]), position)
 
 
 def _hash_of_end(connection: Connection, found: Sequence[Row], position: int) -> str:

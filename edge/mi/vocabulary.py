@@ -11,6 +11,7 @@ EVENTS = {
     "SwitchLost": "ElementStateChangeLogEvent",
     "SwitchRestored": "ElementStateChangeLogEvent",
     "GapEnded": "ElementStateChangeLogEvent",
+    "FactsLost": "ElementStateChangeLogEvent",
     "LedgerTroubleBegan": "ElementStateChangeLogEvent",
     "LedgerTroubleEnded": "ElementStateChangeLogEvent",
     "PhoneChanged": "ElementStateChangeLogEvent",

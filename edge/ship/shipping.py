@@ -15,7 +15,7 @@ from typing import Protocol
 import structlog
 
 from edge.errors import PermanentError
-from edge.ledger.chain import BrokenError, Damage, Head, check
+from edge.ledger.chain import BrokenError, Damage, Head, check, head_after, leads_over
 from edge.ledger.maintenance import audit_genesis, audit_link
 from edge.ledger.store import Shipment, SqlReader, open_reader
 from edge.ports import LedgerError
@@ -179,6 +179,8 @@ class Shipper:
         records, anchors = reader.page(sequence - 1, 1)
         if anchors.head.sequence < sequence:
             raise self._restored(anchors.head.sequence, sequence)
+        if records and leads_over(records[0].row, sequence):
+            return  # a damaged file lost it since: the shared database has more than the ledger
         if not records or records[0].row.sequence != sequence:
             raise self._broken(Damage.MISSING, f"entry {sequence}, which was shipped, is missing")
         if records[0].hash != digest:
@@ -218,7 +220,7 @@ class Shipper:
         try:
             for record in shipment.records:
                 check(reader, head, record)
-                head = Head(record.row.sequence, record.hash)
+                head = head_after(record.row, record.hash)
         except BrokenError as broken:
             raise self._broken(broken.damage, str(broken)) from broken
         last = shipment.anchors.head.sequence

@@ -74,6 +74,23 @@ class TroubleRecord:
         return self.until.since(self.since) if self.since is not None and self.until is not None else None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossRecord:
+    """Facts that a damaged file of the ledger lost: `first` to `last`, recorded between `since` and `until`."""
+
+    first: int
+    last: int
+    since: Instant
+    """When the fact before them was recorded; where there is none, the one after them."""
+    until: Instant | None
+    """None: nothing followed."""
+    mended_at: Instant
+    why: str
+    kept_as: str
+
+
+LOSS_FACTS = (facts.FactsLost,)
+"""Kinds of facts that tell of facts that were lost."""
 TROUBLE_FACTS = (facts.LedgerTroubleBegan, facts.LedgerTroubleEnded, facts.DaemonStarted)
 """Kinds of facts that tell of trouble with the ledger. A daemon that died in it cannot have said that it was over."""
 GAP_FACTS = (facts.GapEnded, facts.GapTraced)
@@ -134,6 +151,23 @@ def fold_troubles(entries: Iterable[facts.Entry]) -> list[TroubleRecord]:
             case _:
                 pass
     return found
+
+
+def losses(entries: Iterable[facts.Entry]) -> list[LossRecord]:
+    """The holes in the record itself, in their order."""
+    return [
+        LossRecord(
+            first=entry.fact.first,
+            last=entry.sequence,
+            since=entry.at,
+            until=entry.fact.until,
+            mended_at=entry.fact.mended_at,
+            why=entry.fact.why,
+            kept_as=entry.fact.kept_as,
+        )
+        for entry in entries
+        if isinstance(entry.fact, facts.FactsLost)
+    ]
 
 
 def open_gap(state: State, at: Instant, alive: bool) -> GapRecord | None:

@@ -115,7 +115,7 @@ def sequence_before(reader: Reader, utc_us: int) -> int:
 
 
 def last_before(utc_us: int, last: int, time_of: Callable[[int], int]) -> int:
-    """The same where `time_of` reads when an entry was made. Sequences have no gaps."""
+    """The same where `time_of` reads when an entry was made. A time that a hole took is that of what follows."""
     return bisect_left(range(1, last + 1), utc_us, key=time_of)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from edge.core.state import State, apply
+from edge.core.state import State, fold
 from edge.views.reading import Reader, checkpoint_state, entries
 
 
@@ -31,10 +31,10 @@ def refold(reader: Reader, progress: Callable[[int, int], None] | None = None) -
     last = reader.last_sequence()
     difference = None
     for entry in entries(reader):
-        apply(whole, entry)
+        fold(whole, entry)
         kinds[type(entry.fact).__name__] += 1
         if resumed is not None and entry.sequence > resumed.sequence:
-            apply(resumed, entry)
+            fold(resumed, entry)
         if resumed is not None and entry.sequence == checkpoint_sequence:
             difference = first_difference(asdict(whole), asdict(resumed))
         if progress is not None and entry.sequence % 1000 == 0:

@@ -391,6 +391,9 @@ _WORDS: dict[type[facts.Fact], Callable[[Any], str]] = {
     facts.LedgerSynthesised: lambda fact: (
         f"SYNTHETIC: this ledger of {fact.calls} calls was made up (seed {fact.seed})"
     ),
+    facts.FactsLost: lambda fact: (
+        f"FACTS LOST: from entry {fact.first} up to this one ({fact.why}); the damaged file is kept as {fact.kept_as}"
+    ),
     facts.DaemonStarted: lambda fact: f"the daemon started, version {fact.version}",
     facts.DaemonStopped: lambda fact: f"the daemon stopped: {fact.why}",
     facts.SwitchLost: lambda fact: f"the switch was lost from sight ({fact.link}: {fact.error})",

@@ -28,7 +28,7 @@ from typing import Any, TypeVar
 from edge.config import Configuration, load
 from edge.core import facts
 from edge.core.model import AgentState, CallState, PhoneState
-from edge.core.state import State, apply
+from edge.core.state import State, fold
 from edge.errors import RefusedError
 from edge.ledger.store import SqlReader, open_reader
 from edge.pbx.asterisk.control import AgentControl, connected
@@ -135,7 +135,7 @@ class LiveLab:
             self._kept.callback(self._reader.close)
         while page := self._reader.read(self.state.sequence, 5000):
             for entry in page:
-                apply(self.state, entry)
+                fold(self.state, entry)
                 self.calls.add(entry)
                 self.entries.append(entry)
 

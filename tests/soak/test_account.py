@@ -139,6 +139,14 @@ def test_what_grows_is_named_by_process() -> None:
     assert grown_lives([*calm, *leaking]) == grown(leaking, "edge run")
 
 
+def test_a_daemon_that_imports_for_long_is_no_leak() -> None:
+    """On a busy machine its first samples are of one thread with no connection; it is judged from when it serves."""
+    importing = [Sample(5.0 * n, 3, 3, 1, 60.0) for n in range(3)]
+    serving = [Sample(5.0 * n, 3, 30, 6, 85.0) for n in range(3, 8)]
+    assert grown_lives([*importing, *serving]) == []
+    assert grown_lives([*importing, *serving, Sample(40.0, 3, 80, 6, 85.0)]) != []
+
+
 def test_a_leak_of_the_switch_shows_once_it_has_settled() -> None:
     """What it takes for the first calls is none; a minute's soak never gets beyond them."""
     warming = [Sample(5.0 * n, 1, 50, 10, 80.0 + 10 * min(n, 5)) for n in range(12)]

@@ -14,7 +14,7 @@ import structlog
 
 from edge.core import facts
 from edge.core.model import MICROSECONDS, Instant
-from edge.core.state import State, apply
+from edge.core.state import State, fold
 from edge.core.transitions import IllegalFactError
 from edge.ledger.codec import Record, decode_entry
 from edge.ledger.store import SqlReader
@@ -137,7 +137,7 @@ class Live:
         together = self.day.through == self.state.sequence
         for record in records:
             entry = decode_entry(record.row, record.personal)
-            apply(self.state, entry)
+            fold(self.state, entry)
             if together:
                 self._count(record, entry)
         if not together:
