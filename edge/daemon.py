@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Mapping
 import structlog
 
 from edge import config, logs
-from edge.cli.daemon import daemon_pid
+from edge.cli.daemon import daemon_pid, reserve_pids
 from edge.clock import SystemClock
 from edge.config.findings import Finding, Level
 from edge.config.languages import FIRST, lacking
@@ -25,7 +25,7 @@ from edge.core.inputs import LedgerMended
 from edge.core.model import CallState, Policy
 from edge.core.state import State
 from edge.directory import NumberList
-from edge.errors import PermanentError
+from edge.errors import LinkError, PermanentError
 from edge.heartbeat import Heartbeat
 from edge.knowledge import Callers
 from edge.ledger.executor import ThreadCommitExecutor
@@ -62,6 +62,8 @@ ON_THE_LINE = frozenset(
 
 NICENESS = -5
 """A caller waits for us, so we go before housekeeping; only where the system allows it (systemd: Nice=)."""
+LEAVING_SECONDS = 0.5
+"""So long a stop waits for the switch to take over the 999 that wait; what it has not taken by then, its dead-man does."""
 COLLECT_AFTER = 10_000
 """New objects until the collector looks at them. A decision makes hundreds, nearly all of which go by themselves; at Python's own
 700 it looks once in each."""
@@ -132,7 +134,7 @@ def serve(configuration: config.Configuration, lock: Lock | None = None) -> None
             mended="" if mended is None else str(mended),
         )
         with telling(runtime, configuration.daemon.metrics_port):
-            asyncio.run(_until_stopped(runtime))
+            asyncio.run(_until_stopped(runtime, pbx, configuration.ledger.url))
     finally:
         watch.close()
         executor.close()
@@ -195,10 +197,23 @@ def known_callers(configuration: config.Configuration, policy: Policy) -> Caller
     )
 
 
-async def _until_stopped(runtime: Runtime) -> None:
+async def _until_stopped(runtime: Runtime, pbx: AsteriskPbx, ledger_url: str) -> None:
     loop = asyncio.get_running_loop()
+    leaving: list[asyncio.Task[None]] = []
+
+    async def leave(why: str) -> None:
+        """A daemon in reserve adopts everybody in a fraction of a second; without one a 999 must not wait for its dead-man."""
+        with contextlib.suppress(TimeoutError, LinkError):
+            async with asyncio.timeout(LEAVING_SECONDS):
+                if not reserve_pids(ledger_url):
+                    await pbx.leave()
+        runtime.stop(why)
+
+    def stop(number: signal.Signals) -> None:
+        leaving.append(asyncio.create_task(leave(number.name)))
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, runtime.stop, signal.Signals(number).name)
+        loop.add_signal_handler(number, stop, number)
     await runtime.run()
 
 

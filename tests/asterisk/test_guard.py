@@ -151,6 +151,24 @@ async def test_callers_are_sent_away_in_order() -> None:
     assert ended == [leg_of_offer("early.1")]
 
 
+async def test_before_a_planned_end_only_emergencies_are_sent_away() -> None:
+    """Whoever else waits keeps their place for the next daemon, and the phone that rings for them."""
+    routine = next(name for name, line in POLICY.lines.items() if line.tier is Tier.ROUTINE)
+    emergency = next(name for name, line in POLICY.lines.items() if line.tier is Tier.EMERGENCY)
+    calls = (
+        CallerLeg(call_id="routine", leg_id="leg-routine", line=routine, joined_utc_us=1),
+        CallerLeg(call_id="upgraded", leg_id="leg-upgraded", line=routine, joined_utc_us=3, upgraded=True),
+        CallerLeg(call_id="emergency", leg_id="leg-emergency", line=emergency, joined_utc_us=2),
+    )
+    offers = (AgentLeg(offer_id="routine.1", rang=True), AgentLeg(offer_id="emergency.1", rang=True))
+    links = Links()
+    await guard(*calls, offers=offers).send_away(links, emergencies_alone=True)  # type: ignore[arg-type]
+    moved = [headers["Channel"] for name, headers in links.asked if name == "Redirect"]
+    ended = [headers["Channel"] for name, headers in links.asked if name == "Hangup"]
+    assert moved == ["leg-emergency", "leg-upgraded"]
+    assert ended == [leg_of_offer("emergency.1")]
+
+
 async def test_the_process_ends_after_the_callers_were_sent_away(monkeypatch: pytest.MonkeyPatch) -> None:
     """A second missed canary, or a switch that writes nothing: first the callers, then the end that a supervisor mends."""
     for ending, misses in (

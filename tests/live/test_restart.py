@@ -18,6 +18,8 @@ from tests.live.conftest import POLICY, finish
 from tests.live.room import LiveLab, Room, until
 
 LINE = "101_no_greeting"
+DEAD_MAN_SECONDS = 2.8
+"""A little less than a 999 waits for a daemon that says nothing any more."""
 pytestmark = pytest.mark.usefixtures("daemon_runs")
 
 
@@ -118,6 +120,23 @@ async def test_a_daemon_that_is_stopped_and_started_keeps_the_room(room: Room) -
     assert room.agent_state(ann) is AgentState.TALKING
     await call.hang_up()
     assert [await room.serve(ann) for _ in range(2)] == waiting[1:]
+
+
+async def test_a_999_does_not_wait_for_its_dead_man_when_the_daemon_is_stopped(room: Room) -> None:
+    """SIGTERM, with no daemon in reserve: a ringing 999 rings by the switch's own queue before its dead-man could have fired."""
+    ann = await room.agent(1)
+    jo = room.caller("999")
+    await room.until(lambda: room.facts(facts.OfferRang))
+    stopped = time.monotonic()
+    room.live.signal_daemon(signal.SIGTERM)
+    await until(lambda: len(ann.calls) > 1, DEAD_MAN_SECONDS, "the phone rings again")
+    print(f"999 at SIGTERM: rings again after {time.monotonic() - stopped:.2f} s")  # noqa: T201
+    ann.calls[-1].answer()
+    await until(lambda: jo.state is Wire.ANSWERED, 5)
+    await room.live.start_daemon()
+    await room.until(lambda: room.facts(facts.FallbackEntered))
+    await ann.calls[-1].hang_up()
+    assert (await room.ended(jo)).outcome is CallOutcome.ANSWERED
 
 
 async def test_a_busy_room_whose_daemon_keeps_dying(room: Room, expected_warnings: list[str]) -> None:

@@ -23,7 +23,7 @@ from edge.pbx.asterisk.ari import translate as ari
 from edge.pbx.asterisk.ari.client import AriClient
 from edge.pbx.asterisk.book import Book, CallerLeg, Place
 from edge.pbx.asterisk.crosscheck import CrossCheck, Difference, compare
-from edge.pbx.asterisk.identity import leg_of_offer
+from edge.pbx.asterisk.identity import call_of_offer, leg_of_offer
 
 log = structlog.get_logger(__name__)
 
@@ -108,22 +108,30 @@ class Guard:
             self._checks.forget()
             raise LinkError(f"links and engine differ in {len(mendable)} points: looking again")
 
-    async def send_away(self, ami_link: AmiClient) -> None:
+    async def send_away(self, ami_link: AmiClient, *, emergencies_alone: bool = False) -> None:
         """Hand every waiting caller to the switch's own queue over AMI, emergencies first and then as they joined, and free
         the phones that ring for them. Conversations are not touched. What fails is left to the dead-man."""
         waiting = [call for call in self._book.calls.values() if call.place is Place.HELD]
-        log.error("callers.sent_away", waiting=len(waiting))
+        ringing = [offer_id for offer_id, leg in self._book.offers.items() if not leg.answered]
+        if emergencies_alone:
+            waiting = [call for call in waiting if self._is_urgent(call)]
+            urgent = {call.call_id for call in waiting}
+            ringing = [offer_id for offer_id in ringing if call_of_offer(offer_id) in urgent]
+        if waiting or not emergencies_alone:
+            (log.info if emergencies_alone else log.error)("callers.sent_away", waiting=len(waiting))
         with contextlib.suppress(LinkError):
-            for offer_id in [offer_id for offer_id, leg in self._book.offers.items() if not leg.answered]:
+            for offer_id in ringing:
                 with contextlib.suppress(RefusedError):
                     await ami_link.ask("Hangup", {"Channel": leg_of_offer(offer_id)})
             for call in sorted(waiting, key=self._order):
                 await ami_link.ask_all(ami.send_to_fallback(call.leg_id, call.line))
 
     def _order(self, call: CallerLeg) -> tuple[bool, int]:
+        return not self._is_urgent(call), call.joined_utc_us or 0
+
+    def _is_urgent(self, call: CallerLeg) -> bool:
         line = self._policy.lines.get(call.line)
-        urgent = call.upgraded or (line is not None and line.tier is Tier.EMERGENCY)
-        return not urgent, call.joined_utc_us or 0
+        return call.upgraded or (line is not None and line.tier is Tier.EMERGENCY)
 
 
 def _tell(difference: Difference) -> None:

@@ -113,10 +113,20 @@ class AsteriskPbx:
         self._backlog: list[Sighting] | None = None
         self._unclaimed: list[str] = []
         self._fault: asyncio.Future[None] | None = None
+        self._ami_link: AmiClient | None = None
+        """While the switch is seen."""
+        self._leaving = False
 
     def pulse(self) -> None:
         """The engine lives. A wedged one stops pulsing, so the switch's dead-man takes its callers."""
         self._pulse_at = asyncio.get_running_loop().time()
+
+    async def leave(self) -> None:
+        """We are about to end and nobody follows at once: new callers are not taken any more, and a 999 that waits is handed to
+        the switch's own queue now, which its dead-man would do 3 s later. Others wait for the next daemon at their places."""
+        self._leaving = True
+        if self._ami_link is not None:
+            await self._guard.send_away(self._ami_link, emergencies_alone=True)
 
     def perform(self, effect: Effect, cause: int) -> None:
         """Give the effect to the worker of its call; what comes of it comes back as inputs."""
@@ -213,6 +223,7 @@ class AsteriskPbx:
                 self._serve_and_guard(ari_link, ami_link),
             )
         finally:
+            self._ami_link = None
             self._hands.take(None, None)
             ami_link.close()
             await ari_link.close()
@@ -237,6 +248,8 @@ class AsteriskPbx:
         if self._backlog is not None:
             if len(self._unclaimed) < MOST_UNCLAIMED:
                 self._unclaimed.append(leg_id)
+        elif self._leaving:
+            log.info("caller.not_taken", leg=leg_id, why="the daemon is about to end")
         elif now - self._pulse_at <= CLAIM_PULSE_SECONDS:
             ari_link.claim(leg_id)
         else:
@@ -263,6 +276,7 @@ class AsteriskPbx:
         await self._send_canary(ari_link)
         found = await snapshot.look(ari_link, ami_link, self._settings.app)
         self._hands.take(ari_link, ami_link)
+        self._ami_link = ami_link
         reconciled = self._book.reconcile(found)
         self._keep_callers()
         self._lost, self._settled = False, True
