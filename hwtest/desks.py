@@ -35,6 +35,8 @@ from hwtest.useragent.media import Media, Mode
 SEEN_SECONDS = 10.0
 """So long the switch may take to count a phone that has registered as there."""
 SILENT = Media("silence")
+POLICY = Path(__file__).with_name("lab") / "queues.toml"
+"""What a lab is made with so that every probe of the queue finds what it needs."""
 _POLL_SECONDS = 0.05
 _LAST_NUMBERS = 10_000
 
@@ -184,6 +186,11 @@ async def _end(call: Call) -> None:
     with contextlib.suppress(TimeoutError, SipError):
         async with asyncio.timeout(GOODBYE_SECONDS):
             await call.hang_up()
+
+
+def made_again(lab: Lab, options: str = f"--policy {POLICY}") -> str:
+    """The command that makes the lab in this folder anew, with these options of `lab up`."""
+    return f"hwtest lab down --dir {lab.directory} && hwtest lab up --dir {lab.directory} {options}"
 
 
 def lab_of(site: Site, what: str) -> Lab:

@@ -27,6 +27,8 @@ WINDOW_SECONDS = 0.1
 LEAST_DBM0 = -90.0
 """What is softer, silence included, is written down as this."""
 HEARD_DBM0 = -40.0
+LOST_DBM0 = -60.0
+"""What is softer is not faint: it has not come at all."""
 CROSSED_DBM0 = -40.0
 
 
@@ -69,15 +71,15 @@ def _judge(sheet: Sheet, side: Side, statistics: Statistics, file: Path) -> None
     levels = tone_levels_dbm0(heard, side.other_hz, WINDOW_SECONDS)
     loudest = max([LEAST_DBM0, *levels])
     evidence = _evidence(side, statistics, heard, file)
-    first = next((index for index, level in enumerate(levels) if level >= HEARD_DBM0), None)
     sheet.value(
         f"heard_by_{side.name}",
         "dBm0",
-        round(loudest, 1) if first is not None else None,  # what does not come has no level, and is not faint
+        round(loudest, 1) if loudest > LOST_DBM0 else None,
         uncertainty=0.2,
         note=f"a tone of {side.other_hz} Hz, spoken at -10 dBm0; {statistics.codec}",
         evidence=(evidence,),
     )
+    first = next((index for index, level in enumerate(levels) if level >= HEARD_DBM0), None)
     if first is not None:
         sheet.value(
             f"until_heard_by_{side.name}", "s", (first + 1) * WINDOW_SECONDS, uncertainty=WINDOW_SECONDS

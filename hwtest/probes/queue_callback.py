@@ -21,7 +21,7 @@ from hwtest.audio.prompt import document_of, line_of
 from hwtest.audio.signal import LEG_FREQUENCIES_HZ
 from hwtest.bench.ledger import entries_after
 from hwtest.bench.numbers import comparable
-from hwtest.desks import Room, desks, lab_of
+from hwtest.desks import Room, desks, lab_of, made_again
 from hwtest.lab.contract import Lab
 from hwtest.ladder import Leg, ladder_of
 from hwtest.probes.contract import (
@@ -43,7 +43,6 @@ from hwtest.useragent.media import Media
 
 LINES = ("callback_probe", "101_no_greeting")
 """The first that the lab has: one that is used for nothing else, or the one that it has always."""
-POLICY = "hwtest/lab/queues.toml"
 BUSY = 486
 AGENT_HZ, PERSON_HZ = LEG_FREQUENCIES_HZ[2], LEG_FREQUENCIES_HZ[6]
 FILLERS = (0, 8, 30)
@@ -97,7 +96,7 @@ async def measure(site: Site, sheet: Sheet) -> None:
     if lab.callback is None:
         raise NotMeasuredError(
             "nobody is offered a call-back in this lab",
-            f"hwtest lab up --dir {lab.directory} without --no-callbacks",
+            made_again(lab),
         )
     document = document_of(lab)
     line = next((line for line in LINES if line in lab.lines), LINES[-1])
@@ -237,7 +236,7 @@ class _Run:
         else:
             raise NotMeasuredError(
                 f"no call-back was offered with {len(in_front)} callers in front: waits in this lab have been too short for it",
-                f"hwtest lab up --dir {self._lab.directory} --policy {POLICY}",
+                made_again(self._lab),
             )
         if not await self._until(lambda: number in accepting.promised, DIALOGUE_SECONDS, accepting):
             self._stuck("the promise, after the keys")

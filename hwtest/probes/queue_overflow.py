@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from hwtest.audio.hearing import NANOSECONDS, Hearing, likeness
 from hwtest.audio.prompt import LEAST_LIKENESS, beginning_of, document_of
-from hwtest.desks import Room, desks, lab_of
+from hwtest.desks import Room, desks, lab_of, made_again
 from hwtest.lab.contract import Lab
 from hwtest.probes.contract import (
     Evidence,
@@ -32,7 +32,6 @@ from hwtest.useragent.media import Media
 
 LINE = "101_no_greeting"
 FULL, CLOSED, NOBODY, LOST = "full", "closed", "nobody is at work", "all phones are gone"
-POLICY = "hwtest/lab/queues.toml"
 MOST_LIMIT = 10
 """A queue that takes more callers than this is not filled."""
 ANSWER_SECONDS = 8.0
@@ -87,7 +86,7 @@ async def measure(site: Site, sheet: Sheet) -> None:
     if missing:
         raise NotMeasuredError(
             f"this lab has no queue that is {' or '.join(missing)} and tells callers so",
-            f"hwtest lab up --dir {lab.directory} --policy {POLICY}",
+            made_again(lab),
         )
 
 

@@ -18,6 +18,7 @@ import pytest
 
 from edge.core.model import AgentState
 from hwtest.audio.prompt import document_of
+from hwtest.desks import POLICY as QUEUES
 from hwtest.desks import desks
 from hwtest.lab.configuration import merged, read_policy, to_toml
 from hwtest.lab.contract import FILE
@@ -53,7 +54,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveLab]:
     """A lab of its own: nobody has a head start, so that its configuration can be changed behind the daemon's back."""
     lab = LiveLab.up(
         tmp_path_factory.mktemp("queue"),
-        merged(merged(POLICY, OWN), read_policy(Path(queue_overflow.POLICY))),
+        merged(merged(POLICY, OWN), read_policy(QUEUES)),
     )
     yield lab
     finish(lab)

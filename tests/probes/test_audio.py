@@ -10,7 +10,7 @@ import pytest
 from hwtest.audio.signal import Samples, silence, tone, write_wav
 from hwtest.audio.stream import Packet
 from hwtest.audio.stream import measure as measure_stream
-from hwtest.probes import audio_dtmf, audio_quality, audio_twoway
+from hwtest.probes import audio_dtmf, audio_latency, audio_quality, audio_twoway
 from hwtest.probes.contract import Layer, Verdict
 from hwtest.probes.sheet import Sheet
 from hwtest.softphone.latency import Mouth
@@ -78,14 +78,15 @@ def test_who_hears_the_other_hears_well(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("heard", "packets", "codes"),
     [
-        (silence(4.0), 0, {"audio.twoway.unheard": Layer.NETWORK, "audio.twoway.faint": Layer.SWITCH}),
-        (silence(4.0), 200, {"audio.twoway.mute": Layer.SWITCH, "audio.twoway.faint": Layer.SWITCH}),
+        (silence(4.0), 0, {"audio.twoway.unheard": Layer.NETWORK}),
+        (silence(4.0), 200, {"audio.twoway.mute": Layer.SWITCH}),
+        (tone(OTHER, 4.0, -50), 200, {"audio.twoway.mute": Layer.SWITCH, "audio.twoway.faint": Layer.SWITCH}),
         (tone(OTHER, 4.0, -35), 200, {"audio.twoway.faint": Layer.SWITCH}),
         (np.concatenate([silence(3.5), tone(OTHER, 0.5)]), 200, {"audio.twoway.late": Layer.SWITCH}),
         (tone(OTHER, 4.0) + tone(STRANGER, 4.0, -20), 200, {"audio.twoway.crossed": Layer.SWITCH}),
         (tone(OTHER, 4.0) + tone(OWN, 4.0, -25), 200, {"audio.twoway.crossed": Layer.SWITCH}),
     ],
-    ids=["no packets", "packets without voice", "soft", "late", "another call", "echo"],
+    ids=["no packets", "packets without voice", "too soft", "soft", "late", "another call", "echo"],
 )
 def test_each_fault_of_two_way_audio(
     heard: Samples, packets: int, codes: dict[str, Layer], tmp_path: Path
@@ -176,3 +177,19 @@ def test_without_a_known_delay_there_is_no_rating() -> None:
     sheet = quality(list(range(600)), mouths=0)
     assert value(sheet, "rating_at_agent") is value(sheet, "opinion_at_agent") is None
     assert sheet.verdict is Verdict.NOT_MEASURED
+
+
+@pytest.mark.parametrize(
+    ("measured", "left", "said"),
+    [
+        ([70.0, 80.0], [10.0, 20.0], ""),
+        ([55.0, 62.0, 64.0], [0.0, 2.0, 4.0], "1 of 3 came out below nought"),
+        ([40.0, 45.0, 49.0], [], "more than all of it"),
+        ([], [], ""),
+    ],
+)
+def test_no_delay_is_less_than_nought(measured: list[float], left: list[float], said: str) -> None:
+    """What the frames leave unknown counts as nought; phones that were slower alone leave nothing to tell."""
+    taken, words = audio_latency.without_share(measured, 60.0)
+    assert taken == left
+    assert said in words

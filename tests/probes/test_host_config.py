@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -15,7 +15,7 @@ from hwtest.probes.contract import Layer, NotMeasuredError, Verdict
 from hwtest.probes.sheet import Sheet
 from hwtest.site import Site
 from hwtest.switch.bugs import BUGS, bugs_of, lacks, version_of
-from hwtest.switch.settings import Step, steps, waits_for_audio
+from hwtest.switch.settings import Step, host_of, steps, waits_for_audio
 from hwtest.target import Daemon, Line
 from tests.probes.made import LIVE
 
@@ -42,6 +42,8 @@ REAL_LOOK_UP = host_config.look_up_ms
 class Console:
     """An AMI link to a switch that prints what it was given."""
 
+    aors: ClassVar[list[dict[str, str]]] = []
+
     def __init__(self, printed: dict[str, str], endpoint: dict[str, str]) -> None:
         self.printed = printed
         self.endpoint = {"Event": "EndpointDetail", "Context": "edge-lines", **endpoint}
@@ -53,13 +55,21 @@ class Console:
         return {"Output": self.printed[headers["Command"]].splitlines()}
 
     async def list(self, name: str, _headers: dict[str, str]) -> list[dict[str, str]]:
-        """One trunk."""
+        """One trunk, which is reached by a name if `aors` says so, and registers nowhere."""
         if name == "PJSIPShowEndpoints":
             return [{"ObjectName": "bt"}]
+        if name == "PJSIPShowAors":
+            return list(self.aors)
+        if name == "PJSIPShowRegistrationsOutbound":
+            raise RefusedError(f"{name}: no such module")
         return [self.endpoint, {"Event": "IdentifyDetail"}]
 
 
-async def measured(folder: Path, endpoint: dict[str, str] | None = None, **changed: str | None) -> Sheet:
+async def measured(
+    folder: Path,
+    endpoint: dict[str, str] | None = None,
+    **changed: str | None,
+) -> Sheet:
     """What stands on the sheet when the console prints something else here and there; None: it refuses that."""
     commands = {name.replace("_", " "): text for name, text in changed.items()}
     printed = {name: text for name, text in {**GOOD, **commands}.items() if text is not None}
@@ -155,6 +165,37 @@ async def test_a_slow_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(host_config, "look_up_ms", lambda _: 5000.0)
     sheet = await measured(tmp_path)
     assert [(f.code, f.verdict) for f in sheet.findings] == [("host.config.names", Verdict.FAIL)]
+
+
+async def test_a_trunk_by_a_name_that_nobody_knows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The host is blamed, and the name and its place are told. A phone may register by any name: it is none of ours."""
+    monkeypatch.setattr(host_config, "look_up_ms", lambda name: None if name.endswith(".invalid") else 0.3)
+    aors = [
+        {"ObjectName": "bt", "MaxContacts": "0", "Contacts": "bt/sip:10.9.8.7:5060,bt/sip:sbc.invalid:5070"},
+        {"ObjectName": "desk1", "MaxContacts": "1", "Contacts": "desk1/sip:desk1@x7f.invalid;transport=ws"},
+    ]
+    monkeypatch.setattr(Console, "aors", aors)
+    sheet = await measured(tmp_path)
+    assert [(f.code, f.layer, f.verdict) for f in sheet.findings] == [
+        ("host.config.others", Layer.HOST, Verdict.FAIL)
+    ]
+    assert sheet.findings[0].summary == "this host cannot look up 'sbc.invalid' (sip:sbc.invalid:5070 of bt)"
+
+
+@pytest.mark.parametrize(
+    ("uri", "name"),
+    [
+        ("sip:trunk.example:5060;transport=udp", "trunk.example"),
+        ("<sips:edge@Trunk.Example>", "trunk.example"),
+        ("sip:10.0.0.1:5060", None),
+        ("sip:[2001:db8::1]:5060", None),
+        ("tel:101", None),
+        ("", None),
+    ],
+)
+def test_the_host_of_a_uri(uri: str, name: str | None) -> None:
+    """Only where it is a name."""
+    assert host_of(uri) == name
 
 
 async def test_another_machine_and_a_mute_account_are_not_measured(

@@ -6,16 +6,19 @@ import ast
 import asyncio
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 import hwtest
+from edge.errors import RefusedError
 from hwtest.interlock import EMERGENCY, MINUTE, PREFIXES, Interlock, InterlockError, digits_of, is_emergency
 from hwtest.lab.contract import Address
 from hwtest.probes.contract import Level
 from hwtest.probes.registry import all_probes
+from hwtest.site import Site
 from hwtest.target import Calls, Kind, Line, Target
 
 LIVE = Target(
@@ -292,3 +295,45 @@ def test_nothing_dials_past_the_interlock() -> None:
         )
     ]
     assert guilty == []
+
+
+class Switch:
+    """A control link of a switch with these channels."""
+
+    def __init__(self, channels: list[tuple[str, str]] | None, counted: str) -> None:
+        self._channels = channels
+        self._counted = counted
+
+    async def ask(self, _name: str, _headers: object) -> dict[str, str]:
+        """How many there are, as it counts."""
+        return {"CoreCurrentCalls": self._counted}
+
+    async def list(self, name: str, _headers: object) -> list[dict[str, str]]:
+        """All of them, where the account may see them."""
+        if self._channels is None:
+            raise RefusedError(f"{name}: permission denied")
+        return [{"Channel": channel, "ChannelStateDesc": state} for channel, state in self._channels]
+
+
+@pytest.mark.parametrize(
+    ("channels", "counted", "calls"),
+    [
+        ([], "0", 0),
+        ([("PJSIP/bt-01", "Up"), ("Surrogate/PJSIP/agent1-02", "Down")], "2", 1),
+        ([("Surrogate/PJSIP/agent1-02", "Down")], "1", 0),
+        ([("Surrogate/PJSIP/agent1-02", "Up")], "1", 1),
+        (None, "2", 2),
+        ([], "many", None),
+    ],
+)
+async def test_dead_entries_are_no_calls(
+    tmp_path: Path, channels: list[tuple[str, str]] | None, counted: str, calls: int | None
+) -> None:
+    """What Asterisk leaves on its list for ever keeps nobody from testing; where they cannot be told apart, all count."""
+    site = Site(LIVE, tmp_path)
+
+    async def control() -> Any:
+        return Switch(channels, counted)
+
+    site.control = control  # type: ignore[method-assign]
+    assert await site._calls_in_progress() == calls

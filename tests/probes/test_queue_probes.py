@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -12,6 +11,7 @@ import pytest
 
 from hwtest.audio.hearing import NANOSECONDS, Hearing, likeness
 from hwtest.audio.signal import silence, tone
+from hwtest.desks import POLICY as QUEUES
 from hwtest.lab.configuration import read_policy
 from hwtest.policing import Joined, Kind, expected, kinds_of, overtaken
 from hwtest.probes import (
@@ -519,7 +519,7 @@ def test_a_queue_is_closed_only_where_its_hours_say_so_beyond_doubt() -> None:
 
 def test_lines_to_try_come_from_the_configuration() -> None:
     """The policy that comes with it has both; a queue that sends callers elsewhere, or is large, is not used."""
-    document = read_policy(Path(queue_overflow.POLICY))
+    document = read_policy(QUEUES)
     noon = datetime(2026, 11, 23, 12, 0, tzinfo=ZoneInfo("Europe/London"))
     assert queue_overflow.full_line(document) == "full"
     assert queue_overflow.closed_line(document, noon) == "closed"

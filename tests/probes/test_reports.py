@@ -15,11 +15,22 @@ import msgspec
 import pytest
 
 from hwtest.bench.machine import describe_machine
-from hwtest.probes.contract import Evidence, Ladder, Message, NotMeasuredError, Plot, Probe, Series, Verdict
+from hwtest.probes.contract import (
+    Evidence,
+    Finding,
+    Ladder,
+    Layer,
+    Message,
+    NotMeasuredError,
+    Plot,
+    Probe,
+    Series,
+    Verdict,
+)
 from hwtest.probes.sheet import Sheet
 from hwtest.report.page import page
 from hwtest.report.redaction import masked, redacted
-from hwtest.report.result import Run, schema
+from hwtest.report.result import Run, blamed, schema
 from hwtest.report.stream import Stream
 from hwtest.report.terminal import show
 from hwtest.report.writing import Outputs, as_json, check, write
@@ -295,3 +306,33 @@ def test_numbers_are_masked(text: str, shown: str) -> None:
 def test_the_machine_is_described() -> None:
     """RFC 6076 §5.6: the environment of a measurement must be documented."""
     assert describe_machine("22.10.1").cores >= 1
+
+
+def found(code: str, layer: Layer, verdict: Verdict) -> Finding:
+    """One finding."""
+    return Finding(
+        code=code,
+        verdict=verdict,
+        layer=layer,
+        summary="",
+        evidence=(),
+        meaning="",
+        caller_notices="",
+        causes=(),
+        confirm="",
+        mend="",
+    )
+
+
+async def test_where_to_look_first(made: Run) -> None:
+    """At what failed before what is a warning, however many; six figures of one code are one blame."""
+    late = found("log.error.late", Layer.DAEMON, Verdict.FAIL)
+    findings = (
+        *[found(f"meter.timing.{n}", Layer.METER, Verdict.WARN) for n in range(3)],
+        found("log.error.shifted", Layer.CLOCK, Verdict.FAIL),
+        *[late] * 6,
+        found("log.error.missing", Layer.RECORD, Verdict.FAIL),
+        found("log.complete.missing", Layer.RECORD, Verdict.FAIL),
+    )
+    run = msgspec.structs.replace(made, probes=(msgspec.structs.replace(made.probes[0], findings=findings),))
+    assert blamed(run) == [Layer.RECORD, Layer.CLOCK, Layer.DAEMON, Layer.METER]
