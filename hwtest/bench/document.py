@@ -8,7 +8,6 @@ stands there as not measured.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -17,10 +16,9 @@ from typing import TypeVar
 from hwtest.bench.plan import PLAN, Benchmark
 from hwtest.bench.report import FEW, Part, Report, numbers, ratio, verdict
 from hwtest.bench.results import Block, Figure
+from hwtest.report.markdown import cell, table
 
-_TAG = re.compile(r"<(?=[A-Za-z/!?])")
 Row = TypeVar("Row", Figure, Block)
-NONE = "-"
 NOT_IN_RUN = "not measured: not in this run"
 
 
@@ -56,7 +54,7 @@ def _head(report: Report) -> Iterator[str]:
     yield "*commit* has a + where files differed from it. The load average is the machine's over the last minute, of all its"
     yield "work: the benchmark alone makes 1 to 2 of it."
     yield ""
-    yield from _table(
+    yield from table(
         ("machine", ""),
         (
             ("processor", f"{machine.processor}, {machine.cores} cores"),
@@ -95,7 +93,7 @@ def _overview(report: Report) -> Iterator[str]:
         "commit",
         "load average",
     )
-    yield from _table(head, rows)
+    yield from table(head, rows)
 
 
 def _parts(report: Report, number: str) -> list[Part]:
@@ -165,8 +163,8 @@ def _figures(report: Report, number: str) -> Iterator[str]:
         for part, figure in figures
     ]
     head = ("figure", "system", "n", "p50", "p95", "p99", "max", "ratio [95 %]", "target", "result")
-    yield from _table((*head, "begun, UTC", "commit", "load average"), rows)
-    notes = [f"- {_cell(figure.name)}: {_cell(note)}" for _, figure in figures for note in figure.notes]
+    yield from table((*head, "begun, UTC", "commit", "load average"), rows)
+    notes = [f"- {cell(figure.name)}: {cell(note)}" for _, figure in figures for note in figure.notes]
     yield from (*notes, "") if notes else ()
 
 
@@ -188,7 +186,7 @@ def _runs(report: Report) -> Iterator[str]:
         for part in report.parts
     ]
     head = ("`--only`", "begun, UTC", "commit", "load average", "version", "samples ordered", "seconds")
-    yield from _table((*head, "busy", "steal", "wire"), rows)
+    yield from table((*head, "busy", "steal", "wire"), rows)
 
 
 def _blocks(blocks: Sequence[Block]) -> Iterator[str]:
@@ -214,7 +212,7 @@ def _blocks(blocks: Sequence[Block]) -> Iterator[str]:
                 str(sum(dropped)) if dropped else "",
             )
         )
-    yield from _table(
+    yield from table(
         (
             "",
             "figure",
@@ -243,20 +241,3 @@ def _validity(blocks: Sequence[Block]) -> str:
 def _range(loads: Sequence[float]) -> str:
     low, high = f"{min(loads):.1f}", f"{max(loads):.1f}"
     return low if low == high else f"{low} to {high}"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    """A table, and an empty line behind it."""
-    yield _row(head)
-    yield _row(["---"] * len(head))
-    yield from (_row([_cell(cell) or NONE for cell in row]) for row in rows)
-    yield ""
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _cell(text: str) -> str:
-    """A text in one cell of one line, whatever it holds."""
-    return " ".join(_TAG.sub("&lt;", text.replace("|", "\\|")).split())
