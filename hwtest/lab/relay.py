@@ -1,7 +1,8 @@
 """A bad path between phones and switch, without root: a relay on loopback that carries SIP and RTP and does them harm.
 
 Phones that are told its port instead of the switch's own speak with the switch through it. It puts itself into the session
-descriptions, so that their audio goes through it too. It harms the legs of callers alone: an agent's leg passes untouched.
+descriptions, so that their audio goes through it too. It harms the legs that phones begin, callers' alone that is, unless it is
+told to harm those that the switch begins, too.
 """
 
 from __future__ import annotations
@@ -39,11 +40,15 @@ class Way(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Harm:
-    """What is done to callers' audio, and to signalling. Shares are of 1."""
+    """What is done to audio, and to signalling. Shares are of 1."""
 
+    ways: frozenset[Way] = frozenset(Way)
+    """Whose audio is harmed at all."""
     loss: float = 0.0
+    delay_seconds: float = 0.0
+    """Each packet comes later by this."""
     jitter_seconds: float = 0.0
-    """Each packet comes later by anything up to twice this, whatever became of the one before."""
+    """And by anything up to twice this, whatever became of the one before."""
     mute: frozenset[Way] = frozenset()
     late_seconds: float = 0.0
     """So long after the first packet of a stream nothing passes."""
@@ -71,9 +76,12 @@ class _Stream:
 
 
 class Relay:
-    """The path, in a thread of its own, until `close`."""
+    """The path, in a thread of its own, until `close`. `called`: harm the legs of phones that are called, too."""
 
-    def __init__(self, switch_port: int, harm: Harm, seed: int = 1) -> None:
+    def __init__(self, switch_port: int, harm: Harm, seed: int = 1, *, called: bool = False) -> None:
+        self.held_seconds = list[float]()
+        """Of each packet of audio that passed towards a phone and was harmed: how long it was really held."""
+        self._called = called
         self._switch = (HOST, switch_port)
         self._harm = harm
         self._dice = random.Random(seed)
@@ -181,7 +189,7 @@ class Relay:
         if (
             stream is None
         ):  # whoever sends the first description of a call: a caller's phone, or the switch to an agent
-            stream = self._streams[key] = self._open_stream(harmed=way is Way.TO_SWITCH)
+            stream = self._streams[key] = self._open_stream(harmed=self._called or way is Way.TO_SWITCH)
         if event := _EVENT.search(body):
             stream.event_payload = int(event[1])
         if way is Way.TO_SWITCH:
@@ -223,14 +231,25 @@ class Relay:
         )
         if not port:
             return
-        if not stream.harmed:
+        if not stream.harmed or way not in self._harm.ways:
             self._send(by, data, (HOST, port))
         elif self._passes(stream, way, data):
-            if self._harm.jitter_seconds:
-                delay = self._dice.uniform(0, 2 * self._harm.jitter_seconds)
-                self._loop.call_later(delay, self._send, by, data, (HOST, port))
-            else:
-                self._send(by, data, (HOST, port))
+            self._hold(by, data, (HOST, port), way)
+
+    def _hold(self, by: socket.socket, data: bytes, target: tuple[str, int], way: Way) -> None:
+        """Send it after its delay."""
+        came = self._loop.time()
+        delay = self._harm.delay_seconds + self._dice.uniform(0, 2 * self._harm.jitter_seconds)
+
+        def send() -> None:
+            self._send(by, data, target)
+            if way is Way.TO_PHONE:
+                self.held_seconds.append(self._loop.time() - came)
+
+        if delay:
+            self._loop.call_later(delay, send)
+        else:
+            send()
 
     def _passes(self, stream: _Stream, way: Way, data: bytes) -> bool:
         now = self._loop.time()
