@@ -290,7 +290,8 @@ class _Room:
         self._dice = random.Random(NAME)
         self._begin = asyncio.Event()
         self._called = 0
-        self._served = 0
+        self._served = set[str]()
+        """Numbers: one who is rung for and taken back is served once."""
         self._over = asyncio.Event()
 
     async def measure(self, agents: int) -> Measured:
@@ -307,7 +308,7 @@ class _Room:
                     seconds = self._plan.calls * _SECONDS_PER_CALL + _PATIENCE_SECONDS
                     await asyncio.wait_for(self._over.wait(), seconds)
                 except TimeoutError:
-                    fault = f"only {self._served} of {self._plan.calls} served in time"
+                    fault = f"only {len(self._served)} of {self._plan.calls} served in time"
                 return await stretch.end(fault)
             finally:
                 self._begin.set()
@@ -336,8 +337,10 @@ class _Room:
         self._rig.callers.later(self._dice.uniform(*REFILL_SECONDS), self._call)
         if await call.lasts(self._dice.uniform(*TALK_SECONDS)):
             await call.hang_up()
-        self._served += 1
-        if not self._served % _TELL_EVERY:
-            self._rig.progress(f"{NAME}, {self._system}: {self._served} of {self._plan.calls} served")
-        if self._served >= self._plan.calls:
+        before = len(self._served)
+        self._served.add(comparable(call.caller_number))
+        served = len(self._served)
+        if served > before and not served % _TELL_EVERY:
+            self._rig.progress(f"{NAME}, {self._system}: {served} of {self._plan.calls} served")
+        if served >= self._plan.calls:
             self._over.set()
