@@ -5,75 +5,59 @@ A page made ahead is given only while the ledger is as it was when the page was 
 
 from __future__ import annotations
 
+from asyncio import Future
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 
-from edge.mi.stream import Start
+from edge.mi.facts_page import FactsMade, Wanted
+from edge.mi.page_maker import Order, PageMaker
 
 PAGES_AHEAD = 4
 """In memory at once, whoever they are for; where another is made, the oldest is dropped, and made when it is asked for."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FactsMade:
-    """A page of facts as it is sent, and what is said of it."""
-
-    body: bytes
-    cursor: str
-    end: Start
-    """Where the next one begins."""
-    more: bool
-    head_sequence: int
-    head_hash: str
-    count: int
-    kept: int
-    """Facts of it whose personal data is kept."""
-    first: int
-    last: int
-    """Sequences; 0 in a page without facts."""
-
-
 class Ahead:
-    """Pages under way, one for each token. For the loop's thread alone; pages are made in a thread of its own."""
+    """Pages under way, one for each token. For the loop's thread alone."""
 
-    def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ahead")
-        self._made: OrderedDict[str, tuple[Hashable, Future[FactsMade]]] = OrderedDict()
+    def __init__(self, maker: PageMaker) -> None:
+        self.maker = maker
+        self._begun: OrderedDict[str, Order] = OrderedDict()
 
     @property
     def kept(self) -> int:
         """How many are under way or made, and not yet asked for."""
-        return len(self._made)
+        return len(self._begun)
 
     @property
     def ready(self) -> int:
         """How many of those are made."""
-        return sum(page.done() for _, page in self._made.values())
+        return sum(order.page.done() for order in self._begun.values())
 
-    def begin(self, token_id: str, wanted: Hashable, make: Callable[[], FactsMade]) -> None:
+    def begin(self, token_id: str, wanted: Wanted) -> None:
         """Make what this token will ask for next."""
         self._drop(token_id)
-        while len(self._made) >= PAGES_AHEAD:
-            self._drop(next(iter(self._made)))
-        self._made[token_id] = wanted, self._thread.submit(make)
+        while len(self._begun) >= PAGES_AHEAD:
+            self._drop(next(iter(self._begun)))
+        if (order := self.maker.begin(wanted)) is not None:
+            self._begun[token_id] = order
 
-    def take(self, token_id: str, wanted: Hashable) -> Future[FactsMade] | None:
-        """What was begun for this token, if it is what it asks for now; it is kept no longer either way."""
-        begun, page = self._made.pop(token_id, (None, None))
-        if page is None or begun != wanted:
-            if page is not None:
-                page.cancel()
+    def take(self, token_id: str, wanted: Wanted) -> Future[FactsMade | None] | None:
+        """What was begun for this token, if it is what it asks for now; it is kept no longer either way.
+
+        A page whose turn has not come is quicker made at once.
+        """
+        order = self._begun.pop(token_id, None)
+        if order is None:
             return None
-        return page
+        if order.wanted != wanted or not (order.under_way or order.page.done()):
+            order.page.cancel()
+            return None
+        return order.page
 
-    def close(self) -> None:
-        """Wait for the page that is being made, and make no other."""
-        self._made.clear()
-        self._thread.shutdown(cancel_futures=True)
+    async def close(self) -> None:
+        """Make no other."""
+        self._begun.clear()
+        await self.maker.close()
 
     def _drop(self, token_id: str) -> None:
-        _, page = self._made.pop(token_id, (None, None))
-        if page is not None:
-            page.cancel()
+        if (order := self._begun.pop(token_id, None)) is not None:
+            order.page.cancel()

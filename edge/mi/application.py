@@ -47,6 +47,7 @@ def create_app(services: Services, routes: tuple[str, ...] = ROUTES) -> FastAPI:
             stopping.set()
             await board.feed.close()
             await asyncio.wait([looking, level])
+            await services.ahead.close()
             services.close()
 
     app = FastAPI(

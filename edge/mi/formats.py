@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterable, Sequence
+from enum import StrEnum
 
 import msgspec
 
@@ -16,6 +17,14 @@ from edge.views.times import rfc3339, second
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 """What makes a spreadsheet run a cell, when it stands first (OWASP: CSV injection)."""
+
+
+class Form(StrEnum):
+    """How a page is written."""
+
+    JSON = "json"
+    NDJSON = "ndjson"
+    CSV = "csv"
 
 
 class FactLine(msgspec.Struct, frozen=True, gc=False):

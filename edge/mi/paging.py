@@ -7,7 +7,6 @@ import zlib
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Any
 
 from fastapi import Request
@@ -18,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 from edge.metrics import periods
 from edge.mi.cursors import Cursor, CursorError, Cursors
 from edge.mi.disclosures import Disclosure
+from edge.mi.formats import Form
 from edge.mi.guard import SlowReaderError, matches
 from edge.mi.problems import ProblemError
 from edge.mi.security import Client
@@ -31,14 +31,6 @@ PATIENCE_SECONDS = 30.0
 EMPTY_PER_MINUTE = 1.0
 LONGEST_SEQUENCE = 18
 """Digits: so many fit where sequences are kept."""
-
-
-class Form(StrEnum):
-    """How a page is written."""
-
-    JSON = "json"
-    NDJSON = "ndjson"
-    CSV = "csv"
 
 
 MEDIA_TYPES = {

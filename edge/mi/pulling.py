@@ -18,11 +18,10 @@ from starlette.concurrency import run_in_threadpool
 
 from edge.ledger.chain import is_synthetic
 from edge.mi.cursors import Cursor, digest_of
-from edge.mi.formats import csv_bytes, encoder
+from edge.mi.formats import Form, csv_bytes, encoder
 from edge.mi.guard import tag_of
 from edge.mi.paging import (
     MEDIA_TYPES,
-    Form,
     PageResponse,
     accepts_gzip,
     disclosed,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import socket
 import ssl
 import sys
@@ -17,7 +16,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from edge.config.sections import MiSection
 from edge.errors import PermanentError
-from edge.housekeeping import give_way
+from edge.housekeeping import collect_seldom, give_way
 
 KEEP_ALIVE_SECONDS = 30
 HEAD_SECONDS = 10.0
@@ -163,17 +162,13 @@ class Server(uvicorn.Server):
 
 SWITCH_INTERVAL_SECONDS = 0.0005
 """How long a thread that makes pages or folds may keep the loop waiting; Python's own 5 ms would be a pause at every portion."""
-COLLECT_AFTER = 50_000
-"""New objects until the collector looks at them. A page is tens of thousands, and none of them is part of a cycle."""
 
 
 def prepare_process() -> None:
     """For pages of thousands of facts made beside a loop that sends them; calls go before it."""
     give_way()
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(COLLECT_AFTER, 20, 50)
+    collect_seldom()
 
 
 def _config(app: FastAPI, settings: MiSection) -> uvicorn.Config:

@@ -21,6 +21,7 @@ from edge.mi.ahead import Ahead
 from edge.mi.cursors import Cursors
 from edge.mi.disclosures import Disclosures
 from edge.mi.limits import Guesses, Rates
+from edge.mi.page_maker import PageMaker
 from edge.mi.places import directory_of
 from edge.mi.projection import Projection, projection_file
 from edge.mi.slots import Slots
@@ -54,12 +55,12 @@ class Services:
     disclosures: Disclosures
     acknowledgements: Acknowledgements
     cursors: Cursors
+    ahead: Ahead
     rates: Rates
     guesses: Guesses
     book: Book = field(default_factory=read_book)
     """Definitions of metrics: ours, and the force's own as they were when the process began."""
     slots: Slots = field(default_factory=Slots)
-    ahead: Ahead = field(default_factory=Ahead)
     watch: HeadWatch = field(init=False)
     _projection: Projection | None = None
     _reader: SqlReader | None = None
@@ -108,7 +109,6 @@ class Services:
 
     def close(self) -> None:
         """Release the files."""
-        self.ahead.close()
         self.store.close()
         with self._lock:
             if self._projection is not None:
@@ -136,6 +136,7 @@ def open_services(
     clock = clock or SystemClock()
     directory = directory_of(ledger_url, settings.directory)
     store = open_store(directory)
+    cursor_key = store.key("cursors")
     utc_us, monotonic_ns = partial(_utc_us, clock), partial(_monotonic_ns, clock)
     return Services(
         ledger_url=ledger_url,
@@ -148,7 +149,8 @@ def open_services(
         tokens=Tokens(store, utc_us, monotonic_ns),
         disclosures=Disclosures(store, utc_us),
         acknowledgements=Acknowledgements(store, utc_us),
-        cursors=Cursors(store.key("cursors")),
+        cursors=Cursors(cursor_key),
+        ahead=Ahead(PageMaker(ledger_url, cursor_key)),
         rates=Rates(monotonic_ns),
         guesses=Guesses(monotonic_ns),
     )

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
+from asyncio import Future
 from collections.abc import AsyncIterator
-from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
 from edge.ledger.maintenance import Warrant
 from edge.ledger.store import erase, open_sql_ledger
-from edge.mi.ahead import PAGES_AHEAD, Ahead, FactsMade
-from edge.mi.stream import Start
+from edge.mi import page_maker
+from edge.mi.ahead import PAGES_AHEAD, Ahead
+from edge.mi.facts_page import FactsMade, Wanted
+from edge.mi.formats import Form
+from edge.mi.page_maker import PAGES_BEGUN, PageMaker
+from edge.mi.stream import Selection, Start
 from tests.mi.conftest import CALLS
 from tests.mi.record import FACTS_PER_CALL, write
 from tests.mi.serving import Answer, Served, ledger_of, serving, until
@@ -34,11 +39,15 @@ def given(monkeypatch: pytest.MonkeyPatch) -> list[FactsMade]:
     taken: list[FactsMade] = []
     take = Ahead.take
 
-    def noted(ahead: Ahead, token_id: str, wanted: object) -> Future[FactsMade] | None:
+    def noted(ahead: Ahead, token_id: str, wanted: Wanted) -> Future[FactsMade | None] | None:
         page = take(ahead, token_id, wanted)
         if page is not None:
-            taken.append(page.result())
+            page.add_done_callback(note)
         return page
+
+    def note(page: Future[FactsMade | None]) -> None:
+        if (made := page.result()) is not None:
+            taken.append(made)
 
     monkeypatch.setattr(Ahead, "take", noted)
     return taken
@@ -55,8 +64,14 @@ async def page(served: Served, token: str, after: Answer | None, form: str = "nd
 async def two_pages(served: Served, token: str, form: str = "ndjson") -> Answer:
     """Two, and the third is made."""
     second = await page(served, token, await page(served, token, None, form), form)
-    await until(lambda: served.services.ahead.ready)
+    await all_ready(served)
     return second
+
+
+async def all_ready(served: Served) -> None:
+    """What was begun is made."""
+    ahead = served.services.ahead
+    await until(lambda: ahead.ready == ahead.kept)
 
 
 @pytest.mark.parametrize("form", ["ndjson", "json", "csv"])
@@ -70,6 +85,7 @@ async def test_byte_for_byte(
     while last is None or last.headers["Edge101-More"] == "true":
         before = len(told.page(0, 1000))
         begun = await page(served, served.token(*scopes), last, form)
+        await all_ready(served)
         last = await page(served, token, last, form)
         count += 1
         assert last.body == begun.body
@@ -153,27 +169,83 @@ async def test_so_many_are_kept_and_who_is_dropped_is_served_all_the_same(
     assert len(given) < len(tokens)
 
 
-def test_what_is_not_asked_for_is_forgotten() -> None:
+WANTED = Wanted(Selection(), Start(), LIMIT, Form.NDJSON, "", numbers=False)
+OTHER = WANTED._replace(limit=LIMIT + 1)
+
+
+@pytest.fixture
+async def maker(url: str) -> AsyncIterator[PageMaker]:
+    made = PageMaker(url, b"key")
+    yield made
+    await made.close()
+
+
+async def made_by(maker: PageMaker, wanted: Wanted = WANTED) -> FactsMade | None:
+    """The page, made in the process."""
+    order = maker.begin(wanted)
+    assert order is not None
+    return await order.page
+
+
+async def test_what_is_not_asked_for_is_forgotten(maker: PageMaker) -> None:
     """A reader that asks for something else has nothing kept any more."""
-    ahead = Ahead()
-    made = FactsMade(
-        body=b"",
-        cursor="",
-        end=Start(),
-        more=False,
-        head_sequence=0,
-        head_hash="",
-        count=0,
-        kept=0,
-        first=0,
-        last=0,
-    )
-    ahead.begin("token", "this", lambda: made)
-    assert ahead.take("other", "this") is None
-    assert ahead.take("token", "that") is None
-    assert (ahead.kept, ahead.take("token", "this")) == (0, None)
-    ahead.begin("token", "this", lambda: made)
-    page_made = ahead.take("token", "this")
-    assert page_made is not None
-    assert page_made.result() is made
-    ahead.close()
+    ahead = Ahead(maker)
+    ahead.begin("token", WANTED)
+    await until(lambda: ahead.ready)
+    assert ahead.take("other", WANTED) is None
+    assert ahead.take("token", OTHER) is None
+    assert (ahead.kept, ahead.take("token", WANTED)) == (0, None)
+    ahead.begin("token", WANTED)
+    await until(lambda: ahead.ready)
+    page = ahead.take("token", WANTED)
+    assert page is not None
+    made = page.result()
+    assert made is not None
+    assert made.body.count(b"\n") == made.count == LIMIT
+
+
+async def test_a_page_whose_turn_has_not_come_is_made_at_once(maker: PageMaker) -> None:
+    """Nobody waits for the pages of others."""
+    ahead = Ahead(maker)
+    ahead.begin("token", WANTED)
+    assert ahead.take("token", WANTED) is None
+
+
+async def test_so_many_are_begun(maker: PageMaker) -> None:
+    """Where the process does not keep up, no more is asked of it."""
+    orders = [maker.begin(WANTED) for _ in range(PAGES_BEGUN + 1)]
+    assert orders.count(None) == 1
+    for order in orders[1:]:
+        if order is not None:
+            order.page.cancel()
+    assert orders[0] is not None
+    assert await orders[0].page is not None
+    assert await made_by(maker) is not None
+
+
+async def test_what_cannot_be_made_is_none(maker: PageMaker) -> None:
+    """Another ledger's cursor: why is told to who asks for the page. The next one is made."""
+    assert await made_by(maker, WANTED._replace(start=Start(1, "another"))) is None
+    assert await made_by(maker) is not None
+
+
+@pytest.mark.parametrize("fault", [signal.SIGKILL, signal.SIGSTOP])
+async def test_the_process_dies_or_hangs(
+    served: Served, monkeypatch: pytest.MonkeyPatch, fault: signal.Signals
+) -> None:
+    """The reader has its page all the same, and another process makes the pages after it."""
+    monkeypatch.setattr(page_maker, "REST_SECONDS", 0.0)
+    maker, token = served.services.ahead.maker, served.token("facts")
+    second = await two_pages(served, token)
+    process = maker.process
+    assert process is not None
+    with monkeypatch.context() as hasty:
+        hasty.setattr(page_maker, "MAKE_SECONDS", 0.1)
+        process.send_signal(fault)
+        third = await page(served, token, second)
+        fourth = await page(served, token, third)
+    assert fourth.body == (await page(served, served.token("facts"), third)).body
+    assert await process.wait() == -signal.SIGKILL
+    await page(served, token, fourth)
+    await all_ready(served)
+    assert maker.process not in (None, process)

@@ -11,8 +11,8 @@ from starlette.responses import Response
 
 from edge.ledger.chain import is_synthetic
 from edge.mi import problems
-from edge.mi.formats import encoder
-from edge.mi.paging import Form, disclosed
+from edge.mi.formats import Form, encoder
+from edge.mi.paging import disclosed
 from edge.mi.problems import ProblemError
 from edge.mi.projection import CallVersion, Projection
 from edge.mi.pulling import Filters, Found, How, Page, Shared, answer, documented, pull, written

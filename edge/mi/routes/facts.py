@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from concurrent.futures import Future
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
-import msgspec
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
 from edge.core.facts import KINDS
 from edge.mi import problems
-from edge.mi.ahead import FactsMade
-from edge.mi.cursors import Cursor, digest_of
-from edge.mi.formats import FactLine, encoder, fact_csv, fact_lines, ndjson
+from edge.mi.cursors import digest_of
+from edge.mi.facts_page import STREAM, FactsMade, Wanted, make
+from edge.mi.formats import Form
 from edge.mi.guard import tag_of
 from edge.mi.paging import (
     MEDIA_TYPES,
-    Form,
     PageResponse,
     accepts_gzip,
     disclosed,
@@ -36,21 +31,9 @@ from edge.mi.paging import (
 from edge.mi.problems import ProblemError
 from edge.mi.security import Client, require
 from edge.mi.services import Services, services
-from edge.mi.stream import (
-    PAGE_FACTS,
-    SEQUENCE,
-    Mark,
-    MovedError,
-    Page,
-    Selection,
-    Start,
-    mark_of,
-    read_page,
-)
-from edge.ports import LedgerError
+from edge.mi.stream import PAGE_FACTS, Mark, MovedError, Selection, Start, mark_of
 from edge.version import VERSION
 
-STREAM = "facts"
 LONGEST_WAIT_SECONDS = 25.0
 VALUES_MOST = 100
 
@@ -114,17 +97,6 @@ class _Asked:
     wait_seconds: float
     form: Form
     filters: str
-
-
-class _Wanted(NamedTuple):
-    """All that a page depends on, beside the ledger."""
-
-    selection: Selection
-    start: Start
-    limit: int
-    form: Form
-    filters: str
-    numbers: bool
 
 
 async def _asked(
@@ -239,7 +211,7 @@ async def facts(
 
 async def _found(asked: _Asked, shared: Services, client: Client, held: AsyncExitStack) -> FactsMade:
     """The page, and its place in memory; waited for, without that place, if the reader asked so."""
-    wanted = _Wanted(asked.selection, asked.start, asked.limit, asked.form, asked.filters, client.numbers)
+    wanted = Wanted(asked.selection, asked.start, asked.limit, asked.form, asked.filters, client.numbers)
     until = time.monotonic() + asked.wait_seconds
     while True:
         async with AsyncExitStack() as slot:
@@ -257,34 +229,27 @@ async def _found(asked: _Asked, shared: Services, client: Client, held: AsyncExi
             until = 0.0
 
 
-async def _page(wanted: _Wanted, shared: Services, client: Client) -> FactsMade:
+async def _page(wanted: Wanted, shared: Services, client: Client) -> FactsMade:
     """The page: as it was made while the reader took the one before, if that can still be given, else made now."""
     begun = shared.ahead.take(client.token_id, wanted)
-    if begun is not None and (made := await _made_ahead(begun, wanted, shared, client)) is not None:
+    made = None if begun is None else await begun
+    if made is None:
+        made = await run_in_threadpool(_made_now, shared, wanted)
+        _begin_next(wanted, made, shared, client)
         return made
-    made = await run_in_threadpool(_make, shared, wanted)
-    if begun is None:
-        _begin_next(wanted, made, shared, client)
-    return made
+    _begin_next(wanted, made, shared, client)
+    mark = await run_in_threadpool(mark_of, shared.reader(), made.first - 1, made.end.position)
+    return _as_of(made, mark, wanted.form) or await run_in_threadpool(_made_now, shared, wanted)
 
 
-async def _made_ahead(
-    begun: Future[FactsMade], wanted: _Wanted, shared: Services, client: Client
-) -> FactsMade | None:
-    try:
-        made = await asyncio.wrap_future(begun)
-        _begin_next(wanted, made, shared, client)
-        mark = await run_in_threadpool(mark_of, shared.reader(), made.first - 1, made.end.position)
-    except (LedgerError, MovedError):
-        return None  # which is met again, and told
-    return _as_of(made, mark, wanted.form)
+def _made_now(shared: Services, wanted: Wanted) -> FactsMade:
+    return make(shared.reader(), shared.cursors, shared.caller_key(), wanted)
 
 
-def _begin_next(wanted: _Wanted, made: FactsMade, shared: Services, client: Client) -> None:
+def _begin_next(wanted: Wanted, made: FactsMade, shared: Services, client: Client) -> None:
     """For who goes on through the whole record, which is what is long, and while there are pages to come."""
     if wanted.start.position and made.more and wanted.selection.everything:
-        following = wanted._replace(start=made.end)
-        shared.ahead.begin(client.token_id, following, partial(_make, shared, following))
+        shared.ahead.begin(client.token_id, wanted._replace(start=made.end))
 
 
 def _as_of(made: FactsMade, mark: Mark, form: Form) -> FactsMade | None:
@@ -301,45 +266,6 @@ def _as_of(made: FactsMade, mark: Mark, form: Form) -> FactsMade | None:
     )
 
 
-def _make(shared: Services, wanted: _Wanted) -> FactsMade:
-    """Read, and written in its form. Raises `MovedError` and `LedgerError`."""
-    page = read_page(shared.reader(), wanted.selection, wanted.start, wanted.limit)
-    cursor = shared.cursors.text(
-        Cursor(
-            stream=STREAM,
-            ledger_id=page.ledger_id,
-            position=page.position,
-            filters=wanted.filters,
-            hash=page.hash,
-        )
-    )
-    return FactsMade(
-        body=_written(wanted.form, page, cursor, shared.caller_key(), wanted.numbers),
-        cursor=cursor,
-        end=Start(page.position, page.ledger_id, page.hash),
-        more=page.more,
-        head_sequence=page.head_sequence,
-        head_hash=page.head_hash,
-        count=len(page.facts),
-        kept=len(page.facts) - [row[-1] for row in page.facts].count(None),
-        first=page.facts[0][SEQUENCE] if page.facts else 0,
-        last=page.facts[-1][SEQUENCE] if page.facts else 0,
-    )
-
-
-def _written(form: Form, page: Page, cursor: str, key: bytes | None, numbers: bool) -> bytes:
-    lines = fact_lines(page, key, numbers=numbers)
-    if form is Form.NDJSON:
-        return ndjson(lines)
-    if form is Form.CSV:
-        return fact_csv(lines)
-    return encoder.encode(
-        FactsPage(
-            page.ledger_id, lines, cursor, page.more, {"sequence": page.head_sequence, "hash": page.head_hash}
-        )
-    )
-
-
 def _tag(asked: _Asked, made: FactsMade, numbers: bool) -> str:
     """A strong ETag without reading the body again: the chain's hash stands for every fact up to the last, and what of their
     personal data is kept is counted."""
@@ -347,16 +273,6 @@ def _tag(asked: _Asked, made: FactsMade, numbers: bool) -> str:
     bounds = (made.first, *end) if made.count else end
     parts = (*bounds, made.count, made.kept, numbers, asked.form, asked.filters, made.more, made.end.position)
     return tag_of(repr((*parts, made.head_hash if asked.form is Form.JSON else "", VERSION)).encode())
-
-
-class FactsPage(msgspec.Struct, frozen=True):
-    """`Facts`, as it is written."""
-
-    ledger_id: str
-    facts: list[FactLine]
-    cursor: str
-    more: bool
-    head: dict[str, int | str]
 
 
 async def _log(selection: Selection, made: FactsMade, shared: Services, client: Client) -> None:
