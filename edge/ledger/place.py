@@ -48,8 +48,8 @@ class Place(Protocol):
     def eraser(self) -> Engine:
         """An engine that writes as durably, and waits for its turn beside a living daemon."""
 
-    def reader(self) -> Engine:
-        """An engine that cannot write, whose every transaction sees one moment."""
+    def reader(self, *, kept: bool = False) -> Engine:
+        """An engine that cannot write, whose every transaction sees one moment. `kept`: for many short transactions."""
 
     def snapshots(self, engine: Engine) -> Engine:
         """`engine`, for transactions that must see one moment."""

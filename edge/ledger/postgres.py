@@ -148,7 +148,7 @@ class PostgresSchema:
         """The same with more patience."""
         return self._engine(PATIENT_WAIT_MS)
 
-    def reader(self) -> Engine:
+    def reader(self, *, kept: bool = False) -> Engine:  # noqa: ARG002 - its connections are always kept
         """An engine that cannot write."""
         return self.snapshots(self._engine(PATIENT_WAIT_MS))
 

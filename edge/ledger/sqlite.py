@@ -16,8 +16,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Dialect, Engine, Insert, Update, create_engine, event
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.pool import NullPool, QueuePool
+from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool, QueuePool
 
 from edge.ports import DamagedError, LedgerError
 
@@ -25,6 +25,8 @@ WRITER_WAIT_SECONDS = 0.2
 """Less than the 250 ms after which a commit counts as trouble (DESIGN: survival, layer 6)."""
 READER_WAIT_SECONDS = 5.0
 ERASER_WAIT_SECONDS = 5.0
+READERS_KEPT = 4
+"""Connections that a reader which keeps any keeps open; more are closed once they have answered."""
 
 Wait = Callable[[int], None]
 """Locks the file of this descriptor, however long another has it locked."""
@@ -134,12 +136,11 @@ class SqliteFile:
         """The same with more patience: it waits for its turn beside a living daemon."""
         return self.writer(ERASER_WAIT_SECONDS)
 
-    def snapshots(self, engine: Engine) -> Engine:
-        """As it is: every transaction of SQLite's sees one moment."""
-        return engine
-
-    def reader(self) -> Engine:
+    def reader(self, *, kept: bool = False) -> Engine:
         """An engine that cannot write. It opens the file for each transaction, so it never holds on to a replaced one.
+
+        With `kept` it opens it again only when it is another one, or was written to otherwise than by its WAL: opening takes ten
+        times as long as a short question does.
 
         A WAL database that was closed cleanly has no -wal and -shm beside it, and SQLite cannot read it where they
         cannot be made (sqlite.org/wal.html#read_only_databases); nobody writes then, so it is read as immutable.
@@ -151,7 +152,27 @@ class SqliteFile:
             connection.execute("PRAGMA query_only = ON")
             return connection
 
-        return _engine(connect, NullPool)
+        if not kept:
+            return _engine(connect, NullPool)
+        engine = _engine(connect, QueuePool, pool_size=READERS_KEPT, max_overflow=-1)
+        event.listen(engine, "connect", self._note_files)
+        event.listen(engine, "checkout", self._require_same_files)
+        return engine
+
+    def _note_files(self, _: object, record: ConnectionPoolEntry) -> None:
+        record.info["files"] = self._files()
+
+    def _require_same_files(self, _: object, record: ConnectionPoolEntry, __: object) -> None:
+        if record.info["files"] != self._files():
+            raise DisconnectionError  # the pool's word for: open another
+
+    def _files(self) -> tuple[tuple[int, ...], ...]:
+        """What tells the file and its WAL from others in their places. The WAL is written to all the time, the file seldom."""
+        return _identity(self.path, written=True), _identity(self._beside("-wal"), written=False)
+
+    def snapshots(self, engine: Engine) -> Engine:
+        """As it is: every transaction of SQLite's sees one moment."""
+        return engine
 
     def carry_out(
         self, connection: Connection, statement: Insert | Update, rows: Sequence[dict[str, Any]]
@@ -210,6 +231,14 @@ class SqliteFile:
 
     def _beside(self, suffix: str) -> Path:
         return self.path.with_name(self.path.name + suffix)
+
+
+def _identity(path: Path, *, written: bool) -> tuple[int, ...]:
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return found.st_dev, found.st_ino, found.st_mtime_ns if written else 0
 
 
 @cache

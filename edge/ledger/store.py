@@ -538,10 +538,13 @@ def lock_ledger(url: str, wait: Wait | None = None) -> PlaceLock | None:
     return place.lock(wait)
 
 
-def open_reader(url: str) -> SqlReader:
-    """The ledger at `url` to be read only, whether its daemon lives or not. Raises `LedgerError`."""
+def open_reader(url: str, *, kept: bool = False) -> SqlReader:
+    """The ledger at `url` to be read only, whether its daemon lives or not. Raises `LedgerError`.
+
+    `kept`: the file stays open between transactions, for a service that has many short ones.
+    """
     place = _existing(url)
-    engine = place.reader()
+    engine = place.reader(kept=kept)
     try:
         return SqlReader(place, engine)
     except LedgerError:

@@ -51,7 +51,7 @@ class _Source:
     def make(self, wanted: Wanted) -> FactsMade:
         """The page. Raises `MovedError` and `LedgerError`."""
         if self._reader is None:
-            self._reader = open_reader(self._url)
+            self._reader = open_reader(self._url, kept=True)
         if self._caller_key is None:
             self._caller_key = read_key(self._url)
         return make(self._reader, self._cursors, self._caller_key, wanted)

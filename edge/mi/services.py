@@ -75,7 +75,7 @@ class Services:
         """The ledger, to be read only; safe in any thread. Raises `LedgerError` while there is none yet."""
         with self._lock:
             if self._reader is None:
-                self._reader = open_reader(self.ledger_url)
+                self._reader = open_reader(self.ledger_url, kept=True)
             return self._reader
 
     def projection(self) -> Projection:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from edge.housekeeping import give_way
 from edge.ledger.synthesise import synthesise
 from hwtest.bench import dispatch
 from hwtest.bench.pull import Reader, served
@@ -34,7 +35,7 @@ ORDER = (ALONE, BESIDE, BESIDE, ALONE)
 MOST = 1.1
 TARGET = f"p95 <= {MOST:g}x of {ALONE}"
 PAGE = 5000
-FAR = ("nice", "-n", "19")
+FAR_NICENESS = 19
 """The reader is another machine's in truth: here it takes what the others leave."""
 BEGIN_SECONDS = 30.0
 FIRST, MONTH, DAYS = datetime(2026, 10, 1, tzinfo=UTC), "2026-10", 31
@@ -123,7 +124,7 @@ def _report(rig: Rig, calls: int, folder: Path) -> list[str]:
 @contextmanager
 def _at_work(reader: Reader, report: Sequence[str], folder: Path) -> Iterator[None]:
     """A reader pulls the whole record again and again, and report after report is made."""
-    command = (*FAR, sys.executable, "-m", __name__, str(reader.port), str(folder / "pulled"))
+    command = (sys.executable, "-m", __name__, str(reader.port), str(folder / "pulled"))
     over, reported = threading.Event(), folder / "reported"
 
     def reports() -> None:
@@ -172,6 +173,7 @@ def _add(file: Path, count: int) -> None:
 
 def main() -> None:
     """The reader's process: port and file to count in by argument, token by standard input. It pulls until it is killed."""
+    give_way(FAR_NICENESS)
     port, file = int(sys.argv[1]), Path(sys.argv[2])
     reader = Reader(port, sys.stdin.read())
     while True:

@@ -263,7 +263,7 @@ async def test_a_fault_tells_nothing(served: Served, monkeypatch: pytest.MonkeyP
     def broken(*_: object) -> None:
         raise RuntimeError(f"secret of {tmp_path}")
 
-    monkeypatch.setattr("edge.mi.routes.facts.read_page", broken)
+    monkeypatch.setattr("edge.mi.facts_page.read_page", broken)
     answer = await served.get("/v1/facts", served.token())
     assert (answer.status, answer.json["type"]) == (500, "urn:edge101:problem:fault")
     assert {name: answer.headers[name] for name in guard.ALWAYS} == guard.ALWAYS

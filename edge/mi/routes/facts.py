@@ -232,14 +232,15 @@ async def _found(asked: _Asked, shared: Services, client: Client, held: AsyncExi
 async def _page(wanted: Wanted, shared: Services, client: Client) -> FactsMade:
     """The page: as it was made while the reader took the one before, if that can still be given, else made now."""
     begun = shared.ahead.take(client.token_id, wanted)
-    made = None if begun is None else await begun
-    if made is None:
+    ahead = None if begun is None else await begun
+    if ahead is None:
         made = await run_in_threadpool(_made_now, shared, wanted)
         _begin_next(wanted, made, shared, client)
         return made
-    _begin_next(wanted, made, shared, client)
-    mark = await run_in_threadpool(mark_of, shared.reader(), made.first - 1, made.end.position)
-    return _as_of(made, mark, wanted.form) or await run_in_threadpool(_made_now, shared, wanted)
+    _begin_next(wanted, ahead, shared, client)
+    mark = await run_in_threadpool(mark_of, shared.reader(), ahead.first - 1, ahead.end.position)
+    same = _as_of(ahead, mark, wanted.form)
+    return await run_in_threadpool(_made_now, shared, wanted) if same is None else same
 
 
 def _made_now(shared: Services, wanted: Wanted) -> FactsMade:
