@@ -252,6 +252,43 @@ def test_a_reader_sees_what_is_committed(url: str, ledger: SqlLedger) -> None:
         assert (list(reader.read()), reader.load_checkpoint()) == (arrivals(1, 4), (4, b"x"))
 
 
+def test_a_kept_reader_sees_what_is_committed_and_erased(url: str, path: Path, ledger: SqlLedger) -> None:
+    """It keeps the file open, and nothing alive in it: while it waits, what is erased leaves every file."""
+    with closing(open_reader(url, kept=True)) as reader:
+        assert len(reader.read()) == 3
+        ledger.append(arrivals(4, 1))
+        assert list(reader.read()) == arrivals(1, 4)
+        assert erase(url, sequences=range(1, 5), warrant=ANN).purged is True
+        assert [file.name for file in path.parent.iterdir() if b"7700900123" in file.read_bytes()] == []
+        assert reader.personal_data(0, 10) == []
+
+
+@pytest.mark.parametrize("put", [shutil.move, shutil.copyfile])
+@pytest.mark.parametrize("running", [False, True])
+def test_a_kept_reader_reads_the_ledger_that_is_there_now(
+    url: str, path: Path, tmp_path: Path, put: Callable[[str, Path], object], running: bool
+) -> None:
+    """A restored copy, moved or written into the place of the old one; and what is appended to it."""
+    written(path)
+    (tmp_path / "other").mkdir()
+    other = written(tmp_path / "other" / "ledger.db")
+    with closing(open_reader(url, kept=True)) as reader:
+        before = reader.ledger_id
+        if running:
+            open_sql_ledger(url).close()
+        for suffix in ("-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        put(other.removeprefix("sqlite:///"), path)
+        with closing(open_sql_ledger(url)) as restored:
+            assert reader.ledger_id == restored.ledger_id != before
+            restored.append(arrivals(4, 2))
+            assert list(reader.read()) == arrivals(1, 5)
+        assert list(reader.read()) == arrivals(1, 5)
+        path.unlink()
+        with pytest.raises(LedgerError, match="SQLITE_CANTOPEN"):
+            reader.read()
+
+
 @pytest.mark.parametrize(
     "use",
     [

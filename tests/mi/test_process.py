@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from edge.housekeeping import NICENESS
+from edge.housekeeping import AUTOGROUP, NICENESS
 
 SAY = (
     "import os; from edge.housekeeping import give_way; give_way(); print(os.getpriority(os.PRIO_PROCESS, 0))"
@@ -21,3 +21,23 @@ def test_it_goes_after_the_daemon(before: int, after: int) -> None:
         pytest.skip(f"the tests run at niceness {ours} themselves")
     said = subprocess.check_output(["nice", "-n", str(before - ours), sys.executable, "-c", SAY], text=True)
     assert int(said) == after
+
+
+SAY_OF_SESSION = "from edge.housekeeping import AUTOGROUP; print(AUTOGROUP.read_text().split()[-1])"
+GIVE_WAY = "from edge.housekeeping import give_way; give_way()"
+
+
+def niceness_of_session(code: str, *, own: bool) -> int:
+    """What is said of it by a program that runs this, in a session of its own or in ours."""
+    said = subprocess.check_output(
+        [sys.executable, "-c", f"{code}; {SAY_OF_SESSION}"], text=True, start_new_session=own
+    )
+    return int(said)
+
+
+@pytest.mark.skipif(not AUTOGROUP.exists(), reason="this kernel does not share out by session")
+def test_its_session_goes_after_the_daemons() -> None:
+    """Niceness counts within a session only; a session that others are in as well is left alone."""
+    assert niceness_of_session(GIVE_WAY, own=True) == NICENESS
+    assert niceness_of_session(f"{GIVE_WAY}; give_way(5)", own=True) == NICENESS
+    assert niceness_of_session(GIVE_WAY, own=False) == niceness_of_session("pass", own=False)
