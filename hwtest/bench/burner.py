@@ -1,4 +1,4 @@
-"""Work that is worth nothing: `python -m hwtest.bench.burner CORE` keeps a core busy until it is killed, and gives way to everything.
+"""Work that is worth nothing: `python -m hwtest.bench.burner CORE` keeps a core busy until it is killed, and gives way to all.
 
 What a call loses beside it, it loses to no program of ours: to a scheduler that wakes others later, to caches, to the machine.
 """
