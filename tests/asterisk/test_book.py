@@ -593,10 +593,17 @@ def test_attended_transfer_at_the_instant_of_the_colleagues_answer(book: Book, f
     assert (gone.offer_id, gone.side) == (taken.offer_id, Side.AGENT)
 
 
-@pytest.mark.parametrize("other", [{"from_leg_id": "consult.2"}, {"agent": "9999"}, {"phone": "nowhere"}])
-def test_attended_transfer_to_nobody_we_know(book: Book, other: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "told",
+    [
+        replace(CONSULTED, from_leg_id="consult.2"),
+        replace(CONSULTED, agent="9999"),
+        replace(CONSULTED, phone="nowhere"),
+    ],
+)
+def test_attended_transfer_to_nobody_we_know(book: Book, told: Consulted) -> None:
     """What another handler's consultation, or one of no agent or phone of ours, tells of is not taken for this one's."""
-    book.see(replace(CONSULTED, **other))
+    book.see(told)
     talking(book)
     (passed,) = book.see(replace(attended(), leg_ids=(LEG,), interfaces={}))
     assert isinstance(passed, CallPassedOn)
