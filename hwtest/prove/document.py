@@ -1,4 +1,4 @@
-"""A proof as a page for people: docs/fault-finding.md. Made from the JSON of one run alone: no number on it is typed by hand."""
+"""A proof as a page for people: docs/fault-finding.md. Made from the JSON of one run: no number on it is typed by hand."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from itertools import chain
 from pathlib import Path
 
 from hwtest.lab.faults import NOT_SEEDED
+from hwtest.probes.registry import UnknownProbeError, explain
 from hwtest.prove.results import Clean, Proof, Seeded
 from hwtest.report.markdown import table
 
@@ -65,14 +66,22 @@ def _faults(seeded: Sequence[Seeded]) -> Iterator[str]:
         for each in seeded
     ]
     yield from table(("fault", "what is seeded", "layer", "found by", "look at", "result", "s", "load"), rows)
-    yield from table(
-        ("fault", "what a technician reads"),
-        [(each.fault, each.finder.summary if each.finder else "") for each in seeded],
-    )
+    yield from table(("fault", "what a technician reads", "which means"), map(_told, seeded))
     yield "Not seeded:"
     yield ""
     yield from (f"- {name}: {reason}." for name, reason in NOT_SEEDED.items())
     yield ""
+
+
+def _told(each: Seeded) -> tuple[str, str, str]:
+    """What was found, and what `hwtest explain` says of it today."""
+    if each.finder is None:
+        return each.fault, "", ""
+    try:
+        told = explain(each.finder.code)[1]
+    except UnknownProbeError:  # the result is of an older hwtest
+        told = None
+    return each.fault, each.finder.summary, told.meaning if told is not None else ""
 
 
 def _finder(each: Seeded) -> str:
