@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from edge.errors import LinkError
 from hwtest.bench.rig import Rig, RigError
 from hwtest.lab.contract import FILE
 from hwtest.probes.contract import NotMeasuredError
@@ -25,5 +26,5 @@ async def site_of(rig: Rig) -> AsyncIterator[Site]:
                 yield site
     except NotMeasuredError as error:
         raise RigError(f"{error.reason}; {error.mend}") from error
-    except TargetError as error:
+    except (TargetError, LinkError) as error:
         raise RigError(str(error)) from error

@@ -69,8 +69,17 @@ def calls_at(rate: float) -> int:
     return min(MOST_CALLS, max(LEAST_CALLS, round(rate * SECONDS_PER_PASS)))
 
 
-async def search(attempt: Callable[[float], Awaitable[Pass]], most: float = MOST_RATE) -> list[Pass]:
-    """RFC 7502's search for the highest rate without a failure, in big steps first; never rounded down, which does not end.
+def without_failure(made: Pass) -> bool:
+    """As RFC 7502 has it."""
+    return made.good
+
+
+async def search(
+    attempt: Callable[[float], Awaitable[Pass]],
+    most: float = MOST_RATE,
+    holds: Callable[[Pass], bool] = without_failure,
+) -> list[Pass]:
+    """RFC 7502's search for the highest rate that holds, in big steps first; never rounded down, which does not end.
 
     It ends after some passes that found no higher rate, when the steps are small, or at the highest rate that is tried.
     """
@@ -79,14 +88,15 @@ async def search(attempt: Callable[[float], Awaitable[Pass]], most: float = MOST
     while len(passes) < MOST_PASSES and not_better < NOT_BETTER:
         made = await attempt(rate)
         passes.append(made)
-        if not made.was_offered and made.good:
+        good = holds(made)
+        if not made.was_offered and good:
             break  # the generator is at its end, not the switch
-        if made.good and made.rate > best:
+        if good and made.rate > best:
             best, not_better = made.rate, 0
             if best >= most:
                 break
         else:
-            not_better += not made.good
+            not_better += not good
             worst = min(worst, made.rate)
         if worst < math.inf and worst - best <= STEP_LEAST * worst:
             break

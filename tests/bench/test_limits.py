@@ -43,7 +43,7 @@ def test_what_was_offered_is_read_off_the_wire() -> None:
 
 def found(system: str, *held: tuple[float, int]) -> rate.Found:
     """A system whose rate was held with so many failures, one after the other."""
-    passes = [Pass(rate=each, calls=2000, failed=failed, offered=each) for each, failed in held]
+    passes = [Pass(rate=r, calls=2000, failed=failed, offered=r, answer_ms=9.0) for r, failed in held]
     return rate.Found(system=system, searched=[], held=passes)
 
 
@@ -69,6 +69,14 @@ def test_zero_failure_rate(
         for f in rate.figures(found(OURS, (50, 0)), found(PLAIN_QUEUE, (50, 0)), rate.Plan(calls=9))
         if f.target
     )
+
+
+def test_a_rate_at_which_a_backlog_grows_does_not_hold() -> None:
+    """Though every call was answered in the end."""
+    late = Pass(rate=80, calls=2000, failed=0, offered=80, answer_ms=501.0)
+    then = Pass(rate=64, calls=2000, failed=0, offered=64, answer_ms=40.0)
+    made = rate.Found(system=OURS, searched=[], held=[late, then])
+    assert (made.rate, made.limited) == (64, True)
 
 
 # Mouth to ear
