@@ -26,8 +26,8 @@ from hwtest.statistics import percentile
 NAME = "growth"
 SILENCE, MUSIC = "silence", "music"
 LINES = {SILENCE: "bench_silent", MUSIC: "101_no_greeting"}
-IN_SILENCE = (1, 10, 1000, 100, 1000, 10)
-"""Waiting, block by block; 10 and 1,000 in alternation, as they are compared."""
+IN_SILENCE = (1, 10, 1000, 10, 100)
+"""Waiting, block by block: 1,000 between two of the 10 that it is compared with, and once only, as it fills a minute."""
 IN_MUSIC = (100, 300)
 """A thousand would keep both cores of this kind of machine busy with sending music alone."""
 FEW, MANY = 10, 1000
