@@ -130,6 +130,7 @@ def measurements(samples: int) -> list[Measurement]:
             "faults",
             lambda rig: faults.measure(rig, faults.Plan(samples=samples // 10)),
             faults.not_measured,
+            named_only=True,
         ),
     ]
 

@@ -108,9 +108,9 @@ async def test_the_long_one_is_measured_when_it_is_named(monkeypatch: pytest.Mon
     assert [part.name for part in named[-1].parts] == ["long"]
 
 
-def test_only_the_month_of_a_million_calls_is_left_out() -> None:
+def test_what_takes_longest_is_left_out() -> None:
     """Everything else is in a run of everything; what kills the daemon comes last."""
     made = measurements(300)
-    assert [each.name for each in made if each.named_only] == ["report"]
+    assert [each.name for each in made if each.named_only] == ["report", "faults"]
     assert made[0].name == "dispatch-20"
     assert [each.name for each in made[-2:]] == ["restart", "faults"]
