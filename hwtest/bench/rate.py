@@ -28,9 +28,9 @@ LEAST_PER_SECOND, LEAST_OF_THEIRS = 20.0, 0.7
 TARGET, BESIDE_TARGET = f">= {LEAST_PER_SECOND:g} calls/s", f">= {LEAST_OF_THEIRS:g}x of {PLAIN_QUEUE}"
 LINES = {OURS: "101_no_greeting", PLAIN_QUEUE: PLAIN_QUEUE}
 MOST_PER_SECOND = 400.0
-LOWER = 0.8
-TRIES = 3
-"""So often a rate is held, each time at 0.8 of the one before."""
+LOWER = 0.7
+TRIES = 5
+"""So often a rate is held, each time at 0.7 of the one before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
