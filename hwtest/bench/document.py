@@ -76,7 +76,7 @@ def _overview(report: Report) -> Iterator[str]:
             benchmark.title,
             benchmark.comparator,
             benchmark.asked,
-            result(benchmark, _of(report.figures, benchmark.number)),
+            result(benchmark, _of(report.figures, benchmark.number), _absent(report, benchmark)),
             _validity(_of(report.blocks, benchmark.number)),
             *_circumstances(_parts(report, benchmark.number)),
         )
@@ -94,6 +94,12 @@ def _overview(report: Report) -> Iterator[str]:
         "load average",
     )
     yield from table(head, rows)
+
+
+def _absent(report: Report, benchmark: Benchmark) -> list[str]:
+    """Measurements of a benchmark that none of the runs has."""
+    there = {part.name for part in report.parts}
+    return [name for name in benchmark.measurements if name not in there]
 
 
 def _parts(report: Report, number: str) -> list[Part]:
@@ -115,8 +121,9 @@ def _loads_of(part: Part) -> list[float]:
     return [part.load.load_average, *(block.load_average for block in part.blocks)]
 
 
-def result(benchmark: Benchmark, figures: Sequence[Figure]) -> str:
-    """One benchmark in a word or two: the gravest of its rows, and what is lacking beyond them."""
+def result(benchmark: Benchmark, figures: Sequence[Figure], absent: Sequence[str] = ()) -> str:
+    """One benchmark in a word or two: the gravest of its rows, and what is lacking beyond them. `absent`: which of its
+    measurements are not there at all."""
     if not figures:
         return f"not measured: {benchmark.lacking}" if not benchmark.measurements else NOT_IN_RUN
     judged = [figure for figure in figures if figure.target]
@@ -131,6 +138,8 @@ def result(benchmark: Benchmark, figures: Sequence[Figure]) -> str:
         words = f"met{few}" if judged else "no target"
     if missed and unmeasured:
         words += f", not measured in {unmeasured}"
+    if absent:
+        words += f", but not in this run: {', '.join(absent)}"
     return f"{words}; lacking: {benchmark.lacking}" if benchmark.lacking else words
 
 

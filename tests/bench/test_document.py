@@ -67,7 +67,7 @@ def test_numbers_are_where_they_belong() -> None:
     assert rows(text, "a month")[0][3] == "2.5 s"
     assert rows(text, "log")[0][3] == "14285 facts/s"
     assert rows(text, "B1")[0][4:] == [
-        result(B1, [f for f in made().figures if f.benchmark == "B1"]),
+        result(B1, [f for f in made().figures if f.benchmark == "B1"], B1.measurements[1:]),
         "1 of 3",
         "2026-01-01 02:03:04",
         "abcdef1",
@@ -114,6 +114,14 @@ def test_lacking_is_said_beside_met() -> None:
     """Who has measured a part only is not let off the rest."""
     met = [Figure(name="a", target="t", met=True)]
     assert result(replace(B1, lacking="the rest"), met) == "met; lacking: the rest"
+
+
+def test_a_part_that_was_not_measured_is_said_beside_met() -> None:
+    """Who has run one of several measurements is not let off the others."""
+    met = [Figure(name="a", target="t", met=True)]
+    assert result(replace(B1, lacking=""), met, ["idle"]) == "met, but not in this run: idle"
+    (line,) = [row for row in rows(page(made()), "B1") if row[1] == B1.title]
+    assert "not in this run: dispatch-200, announcement, one-agent, defaults" in line[4]
 
 
 def test_every_number_of_the_plan_is_measured_or_says_why_not() -> None:
