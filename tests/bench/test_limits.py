@@ -97,7 +97,7 @@ def test_the_phones_own_delay_is_subtracted_and_the_frames_phase_with_it() -> No
     """What is added is half of both ways together: 10 ms more one way and as much less the other change nothing."""
     calls = [
         call(mouth.DIRECT, [20, 30], [30, 20]),
-        call(OURS, [40, 50], [50, 40]),
+        *[call(OURS, [40, 50], [50, 40])] * 5,
         call(PLAIN_DIAL, [30, 40], [40, 30]),
     ]
     made = by_system(mouth.outcome(calls).figures)
@@ -113,6 +113,8 @@ def test_a_call_with_a_lost_chirp_does_not_count() -> None:
     made = mouth.outcome([call(mouth.DIRECT, [20, 20], [20, 20]), lost])
     assert not by_system(made.figures)[""].measured
     assert made.blocks[1].invalid == "1 chirps not found"
+    few = mouth.outcome([call(mouth.DIRECT, [20, 20], [20, 20]), *[call(OURS, [40], [40], 1), lost] * 2])
+    assert not by_system(few.figures)[OURS].measured
     assert not any(figure.measured for figure in mouth.outcome([lost]).figures)
 
 
