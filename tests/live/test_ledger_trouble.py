@@ -1,4 +1,4 @@
-"""A ledger that is full, refused or slow, under real calls: they go on, and what was promised is kept.
+"""A ledger that is full, refused, read-only or slow, under real calls: they go on, and what was promised is kept.
 
 The daemon decides and the switch connects; facts wait in memory (bounded: tests/runtime/test_recorder.py), the trouble itself
 becomes a fact when it is over, and who asks for a call-back meanwhile is promised none. A damaged one: test_ledger_damage.py
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import resource
 import shutil
 import signal
@@ -164,7 +165,34 @@ def refused(live: LiveLab, _: Path | None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def read_only(live: LiveLab, _: Path | None) -> Iterator[None]:
+def remounted(live: LiveLab, _: Path | None) -> Iterator[None]:
+    """As after a kernel that found its disk faulty has remounted it: every write to the ledger's files ends with EROFS."""
+    running, file = live.daemon, database(live)
+    assert running is not None
+    if shutil.which("strace") is None:
+        pytest.skip("strace is missing: run `make setup-tests`")
+    paths = [word for suffix in ("", "-wal") for word in ("-P", f"{file}{suffix}")]
+    inject = "inject=pwrite64,write,fsync,fdatasync,ftruncate:error=EROFS"
+    own = ("strace", "-f", "-qq", "-o", "/dev/null", *paths, "-e", inject, "-p", str(running.pid))
+    tracer = processes.start(own, live.directory / "log/edge.log")
+    status = Path(f"/proc/{running.pid}/task")
+    deadline = time.monotonic() + 10
+    while not all(_is_traced(task) for task in status.iterdir()):
+        assert time.monotonic() < deadline, "strace did not attach"
+        os.sched_yield()
+    try:
+        yield
+    finally:
+        tracer.terminate()
+        tracer.wait(10)
+
+
+def _is_traced(task: Path) -> bool:
+    return "TracerPid:\t0\n" not in (task / "status").read_text(encoding="ascii")
+
+
+@contextlib.contextmanager
+def locked(live: LiveLab, _: Path | None) -> Iterator[None]:
     """Somebody else holds the write lock: to every commit the database is as good as read-only."""
     with contextlib.closing(sqlite3.connect(database(live), isolation_level=None, timeout=5)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -172,7 +200,7 @@ def read_only(live: LiveLab, _: Path | None) -> Iterator[None]:
         other.execute("ROLLBACK")
 
 
-TROUBLES = {"full": full, "refused": refused, "read-only": read_only}
+TROUBLES = {"full": full, "refused": refused, "read-only": remounted, "locked": locked}
 
 
 # ---------------------------------------------------------------------- calls meanwhile
@@ -195,6 +223,7 @@ async def connected(room: Room, desk: Desk) -> tuple[OutgoingCall, float]:
         "full",
         pytest.param("refused", marks=pytest.mark.endurance),
         pytest.param("read-only", marks=pytest.mark.endurance),
+        pytest.param("locked", marks=pytest.mark.endurance),
     ],
 )
 async def test_calls_go_on_and_what_was_promised_is_kept(
