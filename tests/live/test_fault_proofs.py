@@ -9,7 +9,6 @@ import contextlib
 import signal
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -105,13 +104,13 @@ async def test_a_ledger_that_somebody_holds_when_the_daemon_starts_again(
 ) -> None:
     """`fault.restart`: another program locks the ledger at that moment, and the daemon is long in coming back."""
     send = Hurt.send
-    holding = list[threading.Thread]()
+    holding, over = list[threading.Thread](), threading.Event()
 
     def hold(taken: threading.Event) -> None:
         with contextlib.closing(sqlite3.connect(lab.ledger.removeprefix("sqlite:///"), timeout=20)) as other:
             other.execute("BEGIN IMMEDIATE")
             taken.set()
-            time.sleep(LOCKED_SECONDS)  # as long as it is held: that is the fault
+            over.wait(LOCKED_SECONDS)  # so long it is held: that is the fault
             other.rollback()
 
     def held(hurt: Hurt, number: signal.Signals) -> None:
@@ -124,6 +123,7 @@ async def test_a_ledger_that_somebody_holds_when_the_daemon_starts_again(
 
     monkeypatch.setattr(Hurt, "send", held)
     result = await probed(lab, "fault.restart", tmp_path)
+    over.set()
     for thread in holding:
         thread.join()
     assert ("fault.restart.slow", Layer.DAEMON) in failed(result)
