@@ -91,9 +91,11 @@ def _head(asked: BinaryIO) -> bytes | None:
 
 
 def main() -> None:
-    """Signals are for `edge mi`: a stop of the whole unit must not take the pages that it still sends."""
+    """Signals are for `edge mi`: a stop of the whole unit must not take the pages that it still sends. Without it there is nobody
+    to write to, and no more to say."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     told = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library may print is no page
     fcntl.fcntl(told, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
