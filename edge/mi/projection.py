@@ -14,9 +14,9 @@ import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 from sqlalchemy import bindparam, select
@@ -24,8 +24,7 @@ from sqlalchemy import bindparam, select
 from edge.core import facts
 from edge.core.facts import KINDS, WRAP_UP_ENDS
 from edge.core.model import ClockState, Instant
-from edge.ledger.chain import Anchors
-from edge.ledger.codec import Personal, Record, Row, decode_entry
+from edge.ledger.codec import Row, decode_entry
 from edge.ledger.schema import facts as ledger_facts
 from edge.ledger.schema import personal
 from edge.ledger.store import SqlReader
@@ -47,7 +46,7 @@ from edge.mi.folding import (
 )
 from edge.ports import LedgerError
 from edge.views.caller import SHORTEST_SHOWN, caller_id
-from edge.views.calls import CallFold
+from edge.views.calls import CHANGES_ITS_CALL_ALONE, CallFold, fold_into
 from edge.views.reading import Reader
 from edge.views.record import CallRecord, TaskRecord
 from edge.views.tasks import TASK_FACTS, fold_task
@@ -57,7 +56,7 @@ if TYPE_CHECKING:
 
     Columns = numpy.ndarray[Any, Any]
 
-LAYOUT = 7
+LAYOUT = 8
 """Of the file. One of another layout is deleted and folded again: raise it with every change of the fold or the tables."""
 PAGE = 20_000
 """Facts in one transaction at most, while there is much to fold."""
@@ -90,7 +89,7 @@ CREATE TABLE columns (
     number INTEGER PRIMARY KEY, arrived_us INTEGER NOT NULL, over_us INTEGER NOT NULL, flat BLOB NOT NULL, work BLOB NOT NULL
 );
 CREATE INDEX columns_by_arrival ON columns (arrived_us);
-CREATE INDEX columns_by_end ON columns (over_us);
+CREATE INDEX columns_by_end ON columns (over_us, arrived_us);
 CREATE TABLE words (id INTEGER PRIMARY KEY, word TEXT NOT NULL UNIQUE);
 CREATE TABLE callers (caller INTEGER PRIMARY KEY, contact INTEGER NOT NULL, last_us INTEGER NOT NULL);
 CREATE TABLE tasks (
@@ -131,10 +130,19 @@ _decode_task = msgspec.json.Decoder(TaskRecord).decode
 _ASIDE = frozenset({*HOLE_FACTS, *MARK_FACTS, *AGENT_FACTS, *TASK_FACTS})
 """Kinds of facts that are not, or not only, about a call."""
 _WITH_NUMBERS = ("CallArrived", "TaskOpened")
-_ROWS = select(*ledger_facts.c).where(ledger_facts.c.sequence > bindparam("after"))
-_ROWS = _ROWS.order_by(ledger_facts.c.sequence).limit(bindparam("limit"))
+_FactRow = tuple[int, str, int, int, str | None, str]
+"""What folding needs of a fact: sequence, kind, both clocks, call, body. A tuple, as there are millions of them."""
+_ROWS = (
+    select(
+        *(ledger_facts.c[name] for name in ("sequence", "kind", "monotonic_ns", "utc_us", "call_id", "body"))
+    )
+    .where(ledger_facts.c.sequence > bindparam("after"))
+    .order_by(ledger_facts.c.sequence)
+    .limit(bindparam("limit"))
+)
+_HASH = select(ledger_facts.c.hash).where(ledger_facts.c.sequence == bindparam("sequence"))
 _PERSONAL = (
-    select(personal.c.sequence, personal.c.salt, personal.c.body)
+    select(personal.c.sequence, personal.c.body)
     .join_from(personal, ledger_facts)
     .where(
         personal.c.sequence > bindparam("after"),
@@ -142,26 +150,36 @@ _PERSONAL = (
         ledger_facts.c.kind.in_(_WITH_NUMBERS),
     )
 )
-_CLOCKS = {state.value: state for state in ClockState}
 _DECODERS = {name: msgspec.json.Decoder(kind).decode for name, kind in KINDS.items()}
+_OF_ITS_CALL_ALONE = frozenset(kind.__name__ for kind in CHANGES_ITS_CALL_ALONE - _ASIDE)
+"""Most facts: nothing else is to be done for them, nor to be looked for."""
+_ENDED = facts.CallEnded.__name__
+"""But for the caller's, who may call again."""
 
 
-def _entry(row: Row) -> facts.Entry:
-    """The entry without names and numbers, which stay where they are. Raises `LedgerError` as `decode_entry` does.
+class _Page(NamedTuple):
+    """Facts to fold, as they were at one moment."""
+
+    ledger_id: str
+    rows: Sequence[_FactRow]
+    personal: dict[int, str]
+    """By sequence: the personal fields of those that say who called."""
+    last_hash: str
+
+
+def _fact(row: _FactRow) -> facts.Fact:
+    """The fact without names and numbers, which stay where they are. Raises `LedgerError` as `decode_entry` does.
 
     Quicker than that by half, as it does not look for fields that this version does not know.
     """
+    sequence, kind, monotonic_ns, utc_us, call_id, body = row
     try:
-        return facts.Entry(
-            sequence=row.sequence,
-            at=Instant(row.monotonic_ns, row.utc_us),
-            fact=_DECODERS[row.kind](row.body),
-            reason=row.reason,
-            clock=_CLOCKS[row.clock],
-            switch_utc_us=row.switch_utc_us,
-        )
+        return _DECODERS[kind](body)
     except (KeyError, msgspec.MsgspecError):
-        return decode_entry(row, None)
+        whole = Row(
+            sequence, kind, monotonic_ns, utc_us, None, ClockState.UNKNOWN, "", call_id, None, body, None
+        )
+        return decode_entry(whole, None).fact
 
 
 class ProjectionError(LedgerError):
@@ -232,7 +250,12 @@ class _Kept:
     version: int = 0
     position: int = 0
     through: int = 0
-    changed: bool = field(default=True)
+    changed: bool = True
+
+    def count(self, sequence: int, index: int) -> None:
+        """A fact changed it; `index`: as the how manieth call."""
+        self.version += 1
+        self.position, self.through, self.changed = 2 * sequence + index, sequence, True
 
 
 def projection_file(directory: Path) -> Path:
@@ -297,35 +320,36 @@ class Projection:
             memory = self._memory
             if memory.through != through:  # another process folded, or this one begins
                 memory = self._memory = _Memory.load(self._writer, through, count, times)
-            records, anchors = self._page(through, limit)
-            if anchors.ledger_id != ledger_id:
+            page = self._page(through, limit)
+            if page.ledger_id != ledger_id:
                 raise ProjectionError(
                     f"{self.file}: the ledger was exchanged for another while it was read; start again"
                 )
-            if not records:
+            if not page.rows:
                 return 0
             try:
-                for record in records:
-                    if record.row.kind in UNUSED_FACTS:
-                        memory.holes.note_time(record.row.utc_us)
-                    else:
-                        self._add(memory, record)
+                self._fold(memory, page)
                 memory.flush(self._writer)
             except BaseException:
                 self._memory = _Memory()  # what is in memory is ahead of the file
                 raise
-            last = records[-1]
-            memory.through = last.row.sequence
+            memory.through = page.rows[-1][0]
             self._writer.execute(
                 "UPDATE state SET through = ?, through_hash = ?, first_us = ?, last_us = ?, calls = ?",
-                (last.row.sequence, last.hash, memory.holes.first_us, memory.holes.last_us, memory.count),
+                (memory.through, page.last_hash, memory.holes.first_us, memory.holes.last_us, memory.count),
             )
-        return len(records)
+        return len(page.rows)
 
-    def _page(self, after: int, limit: int) -> tuple[Sequence[Record], Anchors]:
+    def _page(self, after: int, limit: int) -> _Page:
         """As the reader has it; straight from the driver where that can be done."""
         if not isinstance(self._reader, SqlReader):
-            return self._reader.page(after, limit)
+            records, anchors = self._reader.page(after, limit)
+            return _Page(
+                anchors.ledger_id,
+                [(r.sequence, r.kind, r.monotonic_ns, r.utc_us, r.call_id, r.body) for r, _, _ in records],
+                {kept.sequence: kept.body for _, _, kept in records if kept is not None},
+                records[-1].hash if records else "",
+            )
         anchors = self._reader.page(after, 0)[1]
         with self._reader.snapshot() as connection:
             found = connection.execute(_ROWS, {"after": after, "limit": limit}).cursor
@@ -334,39 +358,63 @@ class Projection:
             last = rows[-1][0] if rows else after
             kept = connection.execute(_PERSONAL, {"after": after, "last": last}).cursor
             assert kept is not None
-            private = {row[0]: Personal(*row) for row in kept.fetchall()}
-        return [Record(Row(*row[:-1]), row[-1], private.get(row[0])) for row in rows], anchors
+            private = dict(kept.fetchall())
+            last_hash = connection.execute(_HASH, {"sequence": last}).scalar_one() if rows else ""
+        return _Page(anchors.ledger_id, rows, private, last_hash)
 
-    def _add(self, memory: _Memory, stored: Record) -> None:
-        entry = _entry(stored.row)
-        fact = entry.fact
+    def _fold(self, memory: _Memory, page: _Page) -> None:
+        """One after the other; what is done for each is done millions of times."""
+        kept, holes = memory.kept, memory.holes
+        for row in page.rows:
+            sequence, kind, monotonic_ns, utc_us, call_id, _ = row
+            if kind in _OF_ITS_CALL_ALONE:
+                holes.note_time(utc_us)
+                about = kept.get(call_id) or memory.fetch(self._writer, call_id)  # type: ignore[arg-type]
+                if about is not None:
+                    fold_into(about.record, _fact(row), Instant(monotonic_ns, utc_us))
+                    about.count(sequence, 0)
+                    if kind == _ENDED:
+                        memory.note_caller(about, utc_us)
+            elif kind in UNUSED_FACTS:
+                holes.note_time(utc_us)
+            else:
+                self._add(memory, row, page.personal.get(sequence))
+
+    def _add(self, memory: _Memory, row: _FactRow, private: str | None) -> None:
+        """A fact about more than its call."""
+        sequence, _, monotonic_ns, utc_us, call_id, _ = row
+        fact = _fact(row)
+        entry = facts.Entry(
+            sequence=sequence,
+            at=Instant(monotonic_ns, utc_us),
+            fact=fact,
+            reason="",
+            clock=ClockState.UNKNOWN,
+        )
         if type(fact) in _ASIDE:
             memory.note_holes(entry)
             memory.note_marks(entry)
             if isinstance(fact, AGENT_FACTS):
                 memory.note_agents(entry)
             if isinstance(fact, TASK_FACTS):
-                memory.note_task(entry, self._number_of(stored))
-        memory.holes.note_time(entry.at.utc_us)
+                memory.note_task(entry, _signed(caller_id(self._key, _personal(private, "number"))))
+        memory.holes.note_time(utc_us)
         if isinstance(fact, facts.CallArrived):
             if fact.consultation_of is not None:
                 memory.fetch(self._writer, fact.consultation_of)
-            memory.arrive(entry, fact, *self._caller_of(stored))
+            memory.arrive(entry, fact, *self._caller_of(private))
             return
-        if stored.row.call_id and stored.row.call_id not in memory.kept:
-            memory.fetch(self._writer, stored.row.call_id)
+        if call_id:
+            memory.fetch(self._writer, call_id)
         if isinstance(fact, WRAP_UP_ENDS) and (worked_on := memory.wrap_ups.get(fact.agent)) is not None:
             memory.fetch(self._writer, worked_on)
         memory.change(entry)
 
-    def _caller_of(self, stored: Record) -> tuple[int, bool]:
+    def _caller_of(self, private: str | None) -> tuple[int, bool]:
         """The keyed hash of the number, and whether the number is an extension."""
-        number = _personal(stored, "caller_number")
-        digits = sum(mark.isdigit() for mark in number or "")
+        number = _personal(private, "caller_number")
+        digits = sum(map(str.isdigit, number or ""))
         return _signed(caller_id(self._key, number)), 0 < digits < SHORTEST_SHOWN
-
-    def _number_of(self, stored: Record) -> int:
-        return _signed(caller_id(self._key, _personal(stored, "number")))
 
     # --- reading
 
@@ -719,20 +767,20 @@ class _Memory:
         self.kept[kept.record.call_id] = kept
         return kept
 
-    def fetch(self, connection: sqlite3.Connection, call_id: str) -> None:
+    def fetch(self, connection: sqlite3.Connection, call_id: str) -> _Kept | None:
         """Into memory, if it is known at all."""
-        if call_id in self.kept:
-            return
+        if (here := self.kept.get(call_id)) is not None:
+            return here
         row = connection.execute(
             "SELECT number, contact, caller, short, version, position, through, record FROM calls WHERE call_id = ?",
             (call_id,),
         ).fetchone()
         if row is None:
-            return
+            return None
         number, contact, caller, short, version, position, through, record = row
         made = _unpack(record)
         self.fold.adopt(made, [agent for agent, on in self.wrap_ups.items() if on == call_id])
-        self._keep(
+        return self._keep(
             _Kept(made, number, contact, caller, bool(short), version, position, through, changed=False)
         )
 
@@ -744,24 +792,17 @@ class _Memory:
         if isinstance(fact, facts.WrapUpStarted):
             if (worked_on := self.fold.wrapping_up(fact.agent)) is not None:
                 self.wrap_ups[fact.agent] = worked_on.call_id
-        elif isinstance(fact, facts.WrapUpEnded | facts.WrapUpBroken | facts.AgentSignedOut):
+        elif isinstance(fact, WRAP_UP_ENDS):
             self.wrap_ups.pop(fact.agent, None)
-        elif isinstance(fact, facts.CallEnded) and changed:
-            kept = self.kept[fact.call_id]
-            if kept.caller and not kept.record.test:
-                self._callers[kept.caller] = kept.contact, entry.at.utc_us
+
+    def note_caller(self, kept: _Kept, at_us: int) -> None:
+        """This call of theirs has ended."""
+        if kept.caller and not kept.record.test:
+            self._callers[kept.caller] = kept.contact, at_us
 
     def _count(self, entry: facts.Entry, changed: Iterable[_Kept]) -> None:
         for index, kept in enumerate(changed):
-            kept.version, kept.position, kept.through = (
-                kept.version + 1,
-                2 * entry.sequence + index,
-                entry.sequence,
-            )
-            kept.changed = True
-            self.kept[kept.record.call_id] = self.kept.pop(
-                kept.record.call_id
-            )  # whoever changed last stands last
+            kept.count(entry.sequence, index)
 
     def flush(self, connection: sqlite3.Connection) -> None:
         """Write what has changed, and let go what need not be in memory."""
@@ -812,15 +853,10 @@ class _Memory:
         self._new_words, self._spans, self._changed_marks = [], [], {}
         self._callers, self._changed_holes, self._tasks, self._task_versions = {}, {}, {}, {}
         working_on = set(self.wrap_ups.values())
-        settled = [
-            call_id
-            for call_id, kept in self.kept.items()
-            if kept.record.ended_at is not None and call_id not in working_on
-        ]
-        lasting = len(self.kept) - len(settled)
-        oldest = [call_id for call_id in self.kept if call_id not in working_on][
-            : max(0, lasting - KEPT_IN_MEMORY)
-        ]
+        idle = [(kept.through, call_id) for call_id, kept in self.kept.items() if call_id not in working_on]
+        settled = [call_id for _, call_id in idle if self.kept[call_id].record.ended_at is not None]
+        too_many = len(self.kept) - len(settled) - KEPT_IN_MEMORY
+        oldest = [call_id for _, call_id in sorted(idle)[:too_many]] if too_many > 0 else []
         for call_id in {*settled, *oldest}:
             del self.kept[call_id]
             self.fold.drop(call_id)
@@ -905,10 +941,10 @@ def hash_of(caller: int) -> str | None:
     return None if caller == 0 else int(caller).to_bytes(8, signed=True).hex()
 
 
-def _personal(stored: Record, name: str) -> str | None:
-    if stored.personal is None:
+def _personal(private: str | None, name: str) -> str | None:
+    if private is None:
         return None
-    value = msgspec.json.decode(stored.personal.body).get(name)
+    value = msgspec.json.decode(private).get(name)
     return value if isinstance(value, str) else None
 
 

@@ -60,6 +60,8 @@ def caller_id(key: bytes | None, number: str | None) -> str | None:
 
 _NATIONAL = re.compile(r"0[1-9][0-9]{9}")
 _INTERNATIONAL = re.compile(r"\+44[1-9][0-9]{9}")
+_BOTH = re.compile(r"\+440([0-9]{9,10})")
+"""International with the national zero left in."""
 
 
 @lru_cache(maxsize=REMEMBERED)
@@ -73,6 +75,8 @@ def _one_form(number: str) -> str:
         return number
     if _NATIONAL.fullmatch(number):
         return "+44" + number[1:]
+    if (both := _BOTH.fullmatch(number)) is not None:
+        return "+44" + both[1]
     from edge.numbering import e164, possible  # its tables take a while to import
 
     found = possible(number)

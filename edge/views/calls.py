@@ -35,7 +35,7 @@ from edge.views.record import (
     WrapUpRecord,
 )
 
-__all__ = ["CallFold", "CallRecord", "OfferRecord", "fold_calls"]
+__all__ = ["CHANGES_ITS_CALL_ALONE", "CallFold", "CallRecord", "OfferRecord", "fold_calls", "fold_into"]
 
 
 class CallFold:
@@ -63,7 +63,7 @@ class CallFold:
         call = self.calls.get(getattr(fact, "call_id", None) or "")
         if call is None:
             return changed
-        _FOLDS[type(fact)](call, fact, at)
+        fold_into(call, fact, at)
         if isinstance(fact, facts.WrapUpStarted) and (begun := _open_wrap_up(call, fact.agent)) is not None:
             self._wrap_ups[fact.agent] = call, begun
         if not changed or changed[0] is not call:
@@ -92,6 +92,11 @@ def fold_calls(entries: Iterable[facts.Entry]) -> dict[str, CallRecord]:
     for entry in entries:
         fold.add(entry)
     return fold.calls
+
+
+def fold_into(call: CallRecord, fact: facts.Fact, at: Instant) -> None:
+    """Fold a fact about this call into its record: all that `CallFold` does with those that `CHANGES_ITS_CALL_ALONE`."""
+    _FOLDS[type(fact)](call, fact, at)
 
 
 def _arrived(fact: facts.CallArrived, at: Instant) -> CallRecord:
@@ -189,7 +194,10 @@ def _announcement_ended(call: CallRecord, fact: facts.AnnouncementEnded, at: Ins
 
 
 def _offer(call: CallRecord, fact: facts.OfferFact) -> OfferRecord | None:
-    return next((offer for offer in reversed(call.offers) if offer.offer_id == fact.offer_id), None)
+    for offer in reversed(call.offers):
+        if offer.offer_id == fact.offer_id:
+            return offer
+    return None
 
 
 def _offer_made(call: CallRecord, fact: facts.OfferMade, at: Instant) -> None:
@@ -644,3 +652,5 @@ _FOLDS: dict[type[facts.Fact], Callable[[CallRecord, Any, Instant], None]] = {
     facts.CallbackMoved: _callback_moved,
     facts.TaskOpened: _task_opened,
 }
+CHANGES_ITS_CALL_ALONE = frozenset(_FOLDS) - {facts.WrapUpStarted, *facts.WRAP_UP_ENDS}
+"""Kinds of facts after which nothing but the record of their own call is another."""
