@@ -628,13 +628,15 @@ class Calculator:
             )
         )
         who = numpy.concatenate((work["agent"], wrapped["agent"]))
+        agents = numpy.union1d(who, there["agent"])
+        works, starts, ends = _by_agent(agents, who, starts, ends)
+        stays, begins, lasts = _by_agent(agents, there["agent"], there["started_us"], there["ended_us"])
         found: dict[int, tuple[Array, Array]] = {}
-        for agent in numpy.union1d(who, there["agent"]).tolist():
-            own, hers = who == agent, there[there["agent"] == agent]
+        for index, agent in enumerate(agents.tolist()):
+            own, hers = slice(*works[index : index + 2]), slice(*stays[index : index + 2])
             busy = statistic.merged(starts[own], ends[own])
             both = statistic.merged(
-                numpy.concatenate((busy[0], hers["started_us"])),
-                numpy.concatenate((busy[1], hers["ended_us"])),
+                numpy.concatenate((busy[0], begins[hers])), numpy.concatenate((busy[1], lasts[hers]))
             )
             found[agent] = statistic.within(*busy, self._cuts), statistic.within(*both, self._cuts)
         return found
@@ -770,6 +772,13 @@ def _under(waits: Array, threshold_ns: int, boundary: str) -> Array:
 
 def _end(started_us: Array, lasted_ns: Array, until_us: int) -> Array:
     return numpy.where(lasted_ns == NONE, numpy.maximum(until_us, started_us), started_us + lasted_ns // 1000)
+
+
+def _by_agent(agents: Array, who: Array, starts: Array, ends: Array) -> tuple[list[int], Array, Array]:
+    """Times in order of their agents, and where each agent's begin; behind the last stands the end."""
+    order = numpy.argsort(who, kind="stable")
+    cuts = numpy.searchsorted(who[order], agents)
+    return [*cuts.tolist(), len(who)], starts[order], ends[order]
 
 
 def _added(times: list[tuple[Array, Array]], periods: int) -> tuple[Array, Array]:
