@@ -15,6 +15,10 @@ FACTS = "INSERT INTO facts VALUES (?, ?, ?, ?, NULL, 'synchronised', ?, ?, ?, ?,
 PERSONAL = "INSERT INTO personal VALUES (?, ?, ?)"
 
 
+_Given = tuple[str, int, int, str, str, str | None, str | None, str | None, str]
+"""The arguments of `add`, in their order."""
+
+
 class BulkWriter:
     """Rows of a new SQLite ledger whose tables are there already."""
 
@@ -22,8 +26,7 @@ class BulkWriter:
         self.sequence = 0
         self.hash = genesis
         self._ledger_id = ledger_id
-        self._facts: list[tuple[object, ...]] = []
-        self._personal: list[tuple[int, str, str]] = []
+        self._given: list[_Given] = []
         self._connection = sqlite3.connect(path, isolation_level=None)
         for pragma in (
             "journal_mode = OFF",
@@ -48,28 +51,34 @@ class BulkWriter:
         salt: str = "",
     ) -> None:
         """One fact. Every text is ASCII; `body` and `personal` are JSON with sorted keys, as the codec writes it."""
-        self.sequence = sequence = self.sequence + 1
-        digest = None
-        if personal is not None:
-            digest = hashlib.sha256(f"{salt}{personal}".encode()).hexdigest()
-            self._personal.append((sequence, salt, personal))
-        s, m, u = str(sequence), str(monotonic_ns), str(utc_us)
-        call = "-," if call_id is None else f"{len(call_id)}:{call_id},"
-        who = "-," if agent is None else f"{len(agent)}:{agent},"
-        kept = "-," if digest is None else f"64:{digest},"
-        self.hash = link = hashlib.sha256(
-            f"64:{self.hash},{len(s)}:{s},{len(kind)}:{kind},{len(m)}:{m},{len(u)}:{u},-,12:synchronised,"
-            f"{len(reason)}:{reason},{call}{who}{len(body)}:{body},{kept}".encode()
-        ).hexdigest()
-        self._facts.append((sequence, kind, monotonic_ns, utc_us, reason, call_id, agent, body, digest, link))
-        if len(self._facts) >= BATCH:
+        self.sequence += 1
+        self._given.append((kind, monotonic_ns, utc_us, body, reason, call_id, agent, personal, salt))
+        if len(self._given) >= BATCH:
             self._flush()
 
     def _flush(self) -> None:
-        self._connection.executemany(FACTS, self._facts)
-        self._connection.executemany(PERSONAL, self._personal)
-        self._facts.clear()
-        self._personal.clear()
+        """Chain them in one go, and hand them to SQLite."""
+        sha256, link = hashlib.sha256, self.hash
+        rows, personals = list[tuple[object, ...]](), list[tuple[int, str, str]]()
+        for sequence, given in enumerate(self._given, self.sequence - len(self._given) + 1):
+            kind, monotonic_ns, utc_us, body, reason, call_id, agent, personal, salt = given
+            digest, kept = None, "-,"
+            if personal is not None:
+                digest = sha256(f"{salt}{personal}".encode()).hexdigest()
+                kept = f"64:{digest},"
+                personals.append((sequence, salt, personal))
+            s, m, u = str(sequence), str(monotonic_ns), str(utc_us)
+            call = "-," if call_id is None else f"{len(call_id)}:{call_id},"
+            who = "-," if agent is None else f"{len(agent)}:{agent},"
+            link = sha256(
+                f"64:{link},{len(s)}:{s},{len(kind)}:{kind},{len(m)}:{m},{len(u)}:{u},-,12:synchronised,"
+                f"{len(reason)}:{reason},{call}{who}{len(body)}:{body},{kept}".encode()
+            ).hexdigest()
+            rows.append((sequence, kind, monotonic_ns, utc_us, reason, call_id, agent, body, digest, link))
+        self.hash = link
+        self._given.clear()
+        self._connection.executemany(FACTS, rows)
+        self._connection.executemany(PERSONAL, personals)
 
     def close(self) -> None:
         """The rest, the index, the head; and everything on disk."""
