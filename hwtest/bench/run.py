@@ -247,7 +247,7 @@ def _of_the_record(samples: int, fair: int) -> list[Measurement]:
         Measurement(
             "report",
             lambda rig: figures.measure(
-                rig.progress, figures.Plan(calls=1_000_000 if samples >= SAMPLES else 20_000)
+                rig.lab, rig.progress, figures.Plan(calls=1_000_000 if samples >= SAMPLES else 20_000)
             ),
             figures.not_measured,
             named_only=True,
