@@ -1,6 +1,6 @@
 # `make` or `make help` lists what can be done here.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests run test endure simulate simulate-long lint bench prove soak clean
+.PHONY: help setup setup-tests run test endure test-long simulate simulate-long lint bench prove soak clean
 
 FOR ?=
 AGENTS ?=
@@ -27,6 +27,8 @@ test: setup-tests ## all tests, the live ones included, those that measure last 
 
 endure: setup-tests ## the tests that take minutes, such as three of silence on a call
 	@.venv/bin/python -m pytest -m endurance $(ARGS)
+
+test-long: endure ## the same as endure; the million facts are among them
 
 simulate: setup ## one night of trouble against a switch in memory; SEED=7 CALLS=80 gives the same facts each time
 	@.venv/bin/python -m tests.simulation --seed $(or $(SEED),1) --calls $(CALLS) $(ARGS)
