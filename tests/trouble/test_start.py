@@ -183,14 +183,20 @@ def test_a_ledger_on_a_full_disk(tmp_path: Path) -> None:
 
 
 def test_a_ledger_that_is_no_database(tmp_path: Path) -> None:
-    """Rubbish instead of a ledger: it is kept as evidence and not overwritten."""
+    """Rubbish instead of a ledger: it is kept as evidence, and the daemon serves with a new one and says so (ADR 0020)."""
     file = site(tmp_path)
-    (tmp_path / "ledger.sqlite").write_bytes(b"rubbish" * 1000)
-    done = edge(file, "run")
-    assert done.returncode == EXIT_RESTART
-    [said] = complaints(done)
-    assert "no SQLite database" in said
-    assert (tmp_path / "ledger.sqlite").read_bytes() == b"rubbish" * 1000
+    rubbish = b"rubbish" * 1000
+    (tmp_path / "ledger.sqlite").write_bytes(rubbish)
+    log = tmp_path / "edge.log"
+    with running(file) as daemon:
+        until(lambda: "link.lost" in log.read_text(), "it looks for the switch")
+        assert daemon.poll() is None
+        verified = edge(file, "ledger", "verify", "--json")
+    [kept] = tmp_path.glob("ledger.sqlite.damaged-*Z")
+    assert kept.read_bytes() == rubbish
+    [said] = [line for line in log.read_text().splitlines() if '"ledger.mended"' in line]
+    assert kept.name in said
+    assert json.loads(verified.stdout)["sound"]
 
 
 def test_a_ledger_locked_at_the_start(tmp_path: Path) -> None:
