@@ -46,11 +46,11 @@ class Pass:
 
 
 PASSES = (
-    Pass("without a switch", "not live and not quiet", ("-n", "2", "--dist", "worksteal"), live=False),
+    Pass("without a switch", "not live and not quiet", ("-n", "3", "--dist", "worksteal"), live=False),
     Pass(
         "live, several labs side by side",
         "live and not quiet",
-        ("-n", "4", "--dist", "loadfile", "--no-loadscope-reorder"),  # not the many short ones first
+        ("-n", "5", "--dist", "loadfile", "--no-loadscope-reorder"),  # not the many short ones first
         FOLDERS,
     ),
     Pass("what is measured, alone", "quiet", (), FOLDERS),
