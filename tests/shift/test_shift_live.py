@@ -44,9 +44,9 @@ def test_a_short_shift_ends_by_itself_and_every_call_has_ended(tmp_path: Path) -
 
 
 def test_ctrl_c_ends_a_shift_in_good_order(tmp_path: Path) -> None:
-    """With the summary, and every call ended."""
+    """With the summary, and every call ended. Of this seed's first callers nobody takes a call-back, for which it would stay."""
     place = tmp_path / "lab"
-    running = subprocess.Popen(shift(place), stdout=subprocess.PIPE, text=True)
+    running = subprocess.Popen(shift(place, "--seed", "207"), stdout=subprocess.PIPE, text=True)
     try:
         assert running.stdout is not None
         seen = ""
