@@ -240,6 +240,7 @@ async def test_the_emergency_key_moves_a_caller_before_the_other_101s(room: Room
     async with manager(room) as (_, events):
         jo.leg.send_digits("59")  # another key does nothing
         await until(lambda: (in_queue(room, "999"), in_queue(room, "101")) == (1, 2), 3, "jo among the 999")
+        await until(lambda: told(events, "EdgeKey"), what="the event")
         [pressed] = told(events, "EdgeKey")
         assert (pressed["CallerIDNum"], pressed["Key"]) == (room.numbers[jo], "9")
         heard = jo.leg.packets
