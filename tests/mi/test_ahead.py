@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import shutil
 import os
+import shutil
 import signal
 from asyncio import Future
 from collections.abc import AsyncIterator
