@@ -105,7 +105,7 @@ class Server(uvicorn.Server):
     def __init__(self, app: FastAPI, settings: MiSection) -> None:
         self.settings = settings
         self._app = app
-        self.listener = _listen(settings)
+        self.listener = listen(settings)
         super().__init__(_config(app, settings))
         self.config.load()
         self._loaded = _stamps(settings)
@@ -197,7 +197,12 @@ def _config(app: FastAPI, settings: MiSection) -> uvicorn.Config:
     )
 
 
-def _listen(settings: MiSection) -> socket.socket:
+def listen(settings: MiSection) -> socket.socket:
+    """The socket, and what its connections have from it. Raises `PermanentError`.
+
+    Without TCP_NODELAY a page waits 40 ms for the acknowledgement of the portion before (RFC 1122, 4.2.3.2 and 4.2.3.4). asyncio
+    sets it only where the socket names its protocol, which `create_server` does not.
+    """
     family = socket.AF_INET6 if ":" in settings.address else socket.AF_INET
     try:
         made = socket.create_server((settings.address, settings.port), family=family, backlog=BACKLOG)
@@ -207,6 +212,7 @@ def _listen(settings: MiSection) -> socket.socket:
             " Choose another: [mi] address and port."
         ) from error
     made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)  # its connections have it, too
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return made
 
 

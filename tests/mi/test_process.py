@@ -1,12 +1,15 @@
 """How `edge mi` stands beside the daemon: after it."""
 
 import os
+import socket
 import subprocess
 import sys
 
 import pytest
 
+from edge.config.sections import MiSection
 from edge.housekeeping import AUTOGROUP, NICENESS
+from edge.mi.server import SEND_BUFFER_BYTES, listen
 
 SAY = (
     "import os; from edge.housekeeping import give_way; give_way(); print(os.getpriority(os.PRIO_PROCESS, 0))"
@@ -41,3 +44,15 @@ def test_its_session_goes_after_the_daemons() -> None:
     assert niceness_of_session(GIVE_WAY, own=True) == NICENESS
     assert niceness_of_session(f"{GIVE_WAY}; give_way(5)", own=True) == NICENESS
     assert niceness_of_session(GIVE_WAY, own=False) == niceness_of_session("pass", own=False)
+
+
+def test_no_portion_of_a_page_waits_for_an_acknowledgement() -> None:
+    """Each connection sends at once, and what the kernel keeps of a slow reader's page is bounded."""
+    with (
+        listen(MiSection().model_copy(update={"port": 0})) as listener,
+        socket.create_connection(listener.getsockname()),
+    ):
+        served, _ = listener.accept()
+        with served:
+            assert served.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+            assert served.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == 2 * SEND_BUFFER_BYTES
