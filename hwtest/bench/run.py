@@ -49,6 +49,8 @@ AGENTS_OF_LAB = 5
 QUIET = "101_no_greeting"
 LIMIT_SECONDS = 900.0
 """What has not ended by then is not measured, and the next begins."""
+LONG_LIMIT_SECONDS = 3600.0
+"""The same for what is measured only when it is named: a month is made up and folded, the first time."""
 CAPTURED, NOT_CAPTURED = (
     "AF_PACKET, kernel stamps",
     "not captured (no CAP_NET_RAW): the phones' own stamps",
@@ -301,7 +303,7 @@ def numbered(measurement: str, outcome: Outcome) -> Outcome:
 
 async def _attempt(stand: Rig, measurement: Measurement, progress: Progress) -> Outcome:
     try:
-        async with asyncio.timeout(LIMIT_SECONDS):
+        async with asyncio.timeout(LONG_LIMIT_SECONDS if measurement.named_only else LIMIT_SECONDS):
             return await measurement.measure(stand)
     except (RigError, SipError, LedgerError, CaptureUnavailableError, OSError, TimeoutError) as error:
         why = str(error) or f"not done in time ({type(error).__name__})"

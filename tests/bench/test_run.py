@@ -100,6 +100,13 @@ async def test_what_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> No
     assert seen[-1].figures[1].met
 
 
+async def test_what_takes_long_has_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own limit, and not that of the others."""
+    monkeypatch.setattr(running, "LONG_LIMIT_SECONDS", 0.01)
+    seen, _ = await kept(monkeypatch, {"long": endless}, ("long",))
+    assert seen[-1].figures[0].notes == ["not done in time (TimeoutError)"]
+
+
 async def test_the_long_one_is_measured_when_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """And left out of a run of everything."""
     everything, _ = await kept(monkeypatch, {"long": good, "b": good})
