@@ -4,8 +4,8 @@ Tests that compute have the processors for themselves, and then live tests, whic
 labs side by side. Those that measure (marker `quiet`) come last, alone: nothing beside them may take their milliseconds.
 
 A test that failed has one second try, after all others, alone and, if it is live, in a lab that nobody has used: what the machine
-was short of, or what the first try left behind, is not asked about twice. What is wrong fails again (hypothesis begins with the
-example that failed). Where many failed it is not the machine, and none is tried again.
+was short of, or what the first try left behind, is not asked about twice. Where many failed it is not the machine, and none is
+tried again; nor is what has neither clock nor machine in it (`CERTAIN`).
 
 Software phones are built from source where they never were (`hwtest.softphone.build`), beside the first pass.
 
@@ -60,6 +60,8 @@ ALWAYS = "not endurance"
 
 MOST_SECOND_TRIES = 12
 """How many may fail for reasons that are not in the code."""
+CERTAIN = ("tests/core/", "tests/simulation/", "tests/regressions/")
+"""The engine and its simulated nights: the same input gives the same facts, so one failure is enough."""
 FAILED = ("failed", "error")
 
 
@@ -80,7 +82,8 @@ class Result:
         self.statuses.append(status)
         told = self._read(tally)
         if status == pytest.ExitCode.TESTS_FAILED:
-            self.doubtful += [test for test, (word, _) in told.items() if word in FAILED]
+            failed = (test for test, (word, _) in told.items() if word in FAILED)
+            self.doubtful += [test for test in failed if not test.startswith(CERTAIN)]
 
     @property
     def to_try_again(self) -> list[str]:
@@ -91,7 +94,8 @@ class Result:
         """They stand for the first ones, and their status for that of the passes that failed by these alone."""
         self.second_tries = {test: self.tests[test][1] for test in self.doubtful}
         told = self._read(tally)
-        if status == 0 and set(told) >= set(self.doubtful):
+        has_failed = any(word in FAILED for word, _ in self.tests.values())
+        if status == 0 and not has_failed and set(told) >= set(self.doubtful):
             self.statuses = [each for each in self.statuses if each != pytest.ExitCode.TESTS_FAILED]
         self.statuses.append(status)
 

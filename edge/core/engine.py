@@ -229,9 +229,8 @@ class Engine(Reconciling, Matching):
                 hung=given.hung,
             )
         )
-        self._watch_clock(
-            at_start=True
-        )  # behind that fact, which tells by the one before it since when nobody looked
+        # Behind that fact, which tells by the one before it since when nobody looked.
+        self._watch_clock(at_start=True)
         self._build_indexes()  # after a reboot every monotonic reading has moved
 
     def _alive_at(self, given: inputs.Started) -> Instant | None:

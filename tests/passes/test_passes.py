@@ -85,6 +85,16 @@ def test_second_tries_that_pass_are_enough(tmp_path: Path) -> None:
     assert "0 failed, 4 passed, 2 at a second try" in result.lines(1.0)[-1]
 
 
+def test_what_is_certain_has_no_second_try(tmp_path: Path) -> None:
+    """Its failure stands, whatever became of another's."""
+    result = Result()
+    names = {"tests/core/test_a.py::test_b": "failed", "tests/mi/test_c.py::test_d": "failed"}
+    result.add(1, tallied(tmp_path, **names))
+    assert result.to_try_again == ["tests/mi/test_c.py::test_d"]
+    result.add_second_tries(0, tallied(tmp_path, **{"tests/mi/test_c.py::test_d": "passed"}))
+    assert result.status == 1
+
+
 def test_who_fails_twice_has_failed(tmp_path: Path) -> None:
     """Named once as failed, and once for the first try."""
     result = Result()
