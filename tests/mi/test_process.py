@@ -4,11 +4,12 @@ import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from edge.config.sections import MiSection
-from edge.housekeeping import AUTOGROUP, NICENESS
+from edge.housekeeping import AUTOGROUP, NICENESS, _session_gives_way
 from edge.mi.server import SEND_BUFFER_BYTES, listen
 
 SAY = (
@@ -26,24 +27,36 @@ def test_it_goes_after_the_daemon(before: int, after: int) -> None:
     assert int(said) == after
 
 
-SAY_OF_SESSION = "from edge.housekeeping import AUTOGROUP; print(AUTOGROUP.read_text().split()[-1])"
+SAY_OF_SESSION = "from edge.housekeeping import AUTOGROUP; print(AUTOGROUP.read_text())"
 GIVE_WAY = "from edge.housekeeping import give_way; give_way()"
 
 
-def niceness_of_session(code: str, *, own: bool) -> int:
-    """What is said of it by a program that runs this, in a session of its own or in ours."""
-    said = subprocess.check_output(
+def told_of_session(code: str, *, own: bool) -> str:
+    """What the kernel says of its group ("/autogroup-7 nice 10") in a program that runs this, in a session of its own or in ours."""
+    return subprocess.check_output(
         [sys.executable, "-c", f"{code}; {SAY_OF_SESSION}"], text=True, start_new_session=own
-    )
-    return int(said)
+    ).strip()
 
 
 @pytest.mark.skipif(not AUTOGROUP.exists(), reason="this kernel does not share out by session")
 def test_its_session_goes_after_the_daemons() -> None:
-    """Niceness counts within a session only; a session that others are in as well is left alone."""
-    assert niceness_of_session(GIVE_WAY, own=True) == NICENESS
-    assert niceness_of_session(f"{GIVE_WAY}; give_way(5)", own=True) == NICENESS
-    assert niceness_of_session(GIVE_WAY, own=False) == niceness_of_session("pass", own=False)
+    """Niceness counts within a session only; a session that others are in as well is left alone, and one that is in no group,
+    as the first of a container is, is no failure."""
+    assert told_of_session(GIVE_WAY, own=True).endswith(f" nice {NICENESS}")
+    assert told_of_session(f"{GIVE_WAY}; give_way(5)", own=True).endswith(f" nice {NICENESS}")
+    assert told_of_session(GIVE_WAY, own=False) == told_of_session("pass", own=False)
+
+
+@pytest.mark.parametrize("text", ["", "/autogroup-7", "/autogroup-7 nice ten"], ids=["none", "short", "odd"])
+def test_a_kernel_that_tells_something_else_is_no_failure(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A session in no group reads as nothing."""
+    told = tmp_path / "autogroup"
+    told.write_text(text, encoding="ascii")
+    monkeypatch.setattr("edge.housekeeping.AUTOGROUP", told)
+    _session_gives_way(NICENESS)
+    assert told.read_text(encoding="ascii") == text
 
 
 def test_no_portion_of_a_page_waits_for_an_acknowledgement() -> None:
