@@ -26,7 +26,9 @@ def _session_gives_way(niceness: int) -> None:
     """Linux shares the processor out to sessions first, where no control group does, and within each by niceness (sched(7), "the
     autogroup feature"): alone, ours would count against nobody but ourselves. A session that is not ours is left as it is.
     """
-    with suppress(OSError, ValueError, IndexError):  # no such feature here, or a session in no group: it reads as nothing
+    with suppress(
+        OSError, ValueError, IndexError
+    ):  # no such feature here, or a session in no group: it reads as nothing
         words = AUTOGROUP.read_text(encoding="ascii").split()
         if int(words[-1]) < niceness:
             AUTOGROUP.write_text(str(niceness), encoding="ascii")

@@ -7,6 +7,9 @@ A test that failed has one second try, after all others, alone and, if it is liv
 was short of, or what the first try left behind, is not asked about twice. Where many failed it is not the machine, and none is
 tried again; nor is what has neither clock nor machine in it (`CERTAIN`).
 
+Before all that, what Python makes of the files is made once (`compile_ahead`): each worker of each pass, each daemon and each
+command line would make it for itself.
+
 Software phones are built from source where they never were (`hwtest.softphone.build`), beside the first pass.
 
 The closing lines are those of all passes together. The exit status is pytest's, of the first pass that failed.
@@ -16,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -43,6 +47,8 @@ class Pass:
     folders: tuple[str, ...] = ()
     """Where they are, if not anywhere: reading the others takes each worker seconds."""
 
+
+TESTS = Path(__file__).parent
 
 PASSES = (
     Pass("without a switch", "not live and not quiet", ("-n", "4", "--dist", "worksteal")),
@@ -146,6 +152,31 @@ def command_again(tests: Sequence[str], tally: Path) -> list[str]:
     return [sys.executable, "-m", "pytest", "-p", "tests.tally", "--tally", str(tally), "-n", "0", *tests]
 
 
+def environment() -> dict[str, str]:
+    """Ours, with byte code kept, whatever a machine says: it would be made some seven hundred times."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
+def compile_ahead() -> None:
+    """Make the byte code of all tests, as pytest wants it, and of what they import: by one process per processor at once. What
+    goes wrong here will go wrong in a pass, and be told there.
+    """
+    folders = sorted(str(path) for path in TESTS.iterdir() if any(path.glob("**/test_*.py")))
+    count = os.cpu_count() or 1
+    shares = [share for first in range(count) if (share := folders[first::count])]
+    collecting = [
+        subprocess.Popen(
+            (sys.executable, "-m", "pytest", "--collect-only", "--quiet", "-p", "no:cacheprovider", *share),
+            env=environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        for share in shares
+    ]
+    for process in collecting:
+        process.wait()
+
+
 @contextmanager
 def building(log: Path) -> Iterator[None]:
     """PJSUA2 is built meanwhile, giving way to the tests, unless it is in the cache. Its own tests say if that failed."""
@@ -175,6 +206,8 @@ def main(arguments: Sequence[str]) -> int:
     maximum = 1 if ours.first else ours.maxfail
     others += ["--maxfail", str(maximum)] if maximum else []
     began, result = time.monotonic(), Result()
+    if not asked_for_some(others):
+        compile_ahead()
     with tempfile.TemporaryDirectory(prefix="edge101-tests-") as folder:
         for number, one in enumerate(PASSES, 1):
             say(f"\n--- {number} of {len(PASSES)}: {one.title}")
@@ -184,7 +217,7 @@ def main(arguments: Sequence[str]) -> int:
                 if number == 1 and not asked_for_some(others)
                 else nullcontext()
             ):
-                done = subprocess.run(command(one, others, ours.marks, tally), check=False)
+                done = subprocess.run(command(one, others, ours.marks, tally), env=environment(), check=False)
             result.add(done.returncode, tally)
             if done.returncode == pytest.ExitCode.INTERRUPTED or (maximum and result.status):
                 break
@@ -192,7 +225,7 @@ def main(arguments: Sequence[str]) -> int:
             if again := result.to_try_again:
                 say(f"\n--- again, alone: {len(again)}")
                 tally = Path(folder) / "again.json"
-                done = subprocess.run(command_again(again, tally), check=False)
+                done = subprocess.run(command_again(again, tally), env=environment(), check=False)
                 result.add_second_tries(done.returncode, tally)
     say("\n".join(["", *result.lines(time.monotonic() - began)]))
     return result.status

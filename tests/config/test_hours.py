@@ -281,7 +281,7 @@ def as_ranges(pairs: list[tuple[int, int]]) -> Ranges:
 def test_agrees_with_the_clock_on_the_wall(nation: Nation | None) -> None:
     """For any week, and any instant, those of both nights of the clocks above all."""
 
-    @settings(max_examples=40, deadline=None)  # a timetable takes a tenth of a second
+    @settings(max_examples=25, deadline=None)  # a timetable takes a tenth of a second
     @given(
         st.lists(ranges_of_a_day, min_size=7, max_size=7),
         st.dictionaries(st.sampled_from([FORWARD, BACK, date(2026, 12, 25)]), ranges_of_a_day),

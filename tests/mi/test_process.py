@@ -32,7 +32,7 @@ GIVE_WAY = "from edge.housekeeping import give_way; give_way()"
 
 
 def told_of_session(code: str, *, own: bool) -> str:
-    """What the kernel says of its group ("/autogroup-7 nice 10") in a program that runs this, in a session of its own or in ours."""
+    """What the kernel says of the group ("/autogroup-7 nice 10") of a program that runs this, in its own session or in ours."""
     return subprocess.check_output(
         [sys.executable, "-c", f"{code}; {SAY_OF_SESSION}"], text=True, start_new_session=own
     ).strip()
