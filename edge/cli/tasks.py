@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from edge.views.record import TaskRecord
 
 task_argument = click.argument("task_id", metavar="ID")
+LOOKED_UP = ", being looked up"
 all_option = click.option("--all", "everything", is_flag=True, help="Those that are closed too.")
 
 
@@ -57,12 +58,14 @@ def list_(everything: bool, numbers: bool, as_json: bool) -> None:
 @output.json_option
 def show(task_id: str, numbers: bool, as_json: bool) -> None:
     """One task, with what a human needs for it."""
-    task = _find(task_id)
+    task, at = _find(task_id), output.now()
     shown = output.callers(site().ledger_url, numbers)
+    with reading(site().ledger_url) as reader:
+        is_looked_up = task.call_id in _looked_up(reader, at)
     if as_json:
-        output.emit(_json(task, shown, output.now()))
+        output.emit(_json(task, shown, at, is_looked_up))
     else:
-        output.console().print(output.pairs(_heads(task, shown)))
+        output.console().print(output.pairs(_heads(task, shown, is_looked_up)))
 
 
 @command.command("assign", context_settings=ENDING)
@@ -140,6 +143,15 @@ def _open(reader: Reader) -> list[TaskRecord]:
     return sorted(found, key=lambda task: (not task.emergency, task.opened_at.utc_us))
 
 
+def _looked_up(reader: Reader, at: Instant) -> set[str]:
+    """Calls of which the switch's own record may tell in a moment that somebody answered them while nothing was seen."""
+    from edge.views.reading import open_state
+
+    state = open_state(reader)
+    until = {task.call_id: state.looked_up_until(task.call_id) for task in state.tasks.values()}
+    return {call_id for call_id, by in until.items() if by is not None and by.utc_us > at.utc_us}
+
+
 def _whole(reader: Reader, task: Task) -> TaskRecord:
     from edge.views.tasks import fold_tasks
 
@@ -192,9 +204,10 @@ def _list(everything: bool, numbers: bool, as_json: bool) -> None:
     here, at = site(), output.now()
     with reading(here.ledger_url) as reader:
         found = _every(reader) if everything else _open(reader)
+        looked_up = _looked_up(reader, at)
     shown = output.callers(here.ledger_url, numbers)
     if as_json:
-        output.emit({"tasks": [_json(task, shown, at) for task in found]})
+        output.emit({"tasks": [_json(task, shown, at, task.call_id in looked_up) for task in found]})
         return
     columns = (
         "=task",
@@ -212,7 +225,7 @@ def _list(everything: bool, numbers: bool, as_json: bool) -> None:
     rows = [
         (
             task.task_id,
-            TASKS[task.kind],
+            TASKS[task.kind] + LOOKED_UP * (task.call_id in looked_up),
             output.local(task.opened_at),
             output.seconds(_open_seconds(task, at) / 60, 0),
             shown.number(task.number, withheld=task.number_withheld),
@@ -243,12 +256,12 @@ def _rung(attempt: TaskAttempt) -> str:
     return f"{output.local(attempt.at)} by agent {attempt.agent}: {what}"
 
 
-def _heads(task: TaskRecord, shown: output.Callers) -> dict[str, object]:
+def _heads(task: TaskRecord, shown: output.Callers, is_looked_up: bool) -> dict[str, object]:
     from edge.views.words import TASK_OUTCOMES, TASKS
 
     heads: dict[str, object] = {
         "task": task.task_id,
-        "what": f"{TASKS[task.kind]}: {task.detail}",
+        "what": f"{TASKS[task.kind]}: {task.detail}{LOOKED_UP * is_looked_up}",
         "opened": f"{output.local(task.opened_at)}, {_open_seconds(task, output.now()) / 60:.0f} min",
         "number": shown.number(task.number, withheld=task.number_withheld),
         "waited": f"{task.waited_seconds:.1f} s, an agent's phone rang {task.rang_seconds:.1f} s at the end",
@@ -266,5 +279,9 @@ def _heads(task: TaskRecord, shown: output.Callers) -> dict[str, object]:
     return heads
 
 
-def _json(task: TaskRecord, shown: output.Callers, at: Instant) -> dict[str, Any]:
-    return {**output.task_json(task, shown), "open_seconds": _open_seconds(task, at)}
+def _json(task: TaskRecord, shown: output.Callers, at: Instant, is_looked_up: bool) -> dict[str, Any]:
+    return {
+        **output.task_json(task, shown),
+        "open_seconds": _open_seconds(task, at),
+        "being_looked_up": is_looked_up,
+    }

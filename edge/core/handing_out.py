@@ -3,7 +3,9 @@
 Rule 1: a task stands where its caller stood: those of 999 before all routine work, never before a waiting 999; the others by
 their time of joining, in the one order. It is offered only while somebody who can take a 999 stays free beside, as a call-back.
 Rule 2: a 999 that finds nobody free takes the agent while the phone rings, while they choose, and while the person's rings.
-Rule 3: what happens at the phone stands in `task_at_phone.py`: nobody is dialled but by a handler's key.
+Rule 3: one that a time without sight of the switch made is offered once the switch's own record was read: whoever was answered
+meanwhile is left to who answered.
+Rule 4: what happens at the phone stands in `task_at_phone.py`: nobody is dialled but by a handler's key.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ class HandingOut(TaskAtPhone):
     def _hand_out(self, task: Task, candidates: Candidates, hopeless: set[tuple[str, ...]]) -> None:
         """It is this task's turn among those who wait: offer it, or keep an agent free for it, or pass it over."""
         skills = self._skills_of_task(task)
-        if skills in hopeless or self._is_too_early(task.not_before):
+        if skills in hopeless or self._is_too_early(task.not_before) or self._is_looked_up(task):
             return
         askable = [r for r in candidates.for_task(skills, task.declined_by) if not self._rests_from_tasks(r)]
         if not askable:
@@ -83,6 +85,7 @@ class HandingOut(TaskAtPhone):
             and task.assigned_to in (None, record.agent)
             and candidates.has_skills(record, self._skills_of_task(task))
             and self._why_not_rung(task) is None
+            and not self._is_looked_up(task)
         ]
         return min(
             open_tasks,
@@ -99,6 +102,10 @@ class HandingOut(TaskAtPhone):
             return False
         self._look_again(at)
         return True
+
+    def _is_looked_up(self, task: Task) -> bool:
+        """Whether the switch's own record may tell in a moment that its caller was answered while nothing was seen."""
+        return self._is_too_early(self.state.looked_up_until(task.call_id))
 
     def _rests_from_tasks(self, record: AgentRecord) -> bool:
         """Who has just declined one is not asked for another at once."""
@@ -210,6 +217,10 @@ class HandingOut(TaskAtPhone):
         if task is not None and given.by:
             self._withdraw_if_taken(given.task_id, "")
         super()._task_closed(given)
+
+    def _leave_to_who_answered(self, task_id: str, who: str) -> None:
+        super()._leave_to_who_answered(task_id, who)
+        self._withdraw_if_taken(task_id, "")
 
     def _withdraw_if_taken(self, task_id: str, by_agent: str) -> None:
         """A task that is somebody else's work, or done, rings and asks no more. A person who is being rung is not cut off."""

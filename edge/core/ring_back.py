@@ -19,6 +19,9 @@ from edge.core.promise import Judgement, TaskKind
 from edge.core.state import Call
 from edge.core.task_state import Task
 
+RECORD = "the switch's own record"
+"""By which a task is theirs who answered unseen."""
+
 
 class RingBack(Desk):
     """Opening, linking, assigning and closing tasks."""
@@ -130,6 +133,13 @@ class RingBack(Desk):
             self._record(
                 facts.TaskClosed(task_id=given.task_id, by=given.by, outcome=given.outcome, note=given.note)
             )
+
+    def _leave_to_who_answered(self, task_id: str, who: str) -> None:
+        """Nobody else is to ring who was spoken with unseen. It is on the list all the same, until a person closes it."""
+        task = self.state.tasks.get(task_id)
+        if task is not None and task.assigned_to is None:
+            self._because(f"task {task_id} is {who}'s, who answered its caller while the switch was not seen")
+            self._record(facts.TaskAssigned(task_id=task_id, to=who, by=RECORD))
 
     def _is_open(self, task_id: str) -> bool:
         if task_id not in self.state.tasks:

@@ -42,6 +42,8 @@ BOOSTS = frozenset({ClassSource.LISTED, ClassSource.REPEAT})
 """Sources of a class that came by the caller's number, whose head start is capped."""
 ENDED_MEMORY_SECONDS = 60.0
 """How long an ended call is remembered, so that a late or doubled input does not open it a second time."""
+LOOK_UP_SECONDS = 5.0
+"""So long at most a task that a gap made waits for what the switch's own record tells of its caller: it is read in about one."""
 
 
 LEDGER_ALARM = "ledger"
@@ -455,6 +457,14 @@ class State:
     phones: dict[str, PhoneState] = field(default_factory=dict)
     ended: dict[str, Instant] = field(default_factory=dict)
     """Call id -> when it ended, for the last `ENDED_MEMORY_SECONDS`, oldest first."""
+
+    def looked_up_until(self, call_id: str) -> Instant | None:
+        """Until when, at the latest, it is being looked up whether somebody answered this caller while nothing was seen; None
+        when it is not. Not where the switch died: its record ends with it, and clears up no talk that was cut."""
+        lost = any(call_id in gap.lost for gap in self.untraced.values() if not gap.switch_died)
+        if not lost or self.sight_since is None:
+            return None
+        return self.sight_since.plus(LOOK_UP_SECONDS)
 
 
 def replay(entries: Iterable[facts.Entry], state: State | None = None) -> State:

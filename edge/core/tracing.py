@@ -35,6 +35,8 @@ LET_GO = frozenset({CallOutcome.REFUSED, CallOutcome.OVERFLOWED})
 """What rang for such a caller was no fallback."""
 LONGEST_UNKNOWN_US = 3600 * MICROSECONDS
 """Of a gap over a restart of the machine after which its clock was behind: nothing tells how long it was."""
+SOMEBODY = "somebody in the fallback"
+"""Who answered where the record does not name them."""
 APART_SECONDS = 0.05
 """Times that are closer together than this tell the same."""
 
@@ -276,7 +278,8 @@ class Tracing(RingingBack):
         )
 
     def _trace_lost(self, gap: Gap, traced: inputs.TracedCall, call: Call) -> None:
-        """A call of ours whose end we did not see: here it is. What was opened for a human because of it stays open."""
+        """A call of ours whose end we did not see: here it is. What was opened for a human because of it stays open, and is
+        theirs who answered the caller, if somebody did."""
         ended = self._when(gap, traced.ended_utc_us)
         assert ended is not None
         connected = call.connected_at or self._when(gap, traced.connected_utc_us)
@@ -300,6 +303,8 @@ class Tracing(RingingBack):
         if outcome is CallOutcome.ABANDONED and call.first_connected_at is None and not is_task:
             self._open_task_for(call, outcome, told.waited_seconds)
         self._record_traced(gap, traced, told, added=False)
+        if outcome is CallOutcome.ANSWERED and not gap.switch_died and not traced.cut:
+            self._leave_to_who_answered(told.call_id, told.agent or SOMEBODY)
 
     def _record_traced(
         self, gap: Gap, traced: inputs.TracedCall, told: facts.CallEnded, *, added: bool

@@ -13,8 +13,9 @@ from panoramisk.message import Message
 from edge.cli import output, telling
 from edge.config import Configuration
 from edge.core import facts, inputs
-from edge.core.model import CallOutcome, Stage
+from edge.core.model import Blindness, Bound, CallOutcome, Side, Stage
 from edge.core.promise import AttemptOutcome, TaskKind
+from edge.core.state import LOOK_UP_SECONDS
 from edge.ledger.store import SqlLedger, open_sql_ledger
 from edge.pbx.asterisk import control
 from edge.pbx.asterisk.ami import translate
@@ -214,6 +215,46 @@ def test_open_tasks_999_first(edge: Run, edge_json: Json, tape: CallbackTape) ->
     text = edge("tasks", "show", "e1").stdout
     assert "abandoned 999: nobody spoke with them" in text
     assert "edge call e1" in text
+
+
+def test_a_task_that_a_gap_made_is_shown_as_being_looked_up(
+    edge: Run, edge_json: Json, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until the switch's own record can have been read."""
+    tape = CallbackTape()
+    tape.arrive("e1", line="emergency", queue="emergency", tier=0)
+    since = tape.now
+    tape.say(facts.SwitchLost(link="ari", error="reset"))
+    tape.wait(60)
+    gap = facts.GapEnded(
+        gap=1, why=Blindness.LINK_LOST, since=since, bound=Bound.SEEN, seconds=60.0, calls=("e1",)
+    )
+    tape.say(gap)
+    tape.say(facts.SwitchRestored(calls_adopted=0, calls_kept=0, calls_missing=1))
+    tape.open_task("e1", TaskKind.LOST, emergency=True)
+    ended = facts.CallEnded(
+        call_id="e1",
+        outcome=CallOutcome.ENDED_UNKNOWN,
+        stage=Stage.QUEUE,
+        side=Side.UNKNOWN,
+        cause="not seen",
+        waited_seconds=60.0,
+        talked_seconds=0.0,
+        agent=None,
+        unseen_since=since,
+    )
+    tape.say(ended)
+    url = f"sqlite:///{directory}/ledger.sqlite"
+    ledger = open_sql_ledger(url)
+    ledger.append(tape.entries)
+    ledger.close()
+    ensure_key(url)
+    monkeypatch.setattr(output, "now", lambda: tape.now)
+    assert [task["being_looked_up"] for task in edge_json("tasks")["tasks"]] == [True]
+    assert "nobody spoke with them, being looked up" in edge("tasks", "show", "e1").stdout
+    tape.wait(LOOK_UP_SECONDS)
+    assert [task["being_looked_up"] for task in edge_json("tasks")["tasks"]] == [False]
+    assert not edge_json("tasks", "show", "e1")["being_looked_up"]
 
 
 # --- telling

@@ -256,6 +256,7 @@ def _check_task_offered(engine: Engine, made: facts.TaskOffered, now: Instant) -
     if made.asked:
         return
     assert task.kind in engine.policy.tasks.offered, made
+    assert not _is_looked_up(engine, task, now), made
     for other in engine.state.tasks.values():
         if _is_before(other, task) and _has_its_turn(engine, other, made.agent, now):
             raise AssertionError(f"{made} before {other}")
@@ -283,9 +284,14 @@ def _has_its_turn(engine: Engine, other: Task, agent: str, now: Instant) -> bool
         other.kind in engine.policy.tasks.offered
         and other.offer_id is None
         and other.assigned_to is None
-        and not (early or calls_now or len(twins) > 1)
+        and not (early or calls_now or len(twins) > 1 or _is_looked_up(engine, other, now))
         and skills <= set(engine.policy.agents[agent].skills)
     )
+
+
+def _is_looked_up(engine: Engine, task: Task, now: Instant) -> bool:
+    until = engine.state.looked_up_until(task.call_id)
+    return until is not None and until.monotonic_ns > now.monotonic_ns
 
 
 def check_told(engine: Engine, now: Instant) -> None:

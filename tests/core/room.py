@@ -151,7 +151,9 @@ class Room:
         attempts: tuple[inputs.SeenAttempt, ...] = (),
         boot: str = "",
     ) -> Step:
-        """The switch is seen (again): everybody signed in at idle phones, and these legs."""
+        """The switch is seen (again): everybody signed in at idle phones, and these legs. One in another life was lost first."""
+        if self.engine.state.sight and boot not in ("", self.engine.state.switch_boot or boot):
+            self.tell(inputs.LinkLost(link="ami", error="reset"))
         return self.tell(
             inputs.Reconciled(
                 calls=calls,

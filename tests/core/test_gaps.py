@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.core import facts, inputs
+from edge.core import effects, facts, inputs
 from edge.core.engine import Engine
 from edge.core.model import (
     BUDDY,
@@ -24,8 +24,8 @@ from edge.core.model import (
     Stage,
 )
 from edge.core.promise import TaskKind, TaskOutcome, Tasks
-from edge.core.state import State, replay
-from edge.core.tracing import MARGIN_SECONDS
+from edge.core.state import LOOK_UP_SECONDS, State, replay
+from edge.core.tracing import MARGIN_SECONDS, SOMEBODY
 from edge.ledger.codec import decode_state, encode_state
 from tests.core.callbacks import SmallPlan, callback_room
 from tests.core.room import Room, arrival, happen, play
@@ -428,6 +428,7 @@ def test_a_task_closed_before_the_record_is_read_is_not_opened_anew() -> None:
     room.tell(inputs.LinkLost(link="ari", error="reset"))
     room.wait(300.0)
     seen_again(room)
+    room.wait(LOOK_UP_SECONDS)
     for row in ("ann rings", "ann answers"):
         happen(room, row)
     room.tell(inputs.TaskClosed(task_id="e1", by="bob", outcome=TaskOutcome.NO_NEED))
@@ -438,6 +439,85 @@ def test_a_task_closed_before_the_record_is_read_is_not_opened_anew() -> None:
     assert told.calls_corrected == 1
     assert [task.call_id for task in room.recorded(facts.TaskOpened)] == ["e1"]
     assert not room.engine.state.tasks
+
+
+# ---------------------------------------------------------------------- tasks that a gap made
+
+
+def lost_999_room() -> tuple[Room, Instant]:
+    """A 999 waited when the switch was lost, and is gone when it is seen again: a task; and when it was lost."""
+    room = callback_room(*ANN)
+    for row in ("ann not ready", "e1 calls 999 from 07700900001"):
+        happen(room, row)
+    lost = room.now
+    room.tell(inputs.LinkLost(link="ari", error="reset"))
+    room.wait(300.0)
+    seen_again(room)
+    assert room.engine.state.tasks["e1"].kind is TaskKind.LOST
+    return room, lost
+
+
+def answered_by(lost: Instant, agent: str | None, **more: Any) -> inputs.TracedCall:
+    """The switch's own queue connected e1 to this agent."""
+    began = {"joined_utc_us": us(lost), "arrived_utc_us": None, "known": True, "line": "999"}
+    return traced("e1", lost, **began, connected_utc_us=us(lost, 4.0), agent=agent, **more)
+
+
+def offered(room: Room) -> list[str]:
+    """The tasks that were offered so far."""
+    return [made.task_id for made in room.recorded(facts.TaskOffered)]
+
+
+@pytest.mark.parametrize(("agent", "to"), [("ann", "ann"), (None, SOMEBODY)])
+def test_who_was_answered_unseen_is_offered_to_nobody(agent: str | None, to: str) -> None:
+    """The task waits for the record, and is theirs then who answered: open, and closed by a person."""
+    room, lost = lost_999_room()
+    room.wait(1.0)
+    happen(room, "c1 calls 101")
+    assert [made.call_id for made in room.recorded(facts.OfferMade)] == ["c1"]  # nobody is kept free for it
+    read(room, answered_by(lost, agent))
+    happen(room, "ann rejects")
+    happen(room, "c1 hangs up")
+    room.wait(600.0)
+    assert offered(room) == []
+    assert room.engine.state.tasks["e1"].assigned_to == to
+    assert replay(room.entries) == room.engine.state
+
+
+def test_who_was_answered_by_nobody_is_offered_once_the_record_says_so() -> None:
+    """At once then, and not before."""
+    room, lost = lost_999_room()
+    room.wait(1.0)
+    assert offered(room) == []
+    began = {"joined_utc_us": us(lost), "arrived_utc_us": None, "known": True}
+    read(room, traced("e1", lost, **began, line="999", ended_utc_us=us(lost, 8.0)))
+    assert offered(room) == ["e1"]
+
+
+@pytest.mark.parametrize("asks", [False, True])
+def test_a_record_that_is_not_read_holds_a_task_up_for_five_seconds(asks: bool) -> None:
+    """Also where somebody asks for the next task, and over a daemon that dies meanwhile; who is answered late is let go."""
+    room, lost = lost_999_room()
+    if asks:
+        happen(room, "ann wants a task")
+    room.wait(LOOK_UP_SECONDS - 0.001)
+    assert offered(room) == []
+    room.restart()
+    seen_again(room)
+    room.wait(LOOK_UP_SECONDS - 0.001)
+    assert offered(room) == []
+    room.wait(0.001)
+    assert offered(room) == ["e1"]
+    room.asked.clear()
+    read(room, answered_by(lost, "ann"), gap=room.traces[-2].gap)
+    assert room.asked == [effects.HangUpOffer(offer_id="task-e1.1")]
+
+
+def test_a_999_that_the_network_cut_in_its_talk_is_rung_all_the_same() -> None:
+    """It was answered, and not ended by anybody."""
+    room, lost = lost_999_room()
+    read(room, answered_by(lost, "ann", side=Side.UNKNOWN, cause="38", cut=True))
+    assert offered(room) == ["e1"]
 
 
 def test_a_call_whose_end_is_not_in_the_record_stays_unknown() -> None:
