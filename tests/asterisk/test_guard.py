@@ -8,8 +8,8 @@ from panoramisk.message import Message
 
 from edge.core.model import Tier
 from edge.errors import LinkError, RefusedError
+from edge.pbx.asterisk import entering, switch
 from edge.pbx.asterisk import guard as guarding
-from edge.pbx.asterisk import switch
 from edge.pbx.asterisk.ari.translate import LIST_CHANNELS, PROBE, Request
 from edge.pbx.asterisk.book import AgentLeg, Book, CallerLeg, Place
 from edge.pbx.asterisk.guard import Guard, SwitchUnwellError
@@ -149,6 +149,66 @@ async def test_callers_are_sent_away_in_order() -> None:
     ended = [headers["Channel"] for name, headers in links.asked if name == "Hangup"]
     assert moved == ["leg-upgraded", "leg-emergency", "leg-early", "leg-late"]
     assert ended == [leg_of_offer("early.1")]
+
+
+class Entering(Links):
+    """A switch whose answer to a Redirect comes before the caller is in its queue; `stuck`: they never are."""
+
+    def __init__(self, *, stuck: bool = False) -> None:
+        super().__init__()
+        self.stuck = stuck
+        self.moving: list[str] = []
+        self.done: list[tuple[str, str]] = []
+
+    async def ask_all(self, requests: Sequence[tuple[str, Mapping[str, str]]]) -> list[Message]:
+        """Redirects."""
+        for name, headers in requests:
+            if name == "Redirect":
+                self.done.append(("moved", headers["Channel"]))
+                self.moving.append(headers["Channel"])
+        return await super().ask_all(requests)
+
+    async def list(self, name: str, headers: Mapping[str, str]) -> list[Message]:
+        """Where they are; at the next look they are in the queue."""
+        assert name == "CoreShowChannels"
+        listed = [Message({"Uniqueid": leg_id, "Application": "Goto"}) for leg_id in self.moving]
+        if not self.stuck:
+            self.done += [("enters", leg_id) for leg_id in self.moving]
+            self.moving.clear()
+        return listed
+
+
+def tenth(count: int) -> list[CallerLeg]:
+    """So many callers who joined in one tenth of a second, the last first."""
+    routine = next(name for name, line in POLICY.lines.items() if line.tier is Tier.ROUTINE)
+    return [
+        CallerLeg(call_id=f"c{n}", leg_id=f"leg-{n}", line=routine, joined_utc_us=n * 1000)
+        for n in reversed(range(count))
+    ]
+
+
+async def test_who_shares_a_tenth_of_a_second_enters_the_queue_in_order() -> None:
+    """The queue's own priority does not tell them apart, so the second is moved when the first is in it; who joined in another
+    tenth waits for nobody."""
+    links = Entering()
+    later = CallerLeg(call_id="c9", leg_id="leg-9", line=tenth(1)[0].line, joined_utc_us=100_000)
+    await guard(later, *tenth(2)).send_away(links)  # type: ignore[arg-type]
+    assert links.done == [("moved", "leg-0"), ("enters", "leg-0"), ("moved", "leg-1"), ("moved", "leg-9")]
+
+
+async def test_a_switch_that_moves_nobody_is_waited_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not well: a hundred callers must not wait half a second each."""
+    monkeypatch.setattr(entering, "ENTERS_SECONDS", 0.02)
+    links, waits = Entering(stuck=True), list[str]()
+
+    async def enters(link: Entering, leg_id: str) -> bool:
+        waits.append(leg_id)
+        return await entering.enters_queue(link, leg_id)
+
+    monkeypatch.setattr(guarding, "enters_queue", enters)
+    await guard(*tenth(4)).send_away(links)  # type: ignore[arg-type]
+    assert [leg_id for _, leg_id in links.done] == ["leg-0", "leg-1", "leg-2", "leg-3"]
+    assert waits == ["leg-0"]
 
 
 async def test_before_a_planned_end_only_emergencies_are_sent_away() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import pytest
 from panoramisk.message import Message
 
-from edge.pbx.asterisk import rescue
+from edge.pbx.asterisk import entering, rescue
 from edge.pbx.asterisk.identity import leg_of_offer
 from edge.pbx.asterisk.rescue import Rescue, Result, entry
 
@@ -152,7 +152,7 @@ async def test_who_shares_a_tenth_of_a_second_enters_the_queue_in_order() -> Non
 
 async def test_who_never_enters_the_queue_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """A leg that is stuck elsewhere keeps the others half a second at most."""
-    monkeypatch.setattr(rescue, "ENTERS_SECONDS", 0.02)
+    monkeypatch.setattr(entering, "ENTERS_SECONDS", 0.02)
     switch = Switch(caller("first", 1010), caller("second", 1090))
     switch.on_the_way = "Ringing"
     await Rescue(switch, "edge101", DEAD_MEN).run(at_once=True)

@@ -10,7 +10,8 @@ from __future__ import annotations
 import contextlib
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from itertools import zip_longest
 
 import structlog
 
@@ -23,6 +24,7 @@ from edge.pbx.asterisk.ari import translate as ari
 from edge.pbx.asterisk.ari.client import AriClient
 from edge.pbx.asterisk.book import Book, CallerLeg, Place
 from edge.pbx.asterisk.crosscheck import CrossCheck, Difference, compare
+from edge.pbx.asterisk.entering import enters_queue, shares_place
 from edge.pbx.asterisk.identity import call_of_offer, leg_of_offer
 
 log = structlog.get_logger(__name__)
@@ -123,11 +125,22 @@ class Guard:
             for offer_id in ringing:
                 with contextlib.suppress(RefusedError):
                     await ami_link.ask("Hangup", {"Channel": leg_of_offer(offer_id)})
-            for call in sorted(waiting, key=self._order):
-                await ami_link.ask_all(ami.send_to_fallback(call.leg_id, call.line))
+            await self._move(sorted(waiting, key=self._order), ami_link)
 
-    def _order(self, call: CallerLeg) -> tuple[bool, int]:
-        return not self._is_urgent(call), call.joined_utc_us or 0
+    async def _move(self, callers: Sequence[CallerLeg], ami_link: AmiClient) -> None:
+        """In this order, in which they come into the queue too; a switch that is too slow for that is not waited for again."""
+        is_quick = True
+        for call, following in zip_longest(callers, callers[1:]):
+            await ami_link.ask_all(ami.send_to_fallback(call.leg_id, call.line))
+            if following is not None and is_quick and self._shares_place(call, following):
+                is_quick = await enters_queue(ami_link, call.leg_id)
+
+    def _order(self, call: CallerLeg) -> tuple[bool, int, str]:
+        return not self._is_urgent(call), call.joined_utc_us or 0, call.call_id
+
+    def _shares_place(self, call: CallerLeg, other: CallerLeg) -> bool:
+        joined_ms, other_ms = ((leg.joined_utc_us or 0) // 1000 for leg in (call, other))
+        return self._is_urgent(call) == self._is_urgent(other) and shares_place(joined_ms, other_ms)
 
     def _is_urgent(self, call: CallerLeg) -> bool:
         line = self._policy.lines.get(call.line)

@@ -8,7 +8,6 @@ nobody's. Nothing here touches a conversation.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -20,6 +19,7 @@ from panoramisk.message import Message
 from edge.errors import RefusedError
 from edge.pbx.asterisk import identity
 from edge.pbx.asterisk.ami.wire import text
+from edge.pbx.asterisk.entering import enters_queue, shares_place
 from edge.pbx.asterisk.identity import ENTRIES, RENEWALS_PER_DEAD_MAN
 
 LOOK_SECONDS = 0.2
@@ -29,12 +29,6 @@ RENEWED_SECONDS = 0.1
 """A clock that gained so much was put off."""
 VARIABLES = ("EDGE_CALL", "EDGE_LINE", "EDGE_TIER", "EDGE_UPGRADED", "EDGE_JOINED", "TIMEOUT(absolute)")
 DEFAULT_DEAD_MAN_SECONDS = 15.0
-ENTERS_SECONDS = 0.5
-"""Longest wait until a caller who was moved is in the queue, before the next who joined in the same instant is."""
-ENTERS_LOOK_SECONDS = 0.005
-QUEUE = "Queue"
-PLACE_MS = 100
-"""The resolution of QUEUE_PRIO: of those who share a place, the queue serves first who enters it first."""
 
 Action = tuple[str, Mapping[str, str]]
 
@@ -76,7 +70,7 @@ class Waiting:
 
     def shares_place_with(self, other: Waiting) -> bool:
         """Whether the switch's queue cannot tell who of the two joined first."""
-        return (self.emergency, self.joined_ms // PLACE_MS) == (other.emergency, other.joined_ms // PLACE_MS)
+        return self.emergency == other.emergency and shares_place(self.joined_ms, other.joined_ms)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,7 +196,7 @@ class Rescue:
         for caller, following in zip_longest(stranded, stranded[1:]):
             done.append(await self._move(caller))
             if following is not None and caller.shares_place_with(following):
-                await self._enters_queue(caller.leg_id)
+                await enters_queue(self._link, caller.leg_id)
         done += [await self._end(leg_id, call_id) for leg_id, call_id in sorted(legs.items())]
         return Report(done=tuple(done), served=len(served), talking=seen.talking)
 
@@ -252,17 +246,6 @@ class Rescue:
             result=result,
             why=why,
         )
-
-    async def _enters_queue(self, leg_id: str) -> None:
-        """Return when the caller is in the queue or gone: the answer to a Redirect comes before they are."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(ENTERS_SECONDS):
-                while True:
-                    channels = await self._link.list("CoreShowChannels", {})
-                    doing = {text(channel, "Uniqueid"): text(channel, "Application") for channel in channels}
-                    if doing.get(leg_id, QUEUE) == QUEUE:
-                        return
-                    await asyncio.sleep(ENTERS_LOOK_SECONDS)
 
     async def _end(self, leg_id: str, call_id: str) -> Done:
         result, why = await self._carry_out([("Hangup", {"Channel": leg_id})], Result.ENDED)
