@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from heapq import merge
 
 from edge.core.emergency import Emergencies
 from edge.core.model import CallState, Instant, Queue, Tier
 from edge.core.offering import MATCH_AGAIN
-from edge.core.ordering import Candidates, Place, next_relaxation, rest_seconds, skills_needed
+from edge.core.ordering import Candidates, next_relaxation, rest_seconds, skills_needed
 from edge.core.state import AgentRecord, Call
 
 
@@ -59,6 +58,8 @@ class Matching(Emergencies):
                 continue
             if call.state is CallState.CALLBACK:
                 passed_over += not self._ring_back(call, candidates)
+                if place.call_id in self._tasks:  # nobody may be dialled for it any more: a task now, here
+                    self._hand_out(self.state.tasks[place.call_id], candidates, hopeless_tasks)
                 continue
             skills = skills_needed(call, self.policy.queues[call.queue], self._now)
             if skills in hopeless:
@@ -81,13 +82,6 @@ class Matching(Emergencies):
                 why,
             )
             candidates.take(chosen.phone)
-        self._hand_out_new(frozenset(tasks), candidates)
-
-    def _hand_out_new(self, before: Collection[Place], candidates: Candidates) -> None:
-        """A call-back whose number turned out to be forbidden is a task now."""
-        for place in self._tasks.places():
-            if place not in before and candidates.free:
-                self._hand_out(self.state.tasks[place.call_id], candidates, set())
 
     def _why(
         self, chosen: AgentRecord, skills: tuple[str, ...], able: int, asked: int, passed_over: int

@@ -145,6 +145,25 @@ def test_999_first_then_by_the_time_of_joining_in_one_order_with_callers() -> No
     assert taken == ["task-c3", "task-c1", "task-c2", "c9"]
 
 
+def test_a_call_back_that_becomes_a_task_comes_before_the_tasks_behind_it() -> None:
+    """In the very step in which its number turns out to be forbidden: it had the earlier place."""
+    numbers = SmallPlan()
+    kinds = (TaskKind.UNREACHED_CALLBACK, TaskKind.ABANDONED_101)
+    room = promised_room(*ANN, numbers=numbers, tasks=Tasks(offered=kinds))
+    play(
+        room,
+        """
+        wait 1
+        c2 calls 101 from 07700900002 -> serve c2, announce callback-offer to c2
+        c2 presses 1 -> quiet for c2, announce callback-number to c2
+        c2 hangs up
+        """,
+    )
+    numbers.forbidden.add(NUMBER)
+    play(room, "ann hangs up -> ring ann for task c1")
+    assert set(room.engine.state.tasks) == {"c1", "c2"}
+
+
 def test_a_waiting_999_comes_before_every_task() -> None:
     """No task is offered to who could take it, even one of a 999."""
     room = died_room(*ANN, calls="999")
