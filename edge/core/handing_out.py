@@ -1,7 +1,8 @@
 """Handing ring-back tasks out to handlers: whom the next one is offered to, and when an offer of one gives way.
 
 Rule 1: a task stands where its caller stood: those of 999 before all routine work, never before a waiting 999; the others by
-their time of joining, in the one order. It is offered only while somebody who can take a 999 stays free beside, as a call-back.
+their time of joining, in the one order, and only while somebody who can take a 999 stays free beside, as a call-back. A lost 999
+is what those are kept free for. Nobody is kept for a task whose person cannot be rung now.
 Rule 2: a 999 that finds nobody free takes the agent while the phone rings, while they choose, and while the person's rings.
 Rule 3: one that a time without sight of the switch made is offered once the switch's own record was read: whoever was answered
 meanwhile is left to who answered.
@@ -45,9 +46,9 @@ class HandingOut(TaskAtPhone):
         if not askable:
             hopeless.add(skills)
             return
-        if self._why_not_rung(task) is not None:
+        if self._why_not_offered(task) is not None:
             return
-        chosen, reserve = self._choose(askable, candidates)
+        chosen, reserve = (askable[0], None) if task.emergency else self._choose(askable, candidates)
         if reserve is not None:
             hopeless.add(skills)
         elif chosen is None:  # one is kept free for it, as for a call-back

@@ -180,6 +180,13 @@ class TaskAtPhone(RingingBack):
     def _why_no_dial(self, task: Task) -> str | None:
         if self._destination(task) is None:
             return "the number is withheld, or may not be dialled"
+        return self._why_not_now(task)
+
+    def _why_not_offered(self, task: Task) -> str | None:
+        """One that nobody dials for is looked up, and no trunk or disk is needed for that."""
+        return self._why_not_rung(task) if self._destination(task) is None else self._why_not_now(task)
+
+    def _why_not_now(self, task: Task) -> str | None:
         if self.state.ledger_trouble is not None:
             return "the ledger is in trouble"
         if not task.emergency and self._is_trunk_full():

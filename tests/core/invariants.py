@@ -285,6 +285,8 @@ def _has_its_turn(engine: Engine, other: Task, agent: str, now: Instant) -> bool
         and other.offer_id is None
         and other.assigned_to is None
         and not (early or calls_now or len(twins) > 1 or _is_looked_up(engine, other, now))
+        and engine.state.ledger_trouble is None
+        and engine.policy.callbacks.channels is None
         and skills <= set(engine.policy.agents[agent].skills)
     )
 

@@ -230,6 +230,39 @@ def test_a_task_is_offered_only_while_somebody_stays_free_for_999() -> None:
     assert len(offers(room)) == 2
 
 
+@pytest.mark.parametrize(("agents", "talks"), [(ANN, False), (BOTH, True)])
+def test_a_lost_999_does_not_wait_for_the_reserve(agents: tuple[str, ...], talks: bool) -> None:
+    """Who is kept free for the next 999 is rung for this one, alone at work or beside one who talks: it gives way to a caller."""
+    room = died_room(*agents, calls="999", callbacks=replace(CALLBACKS, idle_agents=1))
+    if talks:
+        [(_, first)] = offers(room)
+        for row in (f"{first} rings", f"{first} rejects", f"{first} not ready", "wait 60"):
+            happen(room, row)
+    assert {agent for _, agent in offers(room)} == set(room.policy.agents)
+
+
+@pytest.mark.parametrize("trouble", ["", "ledger", "trunk"])
+def test_nobody_is_kept_for_a_task_whose_person_cannot_be_rung_now(trouble: str) -> None:
+    """While the ledger takes no facts, or no line of the trunk is left, later callers are served; then it is the task's turn."""
+    channels = 1 if trouble == "trunk" else None
+    room = died_room(*BOTH, calls="101", callbacks=replace(CALLBACKS, idle_agents=1, channels=channels))
+    for row in ("ann rings", "ann rejects", "c8 calls 101"):
+        happen(room, row)
+    [made] = room.recorded(facts.OfferMade)
+    for row in (f"{made.agent} answers", "c8 joined"):
+        happen(room, row)
+    if trouble == "ledger":
+        room.tell(inputs.LedgerTrouble(ok=False, detail="full"))
+    room.wait(60.0)
+    happen(room, "c9 calls 101")
+    assert bool(room.engine.state.calls["c9"].live_offers) == bool(trouble)
+    assert offers(room) == [("c1", "ann")]
+    room.tell(inputs.LedgerTrouble(ok=True, detail=""))
+    for row in ("c9 hangs up", "c9.1 ends", "c8 hangs up", f"{made.agent} hangs up"):
+        happen(room, row)
+    assert len(offers(room)) == 2
+
+
 def test_a_withheld_number_is_looked_up_and_not_dialled() -> None:
     """The prompt says so; key 1 does nothing, key 2 takes it."""
     room = callback_room(*ANN)
