@@ -24,6 +24,7 @@ from sqlalchemy import bindparam, select
 from edge.core import facts
 from edge.core.facts import KINDS, WRAP_UP_ENDS
 from edge.core.model import ClockState, Instant
+from edge.ledger import straight
 from edge.ledger.codec import Row, decode_entry
 from edge.ledger.schema import facts as ledger_facts
 from edge.ledger.schema import personal
@@ -352,13 +353,9 @@ class Projection:
             )
         anchors = self._reader.page(after, 0)[1]
         with self._reader.snapshot() as connection:
-            found = connection.execute(_ROWS, {"after": after, "limit": limit}).cursor
-            assert found is not None
-            rows = found.fetchall()
+            rows = straight.rows(connection, _ROWS, {"after": after, "limit": limit})
             last = rows[-1][0] if rows else after
-            kept = connection.execute(_PERSONAL, {"after": after, "last": last}).cursor
-            assert kept is not None
-            private = dict(kept.fetchall())
+            private = dict(straight.rows(connection, _PERSONAL, {"after": after, "last": last}))
             last_hash = connection.execute(_HASH, {"sequence": last}).scalar_one() if rows else ""
         return _Page(anchors.ledger_id, rows, private, last_hash)
 

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 from sqlalchemy import Connection, Select, bindparam, case, func, select
 
+from edge.ledger import straight
 from edge.ledger.chain import leads_over
 from edge.ledger.codec import Row as LedgerRow
 from edge.ledger.schema import facts, meta, personal
@@ -239,14 +240,7 @@ def _shown(digest: str | None) -> str:
 
 
 def _whole(connection: Connection, after: int, limit: int) -> Sequence[Row]:
-    return _bounded(_rows(connection, NEXT, {"after": after, "limit": limit}))
-
-
-def _rows(connection: Connection, query: Select[Any], values: dict[str, object]) -> list[Row]:
-    """Straight from the driver: SQLAlchemy's own rows cost as much again."""
-    cursor = connection.execute(query, values).cursor
-    assert cursor is not None
-    return list(cursor.fetchall())
+    return _bounded(straight.rows(connection, NEXT, {"after": after, "limit": limit}))
 
 
 R = TypeVar("R", bound=Row)
@@ -293,7 +287,7 @@ def _wanted(connection: Connection, selection: Selection, after: int, upper: int
         query = query.where(facts.c.utc_us >= selection.since_utc_us)
     if selection.until_utc_us is not None:
         query = query.where(facts.c.utc_us < selection.until_utc_us)
-    rows = list(map(Stored._make, _rows(connection, query.order_by(facts.c.sequence), {})))
+    rows = list(map(Stored._make, straight.rows(connection, query.order_by(facts.c.sequence), {})))
     if not selection.lines and not selection.queues:
         return rows
     places = _Places(connection, {row.call_id for row in rows if row.call_id is not None})

@@ -13,12 +13,24 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edge.core.facts import KINDS, CallArrived, CallEnded, Entry, Fact, FactsLost, OfferMade
+from edge.core.facts import (
+    KINDS,
+    AgentBecameNotReady,
+    CallArrived,
+    CallEnded,
+    CallQueued,
+    Entry,
+    Fact,
+    FactsLost,
+    OfferMade,
+)
 from edge.core.model import CallOutcome, ClockState, Instant, Side, Stage
 from edge.ledger.maintenance import Warrant
 from edge.ledger.measure import arrivals
 from edge.ledger.memory import MemoryLedger
 from edge.ledger.store import SqlLedger, open_ledger, open_sql_ledger, verify
+from edge.mi.projection import Projection
+from edge.mi.stream import Selection, Start, Stored, read_page
 from edge.ports import LedgerError, read_all
 from hwtest.lab.postgres import Server
 
@@ -203,6 +215,32 @@ def test_a_call_is_read_by_its_id(ledger: AnyLedger) -> None:
     end = replace(arrivals(4, 1)[0], fact=ended)
     ledger.append([*arrivals(1, 3), end])
     assert list(ledger.read_call("call-000000000002")) == [*arrivals(2, 1), end]
+
+
+@pytest.mark.parametrize("text", ["\0", "a\0b", "\ufdd0", "plain"])
+def test_a_page_and_a_projection_have_texts_as_they_were_written(ledger: AnyLedger, text: str) -> None:
+    """Whatever the database keeps in the place of a NUL: both read past SQLAlchemy's own types."""
+    call_id = f"call-{text}"
+    arrived = CallArrived(call_id=call_id, leg_id="1", line="main", number_withheld=True, adopted=False)
+    queued = CallQueued(
+        call_id=call_id, queue="general", priority_class="", tier=1, queued_at=arrivals(1, 1)[0].at
+    )
+    away = AgentBecameNotReady(agent=f"4001{text}", reason="meal")
+    told: list[Fact] = [arrived, queued, away]
+    entries = [
+        replace(entry, fact=fact, reason=text) for entry, fact in zip(arrivals(1, 3), told, strict=True)
+    ]
+    ledger.append(entries)
+    projection = Projection(ledger, None)
+    projection.catch_up()
+    assert [(each.call_id, each.record.queue) for each in projection.changes(-1, 9)] == [(call_id, "general")]
+    projection.close()
+    if isinstance(ledger, SqlLedger):
+        for selection, count in ((Selection(), 3), (Selection(queues=("general",)), 1)):
+            found = [Stored(*row) for row in read_page(ledger, selection, Start(), 9).facts]
+            texts = [(row.call_id, row.agent, row.reason) for row in found]
+            whole = [(call_id, None, text), (call_id, None, text), (None, f"4001{text}", text)]
+            assert texts == (whole if count == 3 else whole[1:2])
 
 
 def test_personal_data_is_erasable(ledger: AnyLedger) -> None:
