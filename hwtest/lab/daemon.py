@@ -85,7 +85,7 @@ def rescue_command(directory: Path) -> tuple[str, ...]:
 
 def supervise(directory: Path, other: tuple[str, ...] = ()) -> int:
     """Keeps the daemon and another in reserve (or the `other` command alone) running by their unit's contract, until told to stop
-    (SIGTERM) or until the configuration is refused."""
+    (SIGTERM) or until the configuration is refused to both: the other may serve by the one before, as under systemd."""
 
     def tell(pid: int) -> None:
         lab = Lab.read(directory)
@@ -102,10 +102,13 @@ def supervise(directory: Path, other: tuple[str, ...] = ()) -> int:
     if other:
         return supervisor.run()
     second = processes.start(second_supervisor_command(directory), directory / "log/supervisor.log")
+    identity = ProcessIdentity.of(second.pid)
     try:
-        return supervisor.run()
+        status = supervisor.run()
+        second.wait()
+        return status
     finally:
-        ProcessIdentity.of(second.pid).stop(10)
+        identity.stop(10)
 
 
 if __name__ == "__main__":

@@ -121,3 +121,39 @@ def test_the_unit_has_what_is_needed() -> None:
     contract = Contract.of_unit(UNIT)
     assert contract.watchdog_seconds > 0
     assert Supervisor(contract, (), Path("log")) is not None
+
+
+OTHER = """
+import signal, sys, time
+from pathlib import Path
+folder = Path(sys.argv[1])
+def told(*_):
+    (folder / "told to end").touch()
+    sys.exit(0)
+signal.signal(signal.SIGTERM, told)
+while not (folder / "rescued").exists():
+    time.sleep(0.02)
+time.sleep(1)
+(folder / "served on").touch()
+sys.exit(78)
+"""
+"""The supervisor of the other daemon, which serves for a second after nothing starts the first again."""
+
+
+def test_the_other_daemon_serves_on_when_the_first_is_not_started_again(tmp_path: Path) -> None:
+    """A configuration that was broken is refused to who starts with it, and not to who serves by the one before."""
+    other = tmp_path / "other.py"
+    other.write_text(OTHER)
+    runner = (
+        "import sys; from pathlib import Path; from hwtest.lab import daemon\n"
+        "daemon.reserve_command = lambda _: (sys.executable, '-c', 'import sys; sys.exit(78)')\n"
+        f"daemon.rescue_command = lambda _: ('touch', {str(tmp_path / 'rescued')!r})\n"
+        f"daemon.second_supervisor_command = lambda _: (sys.executable, {str(other)!r}, {str(tmp_path)!r})\n"
+        f"sys.exit(daemon.supervise(Path({str(tmp_path)!r})))"
+    )
+    run = subprocess.run(
+        (sys.executable, "-c", runner), capture_output=True, text=True, check=False, timeout=60
+    )
+    assert run.returncode == 78, run.stderr
+    assert (tmp_path / "served on").exists()
+    assert not (tmp_path / "told to end").exists()
