@@ -14,12 +14,16 @@ import structlog
 from structlog.testing import capture_logs
 
 from edge.core.facts import AgentBecameNotReady
+from edge.core.model import Instant
 from edge.errors import PermanentError
 from edge.ledger.maintenance import Warrant
 from edge.ledger.measure import arrivals
+from edge.ledger.mending import open_mended
 from edge.ledger.store import erase, open_reader, open_sql_ledger, verify
 from edge.ledger.synthesise import synthesise
-from edge.ports import LedgerError
+from edge.mi.projection import Projection
+from edge.mi.stream import Selection, Start, read_page
+from edge.ports import LedgerError, read_all
 from edge.ship import shipping
 from edge.ship.schema import REVISIONS, metadata
 from edge.ship.shipping import ALARM_AGAIN_SECONDS, LONGEST_DELAY_SECONDS, Shipper, Source
@@ -66,6 +70,49 @@ def test_a_copy_reads_as_the_ledger_does(shared: Shared, shipper: Ship, url: str
         assert list(copy.read_call("call-000000000007")) == list(reader.read_call("call-000000000007"))
         assert copy.head() == reader.head()
         assert verify(copy).count == 26
+
+
+@pytest.mark.parametrize("shipped", [0, 200, 400])
+@pytest.mark.parametrize("cut_off", [False, True])
+def test_a_hole_that_damage_left(
+    shared: Shared, shipper: Ship, tmp_path: Path, shipped: int, cut_off: bool
+) -> None:
+    """Wherever the copy had come to: it goes on, has what the ledger lost if it had it before, and says itself what it misses."""
+    path = tmp_path / "ledger.db"
+    url = f"sqlite:///{path}"
+    append(url, 400)
+    first = shipper(url)
+    for _ in range(shipped // 10):
+        first.step()
+    first.close()
+    content = path.read_bytes()
+    begins = content.index(b"leg-000000000195") // 4096 * 4096
+    path.write_bytes(
+        content[: len(content) // 2]
+        if cut_off
+        else content.replace(content[begins : begins + 4096], b"\xaa" * 4096)
+    )
+    mended, _, done = open_mended(url, lambda ledger: list(read_all(ledger)), Instant(1, 2))
+    mended.close()
+    assert done is not None
+    append(url, 5)
+    level(shipper(url))
+    missing = {n for low, high in done.lost for n in range(low, high) if n > shipped}
+    copy = shared.copy_of(url)
+    assert {row[0] for row in shared.rows("SELECT sequence FROM edge101.facts")} == set(
+        range(1, 406)
+    ) - missing
+    checked = verify(copy)
+    assert (checked.sound, checked.count) == (True, 405 - len(missing))
+    assert bool(checked.holes) == bool(missing)
+    with closing(open_reader(copy)) as reader, closing(open_reader(url)) as source:
+        page = read_page(reader, Selection(), Start(), 1000)
+        assert [row[0] for row in page.facts] == [n for n in range(1, 406) if n not in missing]
+        assert page.head_hash == source.head().hash
+        projection = Projection(reader, None)
+        projection.catch_up()
+        assert len(projection.changes(-1, 1000)) == 405 - sum(high - low + 1 for low, high in checked.holes)
+        projection.close()
 
 
 def test_it_goes_on_where_it_was(shared: Shared, shipper: Ship, url: str) -> None:
