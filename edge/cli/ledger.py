@@ -10,8 +10,9 @@ import click
 
 from edge.cli import output
 from edge.cli.one_call import entries_of_call
-from edge.cli.places import reading, site
-from edge.cli.protection import audit, number_given, retain, subject, warrant, why_option
+from edge.cli.places import reading, retention_site, site
+from edge.cli.protection import audit, everybody_of, number_given, retain, subject, warrant, why_option
+from edge.cli.set_aside import set_aside_json, set_aside_lines
 
 if TYPE_CHECKING:
     from edge.ledger.chain import Verification
@@ -217,32 +218,72 @@ def synthesise(file: Path, calls: int, seed: int, days: int, first: datetime, as
     metavar="NUMBER",
     help="Every call with this number in it; - reads it from the standard input.",
 )
+@click.option(
+    "--set-aside",
+    "kept",
+    metavar="FILE",
+    help="Destroy this damaged file of the ledger, which was set aside, once every reader knows what it lost.",
+)
 @why_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @output.json_option
-def erase(calls: tuple[str, ...], number: str | None, why: str, yes: bool, as_json: bool) -> None:
+def erase(
+    calls: tuple[str, ...], number: str | None, kept: str | None, why: str, yes: bool, as_json: bool
+) -> None:
     """Erase the personal data of calls that have ended, for good. The facts stay, and the chain still holds.
 
-    CALL may be the end of an id, as for `edge call`. When one of them is open or under a legal hold, nothing is erased.
+    CALL may be the end of an id, as for `edge call`. When one of them is open or under a legal hold, nothing is erased. No
+    erasure reaches into damaged files that were set aside: they are named, and --set-aside destroys one.
     """
     from edge.ledger.store import erase as erase_ledger
     from edge.ledger.store import verify as verify_ledger
+    from edge.protection.set_aside import files_of
 
     url = site().ledger_url
-    if bool(calls) == (number is not None):
-        raise click.UsageError("say whose data is erased: calls by their ids, or --number")
+    if sum((bool(calls), number is not None, kept is not None)) != 1:
+        raise click.UsageError("say what is erased: calls by their ids, --number or --set-aside")
+    if kept is not None:
+        _destroy_set_aside(kept, why, yes, as_json)
+        return
     call_ids = _ended_calls(url, calls if number is None else _calls_with(url, number_given(number)))
     if not yes:
         names = output.clean(", ".join(call_ids))
         click.confirm(f"Erase the personal data of {names} for good?", abort=True, err=True)
     done = erase_ledger(url, call_ids=call_ids, warrant=warrant(why))
     found = verify_ledger(url)
+    with reading(url) as reader:
+        files = files_of(url, reader)
     if as_json:
-        output.emit(_erasure_json(call_ids, done, found))
+        output.emit(_erasure_json(call_ids, done, found) | {"set_aside": set_aside_json(files)})
     else:
-        click.echo("\n".join(_erasure_lines(done, found)))
+        click.echo("\n".join((*_erasure_lines(done, found), *set_aside_lines(files))))
     if not found.sound:
         raise SystemExit(1)
+
+
+def _destroy_set_aside(name: str, why: str, yes: bool, as_json: bool) -> None:
+    from edge.ledger.store import open_for_maintenance
+    from edge.protection.set_aside import destroy, files_of
+
+    url = site().ledger_url
+    with reading(url) as reader:
+        files = {file.path.name: file for file in files_of(url, reader)}
+        everybody = everybody_of(retention_site(), reader)
+    if name not in files:
+        there = f"there are {', '.join(files)}" if files else "there is none"
+        raise click.ClickException(output.clean(f"{name}: no damaged file of this ledger; {there}"))
+    if not yes:
+        question = f"Destroy {name}, the only trace of what the ledger lost, for good?"
+        click.confirm(output.clean(question), abort=True, err=True)
+    ledger = open_for_maintenance(url)
+    try:
+        destroy(files[name], ledger, everybody.through, warrant(why))
+    finally:
+        ledger.close()
+    if as_json:
+        output.emit({"destroyed": set_aside_json([files[name]])[0]})
+    else:
+        click.echo(output.clean(f"{name} destroyed"))
 
 
 def _calls_with(url: str, number: str) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ import click
 
 from edge.cli import Failure, output
 from edge.cli.places import RetentionSite, reading, retention_site, site
+from edge.cli.set_aside import set_aside_json, set_aside_lines
 
 if TYPE_CHECKING:
     from edge.ledger.maintenance import Warrant
@@ -88,12 +89,14 @@ def retain(applied: bool, as_json: bool) -> None:
     from edge.mi.places import directory_of
     from edge.protection.disclosed import erase_disclosures, older_disclosures
     from edge.protection.retention import DAY_US, Plan, apply, due
+    from edge.protection.set_aside import files_of
 
     found = retention_site()
     now_utc_us = output.now().utc_us
     log, days = directory_of(site().ledger_url, site().mi_directory), found.rules.disclosures_days
     with reading(site().ledger_url) as reader:
         everybody, rules = _rules(found, reader)
+        files = files_of(site().ledger_url, reader)
         keeps_log = not days or site().is_other or reader.holds()
         before_utc_us = 0 if keeps_log else now_utc_us - days * DAY_US
         lines = older_disclosures(log, before_utc_us)
@@ -111,10 +114,16 @@ def retain(applied: bool, as_json: bool) -> None:
             ledger.close()
     if as_json:
         output.emit(
-            {**_plan_json(plan, rules, everybody, erased), "disclosures": {"days": days, "lines": lines}}
+            {
+                **_plan_json(plan, rules, everybody, erased),
+                "disclosures": {"days": days, "lines": lines},
+                "set_aside": set_aside_json(files),
+            }
         )
         return
     _show_plan(plan, rules, everybody)
+    for line in set_aside_lines(files):
+        click.echo(line)
     if erased is None:
         click.echo(
             f"Nothing was changed; --apply erases the data of {_erasing(plan)} calls and {lines} lines of the log of disclosures."
@@ -126,16 +135,21 @@ def retain(applied: bool, as_json: bool) -> None:
             click.echo(f"NOT YET gone from every file: {erased.lingers}")
 
 
-def _rules(found: RetentionSite, reader: SqlReader) -> tuple[Everybody, Retention]:
+def everybody_of(found: RetentionSite, reader: SqlReader) -> Everybody:
+    """Who has the record, and how far."""
     from edge.mi.places import directory_of
     from edge.protection.acknowledged import everybody_has
+
+    url = site().ledger_url
+    mi_directory = directory_of(url, site().mi_directory)
+    return everybody_has(reader, url, mi_directory, found.rules.readers, shipped=found.shipped)
+
+
+def _rules(found: RetentionSite, reader: SqlReader) -> tuple[Everybody, Retention]:
     from edge.protection.records import RecordClass
     from edge.protection.retention import Retention
 
-    kept, url = found.rules, site().ledger_url
-    everybody = everybody_has(
-        reader, url, directory_of(url, site().mi_directory), kept.readers, shipped=found.shipped
-    )
+    kept, everybody = found.rules, everybody_of(found, reader)
     days = {each: getattr(kept, f"{each.value}_days") for each in RecordClass}
     return everybody, Retention(days=days, through=everybody.through, emergency_lines=found.emergency_lines)
 
