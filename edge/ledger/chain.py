@@ -110,14 +110,15 @@ def link(previous: str, row: Row) -> str:
 
 def netstrings(values: Sequence[str | int | None]) -> bytes:
     """Each value as `length:bytes,`, and `-,` for None: no two rows have the same form. Lengths are those of UTF-8."""
-    parts: list[str] = []
-    for value in values:
-        if value is None:
-            parts.append("-,")
-            continue
-        text = str(value)
-        parts.append(f"{len(text) if text.isascii() else len(text.encode())}:{text},")
-    return "".join(parts).encode()
+    texts = [None if value is None else str(value) for value in values]
+    form = "".join(["-," if text is None else f"{len(text)}:{text}," for text in texts])
+    if form.isascii():  # nearly always; and then a character is a byte
+        return form.encode()
+    return b"".join(b"-," if text is None else _netstring(text.encode()) for text in texts)
+
+
+def _netstring(text: bytes) -> bytes:
+    return b"%d:%b," % (len(text), text)
 
 
 def extend(head: Head, entries: Sequence[Entry]) -> tuple[list[Record], Head]:

@@ -55,9 +55,13 @@ class Place(Protocol):
         """`engine`, for transactions that must see one moment."""
 
     def carry_out(
-        self, connection: Connection, statement: Insert | Update, rows: Sequence[dict[str, Any]]
+        self,
+        connection: Connection,
+        statement: Insert | Update,
+        columns: tuple[str, ...],
+        rows: Sequence[tuple[Any, ...]],
     ) -> None:
-        """Write rows, of which none needs SQLAlchemy's care for each value."""
+        """Write rows of these columns, of which none needs SQLAlchemy's care for each value."""
 
     def take_turn(self, connection: Connection) -> None:
         """Wait, at the beginning of a transaction of maintenance, until no other is on its way."""

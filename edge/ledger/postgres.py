@@ -157,10 +157,14 @@ class PostgresSchema:
         return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
     def carry_out(
-        self, connection: Connection, statement: Insert | Update, rows: Sequence[dict[str, Any]]
+        self,
+        connection: Connection,
+        statement: Insert | Update,
+        columns: tuple[str, ...],
+        rows: Sequence[tuple[Any, ...]],
     ) -> None:
         """SQLAlchemy does it: PostgreSQL takes not every character (edge.ledger.text)."""
-        connection.execute(statement, rows)
+        connection.execute(statement, [dict(zip(columns, row, strict=True)) for row in rows])
 
     def take_turn(self, connection: Connection) -> None:
         """A lock on what only maintenance writes: the daemon's commits are not held up."""

@@ -175,12 +175,19 @@ class SqliteFile:
         return engine
 
     def carry_out(
-        self, connection: Connection, statement: Insert | Update, rows: Sequence[dict[str, Any]]
+        self,
+        connection: Connection,
+        statement: Insert | Update,
+        columns: tuple[str, ...],
+        rows: Sequence[tuple[Any, ...]],
     ) -> None:
         """Hand them to the driver as they are. Every agent waits for a commit, and SQLAlchemy's care for each value is a quarter
         of its cost."""
         words, order = _spelt(statement, connection.dialect)
-        connection.exec_driver_sql(words, [tuple(row[name] for name in order) for row in rows])
+        if order != columns:
+            places = [columns.index(name) for name in order]
+            rows = [tuple(row[place] for place in places) for row in rows]
+        connection.exec_driver_sql(words, list(rows))
 
     def take_turn(self, connection: Connection) -> None:
         """Write nothing: SQLite waits for its turn only in a transaction that begins with writing."""

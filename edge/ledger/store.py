@@ -375,12 +375,15 @@ INSERT_PERSONAL = insert(personal)
 MOVE_HEAD = update(meta).values(head_sequence=bindparam("sequence"), head_hash=bindparam("hash"))
 
 
+FACT_COLUMNS = (*Row._fields, "hash")
+
+
 def _insert(place: Place, connection: Connection, records: Sequence[Record], head: Head) -> None:
-    rows = [{**record.row._asdict(), "hash": record.hash} for record in records]
-    place.carry_out(connection, INSERT_FACTS, rows)
-    if private := [record.personal._asdict() for record in records if record.personal]:
-        place.carry_out(connection, INSERT_PERSONAL, private)
-    place.carry_out(connection, MOVE_HEAD, [head._asdict()])
+    rows = [(*record.row, record.hash) for record in records]
+    place.carry_out(connection, INSERT_FACTS, FACT_COLUMNS, rows)
+    if private := [record.personal for record in records if record.personal]:
+        place.carry_out(connection, INSERT_PERSONAL, Personal._fields, private)
+    place.carry_out(connection, MOVE_HEAD, Head._fields, [head])
 
 
 def _record(row: Sequence[Any]) -> Record:

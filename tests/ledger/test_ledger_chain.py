@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge.core.facts import Entry
-from edge.ledger.chain import Damage, Head, Verification
+from edge.ledger.chain import Damage, Head, Verification, netstrings
 from edge.ledger.measure import arrivals
 from edge.ledger.schema import facts
 from edge.ledger.store import export, head, open_reader, open_sql_ledger, verify
@@ -37,6 +37,17 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def copy(original: Path, tmp_path: Path) -> Path:
     """A copy to tamper with."""
     return Path(shutil.copy(original, tmp_path))
+
+
+@given(st.lists(st.none() | st.integers() | st.text(st.characters(codec="utf-8"))))
+def test_form_of_a_row_is_netstrings_of_bytes(values: list[str | int | None]) -> None:
+    """Lengths count bytes, also where a text has characters of several."""
+
+    def netstring(value: str | int | None) -> bytes:
+        text = str(value).encode()
+        return b"-," if value is None else str(len(text)).encode() + b":" + text + b","
+
+    assert netstrings(values) == b"".join(map(netstring, values))
 
 
 def written(path: Path) -> Path:
