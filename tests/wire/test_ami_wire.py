@@ -1,15 +1,19 @@
 """AMI bytes: nothing a stranger or a network does to them may lose a character, a message or the reader."""
 
 import asyncio
+from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from panoramisk.message import Message
 
 from edge.pbx.asterisk.ami import wire
 from edge.pbx.asterisk.ami.client import Protocol
 
+HERE = Path(__file__).parent
 EVENT = "Event: Newchannel\r\nCallerIDName: M. Jürgen ☎\r\nUniqueid: 1.1\r\n\r\n".encode()
 
 
@@ -71,6 +75,47 @@ def test_line_break_in_a_value_is_refused(before: str, mark: str, after: str) ->
     """A value cannot begin another header or another action."""
     with pytest.raises(ValueError, match="line break"):
         wire.action("Setvar", {"Channel": "x", "Value": before + mark + after})
+
+
+@pytest.mark.parametrize("recording", sorted(HERE.glob("*.ami.txt")), ids=lambda path: path.name)
+def test_message_is_what_panoramisk_makes_of_it(recording: Path) -> None:
+    """Whatever Asterisk said in these recordings: the same headers, under every spelling of their names."""
+    frames = wire.Framer().feed(recording.read_bytes().replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
+    assert len(frames) > 10
+    for frame in frames:
+        heard, made = wire.parse(frame), Message.from_line(frame.strip())
+        assert (heard is None) == (made is None)
+        if heard is None:
+            continue
+        assert dict(heard) == dict(made)
+        for key in (*(name for name in made if name != "content"), "Absent"):
+            for spelt in (key, key.lower(), key.upper()):
+                assert wire.text(heard, spelt) == wire.text(made, spelt)
+                assert getattr(heard, spelt) == getattr(made, spelt)
+            assert (key in heard) == (key in made)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["Event", "event", "Response", "x", "X", "Result"]), st.text())))
+def test_odd_messages_are_read_as_panoramisk_does(headers: list[tuple[str, str]]) -> None:
+    """Doubled, empty and misspelt headers; but of a header told twice in two spellings, who asks by one has that one."""
+    text = "\r\n".join(f"{key}: {value}" for key, value in headers).strip()
+    heard, made = wire.parse(text), Message.from_line(text)
+    assert (heard is None) == (made is None)
+    for key, times in Counter(key.lower() for key, _ in headers).items():
+        if heard is not None and times == 1:
+            assert wire.text(heard, key) == wire.text(made, key)
+
+
+def test_who_is_told_something_answers_with_yes_or_no() -> None:
+    """The number of the action and whether it was done; any other message is none of it."""
+    data = wire.told("Setvar", {"Channel": "x", "Value": "15"}, 7)
+    assert data == b"Action: Setvar\r\nActionID: told-7\r\nChannel: x\r\nValue: 15\r\n\r\n"
+    assert wire.answer_to_told("Response: Success\r\nActionID: told-7\r\nMessage: Variable Set") == (7, True)
+    assert wire.answer_to_told("Response: Error\r\nActionID: told-7") == (7, False)
+    assert wire.answer_to_told("Response: Success\r\nActionID: action/1/7") is None
+    assert wire.answer_to_told("Event: X\r\nCallerIDName: Response: Success\r\nActionID: told-7") is None
+    with pytest.raises(ValueError, match="line break"):
+        wire.told("Setvar", {"Channel": "x\r\nAction: Logoff"}, 8)
 
 
 def test_banner_is_not_part_of_the_first_message() -> None:

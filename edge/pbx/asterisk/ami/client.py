@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from itertools import count
 from typing import Any
 
 import structlog
@@ -37,7 +38,10 @@ class Protocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no types
         self._take_event = take
         self._lost = lost
         self._framer = wire.Framer()
-        self._outgoing: list[Action] = []
+        self._outgoing: list[bytes] = []
+        self._told: dict[int, Callable[[], None]] = {}
+        """Actions whose answer is only asked for a no, and whom to tell of it."""
+        self._numbers = count(1)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin. `factory` is what panoramisk calls for events; it resets it here, so it is set after."""
@@ -57,6 +61,9 @@ class Protocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no types
             self._digest(frame)
 
     def _digest(self, frame: str) -> None:
+        if (answer := wire.answer_to_told(frame)) is not None:
+            self._answered(*answer)
+            return
         try:
             message = wire.parse(frame)
             if message is not None:
@@ -64,23 +71,51 @@ class Protocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no types
         except (AttributeError, TypeError, ValueError, LookupError, asyncio.InvalidStateError) as failure:
             log.warning("ami.message_dropped", failure=type(failure).__name__, size=len(frame))
 
+    def handle_message(self, message: Message) -> None:
+        """An answer goes to its action, whatever else happens is an event: as panoramisk has it, with one look for each."""
+        action = self.responses.get(wire.text(message, "ActionID"))
+        if action is not None:
+            if action.add_message(message):
+                self.responses.pop(action.id, None)
+            return
+        if event := wire.text(message, "Event"):
+            if event.lower() == "shutdown":
+                self.connection_lost(message)
+            self.dispatch(message)
+
     def dispatch(self, message: Message) -> None:
         """An event; panoramisk calls this."""
         self._take_event(message)
+
+    def _answered(self, number: int, is_yes: bool) -> None:
+        refused = self._told.pop(number, None)
+        if refused is not None and not is_yes:
+            asyncio.get_running_loop().call_soon(refused)
 
     def write(self, actions: Sequence[Action]) -> None:
         """Send actions in one write, so that nothing of ours comes between them."""
         for action in actions:
             self.responses[action.id] = action
+        self._send_soon(*map(wire.encode, actions))
+
+    def tell(self, name: str, headers: Headers, refused: Callable[[], None]) -> None:
+        """Send an action in its turn; `refused` is called if the answer is no. A thousand callers are put off so every few
+        seconds: no future, no action and no message is made for it."""
+        number = next(self._numbers)
+        told = wire.told(name, headers, number)
+        self._told[number] = refused
+        self._send_soon(told)
+
+    def _send_soon(self, *data: bytes) -> None:
         if not self._outgoing:
             asyncio.get_running_loop().call_soon(self._flush)
-        self._outgoing.extend(actions)
+        self._outgoing.extend(data)
 
     def _flush(self) -> None:
         """Everything asked for in this turn of the loop leaves in one packet, in order."""
-        actions, self._outgoing = self._outgoing, []
+        data, self._outgoing = self._outgoing, []
         if not self.closed:
-            self.transport.write(b"".join(map(wire.encode, actions)))
+            self.transport.write(b"".join(data))
 
     def forget(self, action: Action) -> None:
         """Nobody waits for this answer any more."""
@@ -101,6 +136,7 @@ class Protocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no types
         self.transport.abort()
         pending = list(self.responses.values())
         self.responses.clear()
+        self._told.clear()
         for action in pending:
             _fail(action.future, LinkError(f"AMI connection ended before the answer: {reason}"))
         self._lost(reason)
@@ -214,23 +250,23 @@ class AmiClient:
 
     def tell(self, name: str, headers: Headers, refused: Callable[[], None]) -> None:
         """Send an action without waiting; `refused` is called if the answer is no. Raises LinkError when not connected."""
-
-        def check(future: asyncio.Future[Message]) -> None:
-            if not future.cancelled() and future.exception() is None and not future.result().success:
-                refused()
-
-        self._send([(name, headers)])[0].future.add_done_callback(check)
+        self._connected.tell(name, headers, refused)
 
     def close(self) -> None:
         """End the link."""
         if self._protocol is not None:
             self._protocol.close()
 
-    def _send(self, requests: Sequence[tuple[str, Headers]], listed: bool = False) -> Sequence[Action]:
+    @property
+    def _connected(self) -> Protocol:
         if self._protocol is None or self._protocol.closed:
             raise LinkError(f"{self._where}: not connected")
+        return self._protocol
+
+    def _send(self, requests: Sequence[tuple[str, Headers]], listed: bool = False) -> Sequence[Action]:
+        protocol = self._connected
         actions = [wire.action(name, headers, listed) for name, headers in requests]
-        self._protocol.write(actions)
+        protocol.write(actions)
         return actions
 
     async def _answer(self, action: Action) -> Any:
