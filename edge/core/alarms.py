@@ -6,6 +6,7 @@ One that comes due while nothing can be done about it is held, and due again whe
 from __future__ import annotations
 
 import heapq
+from collections.abc import Collection
 
 from edge.core.model import Instant
 
@@ -25,7 +26,8 @@ class AlarmClock:
 
     def set(self, key: Key, at: Instant) -> None:
         """Wake for `key` at `at`, and no longer at any earlier setting."""
-        self._held.pop(key, None)
+        if self._held:
+            self._held.pop(key, None)
         if self._at.get(key) == at:
             return
         self._at[key] = at
@@ -35,7 +37,17 @@ class AlarmClock:
     def cancel(self, key: Key) -> None:
         """Do not wake for `key`."""
         self._at.pop(key, None)
-        self._held.pop(key, None)
+        if self._held:
+            self._held.pop(key, None)
+
+    def cancel_all(self, kinds: Collection[str], name: str) -> None:
+        """Do not wake for any of these kinds of this name."""
+        at = self._at
+        for kind in kinds:
+            if (key := (kind, name)) in at:
+                del at[key]
+        for kind in kinds if self._held else ():
+            self._held.pop((kind, name), None)
 
     def hold(self, key: Key) -> None:
         """It came due, and nothing can be done about it now: kept, without waking anybody, until `release`."""

@@ -51,6 +51,8 @@ RELAXATION = "relaxation"
 """Kind of alarm: a waiting 101 caller is due to be told that fewer skills will have to do."""
 OF_CALL = ("call", ESCALATION, PATIENCE, ANNOUNCEMENT, RELAXATION, OFFER_CALLBACK, DIALOGUE, AGE)
 """Kinds of alarm that end with their call."""
+WHILE_WAITING = (PATIENCE, ANNOUNCEMENT, RELAXATION, OFFER_CALLBACK, DIALOGUE)
+"""Those of them that only a caller who waits, or is asked something, has."""
 
 
 RINGING_BACK = frozenset({CallState.RESERVING, CallState.DIALLING, CallState.CHECKING})
@@ -73,6 +75,8 @@ class Desk:
         self._asking: set[str] = set()
         """Agents who asked for the next task and have not been offered one since. Asked for in each match."""
         self._alarms = AlarmClock()
+        self._is_anybody_kept = True
+        """Whether an agent may be kept for a call-back: since one was, until a look at all of them finds none."""
         self._ringing_back: set[str] = set()
         """Call-backs for which an agent is rung, kept or waiting on the line."""
         self._entries: list[facts.Entry] = []
@@ -97,7 +101,7 @@ class Desk:
     def _build_indexes(self) -> None:
         self._order, self._unanswered, self._alarms = WaitingOrder(), WaitingOrder(), AlarmClock()
         self._ringing_back, self._tasks, self._changing = set(), WaitingOrder(), {}
-        self._asking = set()
+        self._asking, self._is_anybody_kept = set(), True
         for call in self.state.calls.values():
             self._index_call(call)
         for offer in self.state.offers.values():
@@ -136,6 +140,7 @@ class Desk:
 
     def _keep_indexes(self, fact: facts.Fact) -> None:
         """Order of service and alarms are derived from the state; bring them up to date with what the fact touched."""
+        self._is_anybody_kept |= isinstance(fact, facts.CallbackAttempted)
         call_id = getattr(fact, "call_id", None)
         if call_id is not None:
             call = self.state.calls.get(call_id)
@@ -144,8 +149,7 @@ class Desk:
                 self._unanswered.discard(call_id)
                 self._changing.pop(call_id, None)
                 self._ringing_back.discard(call_id)
-                for kind in OF_CALL:
-                    self._alarms.cancel((kind, call_id))
+                self._alarms.cancel_all(OF_CALL, call_id)
             else:
                 self._index_call(call)
         offer_id = getattr(fact, "offer_id", None)
@@ -223,9 +227,15 @@ class Desk:
     def _arm_waiting(self, call: Call) -> None:
         """When a waiting 101 is to be told something or sent somewhere else. What is overdue needs no alarm: it is done as soon
         as the call waits in silence, whichever step that is (`Routine._attend`)."""
-        times: dict[str, Instant | None] = dict.fromkeys((PATIENCE, ANNOUNCEMENT, RELAXATION, OFFER_CALLBACK))
+        is_waiting = self._is_waiting(call) and call.is_routine
+        if (
+            not is_waiting and call.asked is None
+        ):  # nothing of this is due, and most facts are about such calls
+            self._alarms.cancel_all(WHILE_WAITING, call.call_id)
+            return
+        times: dict[str, Instant | None] = dict.fromkeys(WHILE_WAITING)
         times[DIALOGUE] = self._answer_due(call)
-        if self._is_waiting(call) and call.is_routine:
+        if is_waiting:
             queue = self.policy.queues[call.queue]
             times[PATIENCE] = patience_ends(call, self.policy)
             if (relaxation := untold_relaxation(call, queue)) is not None:
@@ -316,8 +326,12 @@ class Desk:
 
     def _check_reserved(self) -> None:
         """Whoever is kept, is kept for somebody."""
+        if not self._is_anybody_kept:
+            return
+        self._is_anybody_kept = False
         for record in self.state.agents.values():
             if record.activity is Activity.RESERVED:
+                self._is_anybody_kept = True
                 call = self.state.calls.get(record.reserved_for or "")
                 promise = None if call is None else call.callback
                 assert promise is not None and promise.kept_agent == record.agent, f"{record.agent}: kept"
@@ -331,6 +345,8 @@ class Desk:
 
     def _check(self) -> None:
         """Every open call is in exactly one place, whatever was decided. A failure here stops the daemon, not the callers."""
+        if not self._entries:
+            return  # only facts change anything
         self._check_reserved()
         self._check_tasks()
         for entry in self._entries:

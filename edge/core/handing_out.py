@@ -34,6 +34,8 @@ class HandingOut(TaskAtPhone):
         return any(offer.state in TASK_GIVES_WAY for offer in self.state.task_offers.values())
 
     def _does_anybody_want_a_task(self) -> bool:
+        if not self._asking:
+            return False
         asked = (self.state.agents[agent].task_asked_at for agent in self._asking)
         return any(at is not None and self._now.since(at) <= ASKED_SECONDS for at in asked)
 

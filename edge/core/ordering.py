@@ -182,14 +182,30 @@ class Candidates:
         self._now = now
         self._phones_in_use = {offer.phone for offer in state.offers.values()}
         self._phones_in_use |= {offer.phone for offer in state.task_offers.values()}
+        idle, reserved = (
+            Activity.IDLE,
+            Activity.RESERVED,
+        )  # looked up once: all agents are asked, in each match
         self._phones_in_use |= {  # kept for somebody, whoever else has signed in there
-            r.phone for r in state.agents.values() if r.activity is Activity.RESERVED and r.phone is not None
+            r.phone for r in state.agents.values() if r.activity is reserved and r.phone is not None
         }
         self._emergency_skills = emergency_skills(policy)
         self.withheld = False
         """Whether a 999 waits for somebody."""
         self._keep_free = policy.emergency.keep_free
-        self._free = [record for record in state.agents.values() if self._is_free(record)]
+        self._skilled_free: dict[Collection[str], list[AgentRecord]] = {}
+        """Those of `_free` with these skills, where that was asked."""
+        self._free = self._those_free([r for r in state.agents.values() if r.activity is idle])
+
+    def _those_free(self, idle: list[AgentRecord]) -> list[AgentRecord]:
+        """As `_is_free` has it, of those who are idle: in most steps all of them, so nearly all are told in one go."""
+        is_idle, known = PhoneState.IDLE, self._policy.agents
+        phones = {name for name, seen in self._state.phones.items() if seen is is_idle} - self._phones_in_use
+        return [
+            r
+            for r in idle
+            if (r.phone in phones and r.not_ready_reason is None and r.agent in known) or self._is_free(r)
+        ]
 
     @property
     def free(self) -> int:
@@ -201,6 +217,7 @@ class Candidates:
         if phone is not None:
             self._phones_in_use.add(phone)
         self._free = [other for other in self._free if other.phone != phone]
+        self._skilled_free.clear()
 
     def bring_back(self, record: AgentRecord) -> bool:
         """An agent has become free within this step; False when their phone is not to be had."""
@@ -211,6 +228,7 @@ class Candidates:
         free = self._is_free(record)
         if free:
             self._free.append(record)
+            self._skilled_free.clear()
         return free
 
     def phone_is_free(self, phone: str | None) -> bool:
@@ -224,6 +242,7 @@ class Candidates:
         """Keep every free agent with these skills from calls that come later in the order (a 999 waits for them)."""
         self.withheld = True
         self._free = [record for record in self._free if not self._has(record, skills)]
+        self._skilled_free.clear()
 
     def keep_for_emergencies(self, agents: int) -> None:
         """Offer no 101 to so many, at least, of the free agents who can take a 999."""
@@ -241,7 +260,7 @@ class Candidates:
         """Those who may be asked now for a call-back, the best first. Who are kept free for a 999 are among them: whether enough
         of those stay is looked at by who asks."""
         askable = self.askable(call, skills, self._skilled(skills))
-        return sorted(askable, key=lambda record: self._rank(record, skills))
+        return sorted(askable, key=self._ranking(skills))
 
     def for_task(self, skills: Collection[str], declined_by: Collection[str]) -> list[AgentRecord]:
         """Those who may be asked now for a ring-back task, the best first; who has declined it before, last."""
@@ -251,7 +270,8 @@ class Candidates:
             if record.rest_since is None
             or self._now.since(record.rest_since) >= rest_seconds(record, self._policy)
         ]
-        return sorted(rested, key=lambda record: (record.agent in declined_by, self._rank(record, skills)))
+        rank = self._ranking(skills)
+        return sorted(rested, key=lambda record: (record.agent in declined_by, rank(record)))
 
     def best(self, call: Call, skills: Collection[str]) -> AgentRecord | None:
         """The best skill level first, within it the agent who has been idle longest."""
@@ -259,7 +279,11 @@ class Candidates:
 
     def first(self, askable: Collection[AgentRecord], skills: Collection[str]) -> AgentRecord | None:
         """The best of these."""
-        return min(askable, key=lambda record: self._rank(record, skills), default=None)
+        if len(skills) != 1:
+            return min(askable, key=self._ranking(skills), default=None)
+        (skill,), agents = skills, self._policy.agents  # as `_ranking`, for dozens at once
+        ranks = [(agents[r.agent].skills[skill], r.idle_since.monotonic_ns, r.agent) for r in askable]
+        return self._state.agents[min(ranks)[2]] if ranks else None
 
     def askable(
         self, call: Call, skills: Collection[str], among: list[AgentRecord] | None = None
@@ -267,6 +291,8 @@ class Candidates:
         """Free agents who may be asked now: who refused this call only when nobody else could take it, those who merely missed it
         before those who rejected it. `among`: of these; None: of all who are able."""
         able = self.rested(skills, call) if among is None else self._rested_of(among, call)
+        if not call.refused_by:
+            return able
         willing = [record for record in able if not self._remembers_refusal(record, call)]
         if not willing and able and self._another_may(call, skills):
             return []
@@ -277,7 +303,9 @@ class Candidates:
         return self._rested_of(self.able(skills, call), call)
 
     def _rested_of(self, able: list[AgentRecord], call: Call) -> list[AgentRecord]:
-        return [record for record in able if not self._rests(record, call)]
+        if call.tier == Tier.EMERGENCY:
+            return [record for record in able if not self._rests(record, call)]
+        return [record for record in able if record.rest_since is None or not self._rests(record, call)]
 
     def able(self, skills: Collection[str], call: Call | None = None) -> list[AgentRecord]:
         """Free agents with these skills; for a 101 without those who are kept free for the next 999."""
@@ -288,7 +316,13 @@ class Candidates:
         return found if spare else [record for record in found if not self._takes_emergencies(record)]
 
     def _skilled(self, skills: Collection[str]) -> list[AgentRecord]:
-        return [record for record in self._free if self._has(record, skills)]
+        found = self._skilled_free.get(skills)
+        if found is None:
+            found, agents = self._free, self._policy.agents
+            for skill in skills:
+                found = [record for record in found if skill in agents[record.agent].skills]
+            self._skilled_free[skills] = found
+        return found
 
     def ringable(self, call: Call, skills: Collection[str]) -> list[AgentRecord]:
         """Free agents to be rung for a 999 that rings everybody: who merely missed it too, who rejected it only when nobody
@@ -374,10 +408,19 @@ class Candidates:
         known = self._policy.agents[record.agent].skills
         return all(skill in known for skill in skills)
 
-    def _rank(self, record: AgentRecord, skills: Collection[str]) -> tuple[int, int, str]:
-        known = self._policy.agents[record.agent].skills
-        level = max((known[skill] for skill in skills), default=0)
-        return level, record.idle_since.monotonic_ns, record.agent
+    def _ranking(self, skills: Collection[str]) -> Callable[[AgentRecord], tuple[int, int, str]]:
+        """What the agents are put in order by for these skills: the level, then since when they have been idle."""
+        agents = self._policy.agents
+        if len(skills) == 1:
+            (skill,) = skills
+            return lambda r: (agents[r.agent].skills[skill], r.idle_since.monotonic_ns, r.agent)
+
+        def rank(record: AgentRecord) -> tuple[int, int, str]:
+            known = agents[record.agent].skills
+            level = max((known[skill] for skill in skills), default=0)
+            return level, record.idle_since.monotonic_ns, record.agent
+
+        return rank
 
     def _rests(self, record: AgentRecord, call: Call) -> bool:
         """A phone that just refused is not rung again at once: a phone set to reject would be rung without end.

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from edge.core.alarms import AlarmClock
 from edge.core.model import Instant
 
+ACTIONS = ["set", "cancel", "cancel all", "due", "hold", "release"]
 KEYS = st.sampled_from([("offer", "a"), ("offer", "b"), ("call", "a")])
 
 
@@ -16,9 +17,7 @@ def at(seconds: int) -> Instant:
     return Instant(seconds, seconds)
 
 
-@given(
-    st.lists(st.tuples(st.sampled_from(["set", "cancel", "due", "hold", "release"]), KEYS, st.integers(0, 9)))
-)
+@given(st.lists(st.tuples(st.sampled_from(ACTIONS), KEYS, st.integers(0, 9))))
 def test_the_alarm_clock_agrees_with_a_dictionary(
     actions: list[tuple[str, tuple[str, str], int]],
 ) -> None:
@@ -33,6 +32,11 @@ def test_the_alarm_clock_agrees_with_a_dictionary(
             clock.cancel(key)
             model.pop(key, None)
             held.discard(key)
+        elif action == "cancel all":
+            clock.cancel_all(("offer", "call"), key[1])
+            for kind in ("offer", "call"):
+                model.pop((kind, key[1]), None)
+                held.discard((kind, key[1]))
         elif action == "release":
             clock.release(at(when))
             model |= dict.fromkeys(held, when)

@@ -24,6 +24,11 @@ def calls_in_step(waiting: int, given: inputs.Input) -> int:
     room.tell(inputs.PairJoined(call_id="c0", offer_id="c0.1"))
     for number in range(1, waiting + 1):
         room.engine.step(arrival(f"c{number}", "101"), room.now)
+    return calls_of(room, given)
+
+
+def calls_of(room: Room, given: inputs.Input) -> int:
+    """How many functions this step calls."""
     count = 0
 
     def note(frame: FrameType, event: str, argument: object) -> None:
@@ -51,6 +56,23 @@ def calls_in_step(waiting: int, given: inputs.Input) -> int:
 def test_a_step_that_frees_nobody_does_not_walk_those_who_wait(given: inputs.Input) -> None:
     """Nobody can be offered anything, so the queue is not looked at, nor any call asked whether it is a 999."""
     assert calls_in_step(MANY, given) == calls_in_step(FEW, given)
+
+
+def calls_with_agents(agents: int, given: inputs.Input) -> int:
+    """How many functions a step calls for `given` while so many agents are free and c0 rings at the first."""
+    room = Room(*(f"a{number} 101" for number in range(agents)))
+    room.tell(arrival("c0", "101"))
+    return calls_of(room, given)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [inputs.PhoneRang(offer_id="c0.1"), inputs.PhoneAnswered(offer_id="c0.1"), arrival("c1", "101")],
+    ids=lambda given: type(given).__name__,
+)
+def test_a_step_asks_no_agent_one_by_one(given: inputs.Input) -> None:
+    """However many are free: nothing is called for each of them, also where the best of them is chosen."""
+    assert calls_with_agents(MANY, given) == calls_with_agents(FEW, given)
 
 
 def test_an_offer_does_not_walk_those_who_wait() -> None:
