@@ -16,6 +16,7 @@ from typing import Any
 
 import structlog
 
+from edge import logs
 from edge.core.effects import Effect, MakeOffer, TellWhenDurable
 from edge.core.engine import Step
 from edge.core.facts import AlarmRaised, Entry
@@ -212,12 +213,15 @@ class Recorder:
 
     def _write_log(self) -> None:
         reasons, self._reasons = self._reasons, []
-        for reason, entries in reasons:
-            log.info(reason, sequence=entries[-1].sequence)
-            for entry in entries:
-                if isinstance(entry.fact, AlarmRaised):  # for a person to look at: not lost among the reasons
-                    alarm = entry.fact
-                    log.warning("alarm", kind=alarm.kind, detail=alarm.detail, call_id=alarm.call_id)
+        with logs.together():
+            for reason, entries in reasons:
+                log.info(reason, sequence=entries[-1].sequence)
+                for entry in entries:
+                    if isinstance(
+                        entry.fact, AlarmRaised
+                    ):  # for a person to look at: not lost among the reasons
+                        alarm = entry.fact
+                        log.warning("alarm", kind=alarm.kind, detail=alarm.detail, call_id=alarm.call_id)
 
     async def _save(self, checkpoint: tuple[int, bytes]) -> None:
         try:

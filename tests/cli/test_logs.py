@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -80,6 +81,51 @@ def test_a_full_disk_ends_nothing() -> None:
     stream.write(LINE)
     os.close(descriptor)
     assert stream.lost == 1
+
+
+def test_lines_written_together_leave_in_order_and_whole(pipe: tuple[int, int]) -> None:
+    """More than one chunk of them: nothing before the end, then all, each on a line of its own."""
+    reader, writer = pipe
+    stream = Unblocked(writer)
+    lines = [json.dumps({"event": "x" * number}) for number in range(100)]
+    with stream.together():
+        for line in lines:
+            stream.write(line + "\n")
+        assert everything(reader) == []
+    assert everything(reader) == lines
+
+
+def test_lines_of_another_thread_are_not_held(pipe: tuple[int, int]) -> None:
+    """Whoever watches the loop has its last word while the loop stands still."""
+    reader, writer = pipe
+    stream = Unblocked(writer)
+    with stream.together():
+        stream.write(LINE)
+        watcher = Thread(target=stream.write, args=("the loop stands still\n",))
+        watcher.start()
+        watcher.join()
+        assert everything(reader) == ["the loop stands still"]
+
+
+def test_each_line_that_is_lost_together_is_counted(pipe: tuple[int, int]) -> None:
+    """Nobody reads: what goes through and what is counted as lost are all."""
+    reader, writer = pipe
+    stream = Unblocked(writer)
+    with stream.together():
+        for _ in range(3000):
+            stream.write(LINE)
+    assert stream.lost > 0
+    assert everything(reader).count(LINE.strip()) == 3000 - stream.lost
+
+
+def test_what_fails_while_lines_are_held_loses_none(pipe: tuple[int, int]) -> None:
+    """What was said before is what explains it."""
+    reader, writer = pipe
+    stream = Unblocked(writer)
+    with pytest.raises(ZeroDivisionError), stream.together():
+        stream.write(LINE)
+        _ = 1 / 0
+    assert [line + "\n" for line in everything(reader)] == [LINE]
 
 
 def test_a_file_is_written_to(tmp_path: Path) -> None:
