@@ -69,7 +69,7 @@ COLLECT_AFTER = 10_000
 700 it looks once in each."""
 
 
-def _prepare_process() -> None:
+def prepare_process() -> None:
     """Trade throughput for latency: short turns between the two threads, and no collector walking what never dies."""
     with contextlib.suppress(PermissionError):
         os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
@@ -85,7 +85,7 @@ def serve(configuration: config.Configuration, lock: Lock | None = None) -> None
 
     `lock`: the ledger's, where it is ours already.
     """
-    _prepare_process()
+    prepare_process()
     policy, supervisor, clock = configuration.policy(), Supervisor.of_this_process(), SystemClock()
 
     def alive() -> None:

@@ -113,6 +113,15 @@ class Recorder:
             raise BacklogFullError(
                 f"{len(self._entries)} facts wait for the ledger ({self.trouble}): ending, the switch's own queue takes over"
             )
+        if step.effects:
+            self._take_effects(step)
+        if self._effects or self._curious:
+            self._urgent.set()
+        self._checkpoint = checkpoint or self._checkpoint
+        self._idle.clear()
+        self._work.set()
+
+    def _take_effects(self, step: Step) -> None:
         effects = phones_first(step)
         self._curious += [(asked, cause) for asked, cause in effects if isinstance(asked, TellWhenDurable)]
         effects = [asked for asked in effects if not isinstance(asked[0], TellWhenDurable)]
@@ -120,11 +129,6 @@ class Recorder:
             self._effects.extend(effects)
         else:
             self._release(effects)
-        if self._effects or self._curious:
-            self._urgent.set()
-        self._checkpoint = checkpoint or self._checkpoint
-        self._idle.clear()
-        self._work.set()
 
     async def run(self) -> None:
         """Commit and release until cancelled."""

@@ -53,6 +53,11 @@ class AlarmClock:
         """It came due, and nothing can be done about it now: kept, without waking anybody, until `release`."""
         self._held[key] = None
 
+    @property
+    def holds_any(self) -> bool:
+        """Whether there is anything to release."""
+        return bool(self._held)
+
     def release(self, at: Instant) -> None:
         """Whatever is held is due at `at`, in the order in which it came due."""
         held, self._held = self._held, {}

@@ -89,7 +89,19 @@ class Engine(Reconciling, Matching):
         return self._order.position(call_id) if call_id in self._order else None
 
     def _react(self, given: inputs.Input) -> None:
-        match given:
+        match given:  # each kind is asked in turn: what comes most often stands first
+            case inputs.PhoneSeen():
+                self._phone_seen(given)
+            case (
+                inputs.PhoneRang()
+                | inputs.PhoneAnswered()
+                | inputs.PhoneGone()
+                | inputs.HoldChanged()
+                | inputs.AgentKeyed()
+                | inputs.TaskPersonAnswered()
+                | inputs.TaskPersonGone()
+            ):
+                self._react_for_offer(given)
             case inputs.Woken():
                 pass
             case inputs.CallPresented() if self._is_new(given.call_id):
@@ -121,18 +133,6 @@ class Engine(Reconciling, Matching):
                 | inputs.FallbackAnswered()
             ):
                 self._react_for_call(given)
-            case (
-                inputs.PhoneRang()
-                | inputs.PhoneAnswered()
-                | inputs.PhoneGone()
-                | inputs.HoldChanged()
-                | inputs.AgentKeyed()
-                | inputs.TaskPersonAnswered()
-                | inputs.TaskPersonGone()
-            ):
-                self._react_for_offer(given)
-            case inputs.PhoneSeen():
-                self._phone_seen(given)
             case inputs.Reconciled():
                 self._reconcile(given)
             case (
@@ -314,7 +314,7 @@ class Engine(Reconciling, Matching):
     def _expire(self) -> None:
         """Without sight of the switch nothing can be asked of it: what would ask is held, and due when it has been seen again and
         what was asked then has had its time."""
-        if self.state.sight:
+        if self.state.sight and self._alarms.holds_any:
             self._alarms.release(self._now.plus(SETTLING_SECONDS))
         while keys := self._alarms.due(self._now):
             for kind, name in keys:

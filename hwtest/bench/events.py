@@ -26,6 +26,7 @@ from edge.clock import SystemClock
 from edge.core.effects import ConnectPair, Effect, MakeOffer
 from edge.core.inputs import AgentSeen, CallerGone, Input, PhoneSeen, Reconciled
 from edge.core.model import Agent, Answer, Line, Phone, PhoneState, Policy, PriorityClass, Queue, Tier
+from edge.daemon import prepare_process
 from edge.ledger.executor import ThreadCommitExecutor
 from edge.ledger.store import open_ledger
 from edge.pbx.asterisk import identity
@@ -47,7 +48,7 @@ TARGET = f">= {LEAST_PER_SECOND} events/s"
 MOST_LAG_MS = 100.0
 AGENTS = 200
 ARI, AMI, LINE = "ari", "ami", "101"
-CALLS_PER_SECOND = (25, 50, 100, 150, 200, 300, 400, 600, 800, 1200)
+CALLS_PER_SECOND = (25, 50, 100, 150, 200, 300, 400, 500, 600, 700, 800, 1000, 1200)
 SETTLE_SECONDS = 5.0
 LIMIT_SECONDS = 120.0
 """For all rates together."""
@@ -443,6 +444,7 @@ _CALLS = count(1)
 def main() -> None:
     """Folder for the ledger and seconds of each rate by argument; stages as JSON to standard output."""
     logs.configure("INFO", "json")
+    prepare_process()
     stages = asyncio.run(rise(Path(sys.argv[1]), float(sys.argv[2])))
     json.dump([asdict(stage) for stage in stages], sys.stdout)
 
