@@ -62,12 +62,13 @@ def command(
     """
     from edge.reports.page import page
     from edge.reports.report import Kind
-    from edge.reports.table import table
 
     report = _compute(Kind(kind), period, None if go_live is None else go_live.date(), definitions)
     file = out or Path(f"edge101-{report.name}.html")
     _write(file, page(report))
     if csv_file is not None:
+        from edge.reports.table import table
+
         _write(csv_file, table(report))
     _say(report, [file, *([csv_file] if csv_file is not None else [])])
 

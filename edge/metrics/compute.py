@@ -6,10 +6,10 @@ as whole nanoseconds. A quiet period has a figure too: of no calls, and without 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, singledispatchmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy
 
@@ -36,7 +36,7 @@ from edge.metrics.definition import (
     nanoseconds,
 )
 from edge.metrics.periods import Period
-from edge.mi.columns import FATES, NONE, OPEN_US, READY, SIGNED_IN, Flag
+from edge.mi.columns import FATES, NONE, OPEN_US, READY, SIGNED_IN, Flag, Rows
 from edge.mi.folding import Hole
 from edge.views.shift import Fate
 from edge.views.words import tier_name
@@ -45,7 +45,9 @@ if TYPE_CHECKING:
     from edge.mi.projection import Figures
 
     Array = numpy.ndarray[Any, Any]
+    _Spans = tuple[Array, Array]
 
+T = TypeVar("T")
 GROUPS = ("tier", "queue", "line", "force", "class", "language", "agent")
 """By what figures can be divided, beside time."""
 _COLUMN = {
@@ -55,6 +57,7 @@ _COLUMN = {
     "language": "language",
     "agent": "first_agent",
 }
+_OF_CALLS_ALONE = ("class", "language")
 _FATE = {fate: FATES.index(fate) for fate in Fate}
 _VOLUME_FLAGS = {
     "upgraded": Flag.UPGRADED,
@@ -135,52 +138,45 @@ class _Cell:
     denominator: int | None = None
 
 
-class _Rows:
-    """Some rows, column by column: a column is copied out of its rows once, and only what is looked at is chosen from it."""
+class _Selection:
+    """What figures of one definition after the other are chosen from: what several of them need is made once.
 
-    def __init__(
-        self, source: Array, columns: dict[str, Array] | None = None, index: Array | None = None
-    ) -> None:
-        self._source = source
-        self._columns: dict[str, Array] = {} if columns is None else columns
-        self._index = index
+    Of periods it knows only the time from the begin of the first to the end of the last, so that it serves any division of that.
+    """
 
-    def __len__(self) -> int:
-        return len(self._source) if self._index is None else len(self._index)
+    def __init__(self, figures: Figures, begin_us: int, end_us: int) -> None:
+        self.calls, self.work = figures.calls, figures.work
+        self.begin_us, self.end_us = begin_us, end_us
+        self._made: dict[tuple[Hashable, ...], Any] = {}
 
-    def __contains__(self, name: str) -> bool:
-        return name in (self._source.dtype.names or ())
-
-    def __getitem__(self, name: str) -> Array:
-        column = self._columns.get(name)
-        if column is None:
-            column = self._columns[name] = numpy.ascontiguousarray(self._source[name])
-        return column if self._index is None else column[self._index]
-
-    def take(self, which: Array) -> _Rows:
-        """Those that a mask or an order names."""
-        index = numpy.flatnonzero(which) if which.dtype == bool else which
-        return _Rows(self._source, self._columns, index if self._index is None else self._index[index])
+    def once(self, make: Callable[[], T], *key: Hashable) -> T:
+        """What was made under this key."""
+        if key not in self._made:
+            self._made[key] = make()
+        found: T = self._made[key]
+        return found
 
 
 @dataclass(frozen=True, slots=True)
 class _Chosen:
     """Rows that a figure is of, each with its cell."""
 
-    rows: _Rows
+    rows: Rows
     cell: Array
     labels: list[Label]
     cells: int
 
     def count(self, mask: Array) -> list[int]:
         """How many of them there are in each cell."""
+        if self.cells == 1:
+            return [int(numpy.count_nonzero(mask))]
         return statistic.count(self.cell[mask], self.cells)
 
     def statistic(self, of: Callable[[Array], float], values: Array, mask: Array) -> list[_Cell]:
         """Of these values, in seconds."""
         found = [_Cell(None, None, 0)] * self.cells
-        for cell, ordered in statistic.split(self.cell[mask], values[mask], self.cells):
-            found[cell] = _Cell(of(ordered) / NANOSECONDS, None, len(ordered))
+        for cell, some in statistic.split(self.cell[mask], values[mask], self.cells):
+            found[cell] = _Cell(of(some) / NANOSECONDS, None, len(some))
         return found
 
 
@@ -197,16 +193,28 @@ def _counts(counts: Sequence[int]) -> list[_Cell]:
 class Calculator:
     """Computes figures from one reading of a projection: `projection.figures(since, until, "completion")`."""
 
-    def __init__(self, figures: Figures, book: Book, periods: Sequence[Period]) -> None:
+    def __init__(
+        self, figures: Figures, book: Book, periods: Sequence[Period], selection: _Selection | None = None
+    ) -> None:
         """`periods`: in order, each beginning where the one before ends."""
         self.figures = figures
         self.book = book
         self.periods = list(periods)
-        self._calls, self._work = _Rows(figures.calls), _Rows(figures.work)
-        self._masks: dict[tuple[object, ...], Array] = {}
+        self._begin_us = self.periods[0].start_us if self.periods else 0
+        self._end_us = self.periods[-1].end_us if self.periods else 0
+        self._selection = selection or _Selection(figures, self._begin_us, self._end_us)
+        self._calls, self._work = self._selection.calls, self._selection.work
+        self._chosen: dict[tuple[Hashable, ...], _Chosen] = {}
         self._cuts = numpy.array(
             [*(p.start_us for p in self.periods), *(p.end_us for p in self.periods[-1:])], dtype=numpy.int64
         )
+
+    def over(self, periods: Sequence[Period]) -> Calculator:
+        """The same calls in other periods of the same time, or of a part of it: what was chosen of them is not chosen again."""
+        made = Calculator(self.figures, self.book, periods, self._selection)
+        if not self._selection.begin_us <= made._begin_us <= made._end_us <= self._selection.end_us:
+            raise ValueError("these periods are not within those of before")
+        return made
 
     def compute(self, name: str, by: Sequence[str] = ()) -> list[Figure]:
         """Figures of this definition: every period of every group that has any. Raises `RefusedFigureError`."""
@@ -241,6 +249,10 @@ class Calculator:
         if "agent" in by and not self.book.by_agent:
             raise RefusedFigureError(
                 "figures agent by agent are not allowed here: a force allows them by [policy] by_agent = true in metrics.toml"
+            )
+        if isinstance(definition, Handling) and (alone := [each for each in by if each in _OF_CALLS_ALONE]):
+            raise RefusedFigureError(
+                f"work on a call cannot be divided by {alone[0]}: only by tier, queue, line, force, agent"
             )
         if isinstance(definition, Occupancy) and set(by) - {"agent"}:
             raise RefusedFigureError(
@@ -314,18 +326,19 @@ class Calculator:
         place = numpy.searchsorted(self._cuts, times, side="right") - 1
         return numpy.where(place >= len(self.periods), -1, place)
 
-    def _mask(self, definition: Definition, rows: _Rows) -> Array:
-        """The calls, or the work, that a definition is about, of any period. Many definitions are about the same."""
-        key = (
-            id(rows),
+    def _about(self, definition: Definition) -> tuple[Hashable, ...]:
+        """Which calls, or work on them, a definition is about, of any period. Many definitions are about the same."""
+        return (
             *(definition.tier, definition.queues, definition.lines, definition.internal, definition.tests),
             definition.callbacks is Callbacks.OUT,
         )
-        if key not in self._masks:
-            self._masks[key] = self._new_mask(definition, rows)
-        return self._masks[key]
 
-    def _new_mask(self, definition: Definition, rows: _Rows) -> Array:
+    def _mask(self, definition: Definition, rows: Rows) -> Array:
+        return self._selection.once(
+            lambda: self._new_mask(definition, rows), "mask", id(rows), *self._about(definition)
+        )
+
+    def _new_mask(self, definition: Definition, rows: Rows) -> Array:
         mask: Array = rows["flags"] & Flag.CONSULTATION == 0
         if not definition.tests:
             mask &= rows["flags"] & Flag.TEST == 0
@@ -347,15 +360,16 @@ class Calculator:
             [number for number, word in enumerate(self.figures.words) if word in wanted], dtype=numpy.int64
         )
 
-    def _internal(self, rows: _Rows) -> Array:
+    def _internal(self, rows: Rows) -> Array:
         """Calls from inside, or work on them."""
         by_line: Array = numpy.isin(rows["line"], self._numbers(self.book.internal_lines))
         by_number: Array = rows["flags"] & Flag.SHORT_NUMBER != 0
         return by_line | by_number
 
-    def _times(self, definition: Definition, rows: _Rows) -> Array:
+    @staticmethod
+    def _times(attribution: Attribution, rows: Rows) -> Array:
         """To what time each call is attributed; OPEN_US: to none yet."""
-        match definition.attribution:
+        match attribution:
             case Attribution.ARRIVAL:
                 times: Array = rows["arrived_us"]
             case Attribution.COMPLETION:
@@ -369,19 +383,44 @@ class Calculator:
         self,
         definition: Definition,
         by: tuple[str, ...],
-        rows: _Rows,
-        times: Array,
-        more: Array | None = None,
+        rows: Rows,
+        times: Callable[[], Array],
+        *of_times: Hashable,
+        more: Callable[[], Array] | None = None,
     ) -> _Chosen:
-        place = self._place(times)
-        mask = self._mask(definition, rows) & (place >= 0)
-        if more is not None:
-            mask &= more
-        chosen, place = rows.take(mask), place[mask]
-        code, labels = self._codes(chosen, by)
-        return _Chosen(chosen, code * len(self.periods) + place, labels, len(labels) * len(self.periods))
+        """Of `rows` those that the definition is about and that are `more`, at `times` in a period.
 
-    def _codes(self, rows: _Rows, by: tuple[str, ...]) -> tuple[Array, list[Label]]:
+        `of_times`: from what both of these follow, beside the rows.
+        """
+        key = (id(rows), *self._about(definition), *of_times)
+        whole = self._selection
+
+        def choose() -> tuple[Rows, Array]:
+            at, mask = times(), self._mask(definition, rows)
+            mask = mask & (at >= whole.begin_us) & (at < whole.end_us)
+            if more is not None:
+                mask &= more()
+            return rows.take(mask), at[mask]
+
+        if (*key, by) not in self._chosen:
+            chosen, at = whole.once(
+                lambda: self._part_of(*whole.once(choose, "all", key)), "part", key, self._time
+            )
+            code, labels = self._codes(chosen, by)
+            cell = code * len(self.periods) + self._place(at)
+            self._chosen[*key, by] = _Chosen(chosen, cell, labels, len(labels) * len(self.periods))
+        return self._chosen[*key, by]
+
+    def _part_of(self, rows: Rows, at: Array) -> tuple[Rows, Array]:
+        """Those at a time in a period."""
+        inside = (at >= self._begin_us) & (at < self._end_us)
+        return (rows, at) if inside.all() else (rows.take(inside), at[inside])
+
+    @property
+    def _time(self) -> tuple[int, int]:
+        return self._begin_us, self._end_us
+
+    def _codes(self, rows: Rows, by: tuple[str, ...]) -> tuple[Array, list[Label]]:
         """The group of each row, and the groups."""
         if not by:
             return numpy.zeros(len(rows), dtype=numpy.int64), [()]
@@ -399,7 +438,7 @@ class Calculator:
             labels.append(tuple(reversed(label)))
         return inverse.astype(numpy.int64), labels
 
-    def _part(self, rows: _Rows, by: str) -> tuple[Array, Sequence[str]]:
+    def _part(self, rows: Rows, by: str) -> tuple[Array, Sequence[str]]:
         """Of each row the number of its name, and the names."""
         words = self.figures.words
         if by == "tier":
@@ -411,7 +450,7 @@ class Calculator:
         column = "agent" if by == "agent" and "agent" in rows else _COLUMN[by]
         return rows[column].astype(numpy.int64), words
 
-    def _waits(self, definition: Definition, rows: _Rows) -> Array:
+    def _waits(self, definition: Definition, rows: Rows) -> Array:
         """By the definition's clock, NONE where it is not known; of a call-back gross or net."""
         waits: Array = rows[_CLOCKS[definition.clock]]
         if definition.callbacks is Callbacks.NET:
@@ -424,9 +463,9 @@ class Calculator:
     def _cells(self, definition: Definition, by: tuple[str, ...]) -> tuple[list[Label], list[_Cell]]:
         raise NotImplementedError(type(definition).__name__)
 
-    def _simple(self, definition: Definition, by: tuple[str, ...], more: Array | None = None) -> _Chosen:
-        calls = self._calls
-        return self._choose(definition, by, calls, self._times(definition, calls), more)
+    def _simple(self, definition: Definition, by: tuple[str, ...]) -> _Chosen:
+        calls, attribution = self._calls, definition.attribution
+        return self._choose(definition, by, calls, lambda: self._times(attribution, calls), attribution)
 
     @_cells.register
     def _volume(self, definition: Volume, by: tuple[str, ...]) -> tuple[list[Label], list[_Cell]]:
@@ -448,7 +487,14 @@ class Calculator:
     ) -> tuple[list[Label], list[_Cell]]:
         calls, threshold = self._calls, nanoseconds(definition.threshold_seconds)
         if definition.attribution is Attribution.EVENT:
-            chosen = self._choose(definition, by, calls, self._event_times(definition, calls, threshold))
+            chosen = self._choose(
+                definition,
+                by,
+                calls,
+                lambda: self._event_times(definition, calls, threshold),
+                *(definition.attribution, threshold, definition.boundary, definition.clock),
+                definition.callbacks,
+            )
         else:
             chosen = self._simple(definition, by)
         rows, waits = chosen.rows, self._waits(definition, chosen.rows)
@@ -477,7 +523,7 @@ class Calculator:
         }[definition.formula]
         return chosen.labels, _shares(chosen.count(good), chosen.count(base))
 
-    def _decided(self, rows: _Rows, with_losses: bool) -> tuple[Array, Array, Array]:
+    def _decided(self, rows: Rows, with_losses: bool) -> tuple[Array, Array, Array]:
         """Who was answered, who gave up, and who waited in vain otherwise."""
         fate = rows["fate"]
         lost = numpy.zeros(len(rows), dtype=bool)
@@ -490,7 +536,7 @@ class Calculator:
             )
         return fate == _FATE[Fate.ANSWERED], fate == _FATE[Fate.ABANDONED], lost
 
-    def _event_times(self, definition: ServiceLevel, rows: _Rows, threshold_ns: int) -> Array:
+    def _event_times(self, definition: ServiceLevel, rows: Rows, threshold_ns: int) -> Array:
         """When a call was answered or left in time, or when the threshold passed; OPEN_US: nothing of that yet."""
         waits = self._waits(definition, rows)
         decided = numpy.where(rows["first_us"] != NONE, rows["first_us"], rows["ended_us"])
@@ -567,19 +613,31 @@ class Calculator:
 
     def _by_caller(self, chosen: _Chosen, answered: Array, abandoned: Array) -> list[_Cell]:
         """Each caller of a cell once. A call without a number is a caller of its own."""
-        rows = chosen.rows
-        caller = numpy.where(rows["caller"] == 0, rows["number"], rows["caller"])
-        nameless = rows["caller"] == 0
-        mask = answered | abandoned
-        _, named = numpy.unique(caller[mask], return_inverse=True)
-        keys = (chosen.cell[mask] * 2 + nameless[mask]) * (len(named) + 1) + named
-        who, inverse = numpy.unique(keys, return_inverse=True)
-        got_through = numpy.zeros(len(who), dtype=bool)
-        got_through[inverse[answered[mask]]] = True
-        cell_of = who // (len(named) + 1) // 2
+        caller, callers = self._callers(chosen.rows)
+        mask, nameless = answered | abandoned, caller < 0
+        named = mask & ~nameless
+        keys = numpy.sort(2 * (chosen.cell[named] * callers + caller[named]) + ~answered[named])
+        first = (
+            numpy.diff(keys >> 1, prepend=-1) != 0
+        )  # of each caller in each cell: answered, if any call of theirs was
+        got_through, cell_of = keys[first] & 1 == 0, (keys[first] >> 1) // max(1, callers)
+        alone = chosen.count(mask & nameless)
+        gave_up_alone = chosen.count(mask & nameless & ~answered)
+        gave_up = statistic.count(cell_of[~got_through], chosen.cells)
+        everybody = statistic.count(cell_of, chosen.cells)
         return _shares(
-            statistic.count(cell_of[~got_through], chosen.cells), statistic.count(cell_of, chosen.cells)
+            [some + more for some, more in zip(gave_up, gave_up_alone, strict=True)],
+            [some + more for some, more in zip(everybody, alone, strict=True)],
         )
+
+    def _callers(self, rows: Rows) -> tuple[Array, int]:
+        """Of each call the number of its caller, from 0, -1 for none; and how many callers there are."""
+
+        def number() -> tuple[Array, int]:
+            found, numbers = numpy.unique(rows["caller"], return_inverse=True)
+            return numpy.where(rows["caller"] == 0, -1, numbers.astype(numpy.int64)), len(found)
+
+        return self._selection.once(number, "callers", id(rows))
 
     @_cells.register
     def _waiting(self, definition: Waiting, by: tuple[str, ...]) -> tuple[list[Label], list[_Cell]]:
@@ -604,21 +662,42 @@ class Calculator:
 
     @_cells.register
     def _occupancy(self, definition: Occupancy, by: tuple[str, ...]) -> tuple[list[Label], list[_Cell]]:
-        agents = self._agents_time(definition)
+        agents, busy, there = self._agents_time(definition.of)
         labels: list[Label]
         if by:
-            labels = [(("agent", self.figures.words[agent]),) for agent in agents]
-            times = list(agents.values())
+            labels = [(("agent", self.figures.words[agent]),) for agent in agents.tolist()]
         else:
-            labels = [_EVERYBODY]
-            times = [_added([*agents.values()], len(self.periods))]
-        return labels, [cell for busy, there in times for cell in _shares(busy.tolist(), there.tolist())]
+            labels, busy, there = [_EVERYBODY], busy.sum(axis=0), there.sum(axis=0)
+        return labels, _shares(busy.ravel().tolist(), there.ravel().tolist())
 
-    def _agents_time(self, definition: Occupancy) -> dict[int, tuple[Array, Array]]:
-        """Agent -> microseconds at work on calls, and there for them, in each period."""
-        work, spans, until = self._work, self.figures.spans, self.figures.last_us
-        state = READY if definition.of == "ready" else SIGNED_IN
-        there = spans[numpy.isin(spans["state"], self._numbers([state]))]
+    def _agents_time(self, of: str) -> tuple[Array, Array, Array]:
+        """Agents, and for each the microseconds at work on calls, and there for them, in each period."""
+        agents, lines, busy, both = self._selection.once(lambda: self._hours(of), "hours", of)
+        return agents, lines.within(*busy, self._cuts), lines.within(*both, self._cuts)
+
+    def _hours(self, of: str) -> tuple[Array, statistic.Lines, _Spans, _Spans]:
+        """Agents, and on a line of all of them when they were at work on calls, and when they were that or there for calls."""
+        who, starts, ends = self._selection.once(self._at_work, "at work")
+        spans = self.figures.spans
+        there = spans[numpy.isin(spans["state"], self._numbers([READY if of == "ready" else SIGNED_IN]))]
+        agents = numpy.union1d(who, there["agent"])
+        number = numpy.zeros(len(self.figures.words), dtype=numpy.int64)
+        number[agents] = numpy.arange(len(agents))
+        bounds = [_bounds(each) for each in (starts, ends, there["started_us"], there["ended_us"])]
+        begin = min((bound for each in bounds for bound in each), default=0)
+        end = max((bound for each in bounds for bound in each), default=0)
+        lines = statistic.Lines(len(agents), begin, end - begin + 1)
+        busy = lines.at(number[who], starts), lines.at(number[who], ends)
+        her = number[there["agent"]]
+        both = statistic.merged(
+            numpy.concatenate((busy[0], lines.at(her, there["started_us"]))),
+            numpy.concatenate((busy[1], lines.at(her, there["ended_us"]))),
+        )
+        return agents, lines, busy, both
+
+    def _at_work(self) -> tuple[Array, Array, Array]:
+        """Agents, and when each began and ended to be at work on calls, in order; of one agent no time twice."""
+        work, until = self._work, self.figures.last_us
         wrapped = work.take(work["wrap_started_us"] != NONE)
         starts = numpy.concatenate((work["started_us"], wrapped["wrap_started_us"]))
         ends = numpy.concatenate(
@@ -627,24 +706,22 @@ class Calculator:
                 _end(wrapped["wrap_started_us"], wrapped["wrapped_ns"], until),
             )
         )
-        who = numpy.concatenate((work["agent"], wrapped["agent"]))
-        agents = numpy.union1d(who, there["agent"])
-        works, starts, ends = _by_agent(agents, who, starts, ends)
-        stays, begins, lasts = _by_agent(agents, there["agent"], there["started_us"], there["ended_us"])
-        found: dict[int, tuple[Array, Array]] = {}
-        for index, agent in enumerate(agents.tolist()):
-            own, hers = slice(*works[index : index + 2]), slice(*stays[index : index + 2])
-            busy = statistic.merged(starts[own], ends[own])
-            both = statistic.merged(
-                numpy.concatenate((busy[0], begins[hers])), numpy.concatenate((busy[1], lasts[hers]))
-            )
-            found[agent] = statistic.within(*busy, self._cuts), statistic.within(*both, self._cuts)
-        return found
+        who = numpy.concatenate((work["agent"], wrapped["agent"])).astype(numpy.int64)
+        agents = len(self.figures.words)
+        order = statistic.order_of(who, agents)
+        bounds = [*_bounds(starts), *_bounds(ends)]
+        begin = min(bounds, default=0)
+        lines = statistic.Lines(agents, begin, max(bounds, default=0) - begin + 1)
+        merged = statistic.merged(lines.at(who[order], starts[order]), lines.at(who[order], ends[order]))
+        (whose, begun), (_, ended) = (lines.of(places) for places in merged)
+        return whose, begun, ended
 
     @_cells.register
     def _handling(self, definition: Handling, by: tuple[str, ...]) -> tuple[list[Label], list[_Cell]]:
         work = self._work
-        chosen = self._choose(definition, by, work, work["started_us"], work["talked_ns"] != NONE)
+        chosen = self._choose(
+            definition, by, work, lambda: work["started_us"], more=lambda: work["talked_ns"] != NONE
+        )
         rows = chosen.rows
         wrap_up = numpy.maximum(0, rows["wrapped_ns"])
         values = {
@@ -694,8 +771,8 @@ class Calculator:
     def _attempts(self, chosen: _Chosen, mask: Array) -> list[_Cell]:
         found = [_Cell(None, None, 0)] * chosen.cells
         attempts = chosen.rows["attempts"][mask].astype(numpy.int64)
-        for cell, ordered in statistic.split(chosen.cell[mask], attempts, chosen.cells):
-            found[cell] = _Cell(statistic.mean(ordered), int(ordered.sum()), len(ordered))
+        for cell, some in statistic.split(chosen.cell[mask], attempts, chosen.cells):
+            found[cell] = _Cell(statistic.mean(some), int(some.sum()), len(some))
         return found
 
     @_cells.register
@@ -709,7 +786,7 @@ class Calculator:
             return chosen.labels, _shares(chosen.count(inside), chosen.count(known))
         twice = 2 * actual - low - high
         values = numpy.abs(twice) if definition.show == "error" else twice
-        return chosen.labels, chosen.statistic(lambda ordered: statistic.mean(ordered) / 2, values, known)
+        return chosen.labels, chosen.statistic(lambda some: statistic.mean(some) / 2, values, known)
 
     @_cells.register
     def _demand(self, definition: Demand, by: tuple[str, ...]) -> tuple[list[Label], list[_Cell]]:
@@ -722,45 +799,63 @@ class Calculator:
             coded = rows["code"] != 0
             failed = coded & numpy.isin(rows["code"], self._numbers(self.book.failure_codes))
             return chosen.labels, _shares(chosen.count(failed), chosen.count(coded))
-        known = rows["caller"] != 0
-        _, named = numpy.unique(rows["caller"][known], return_inverse=True)
-        first = numpy.unique(chosen.cell[known] * (len(named) + 1) + named) // (len(named) + 1)
-        calls, callers = chosen.count(known), statistic.count(first, chosen.cells)
-        return chosen.labels, _shares([c - f for c, f in zip(calls, callers, strict=True)], calls)
+        caller, callers = self._callers(rows)
+        known = caller >= 0
+        keys = numpy.sort(chosen.cell[known] * callers + caller[known])
+        first = keys[numpy.diff(keys, prepend=-1) != 0] // max(1, callers)
+        calls, once = chosen.count(known), statistic.count(first, chosen.cells)
+        return chosen.labels, _shares([c - f for c, f in zip(calls, once, strict=True)], calls)
 
     @_cells.register
     def _contact(self, definition: Contact, by: tuple[str, ...]) -> tuple[list[Label], list[_Cell]]:
-        calls = self._calls
-        rows = calls.take(self._mask(definition, calls))
-        rows = rows.take(numpy.argsort(rows["number"], kind="stable"))
-        found, first, inverse = numpy.unique(rows["contact"], return_index=True, return_inverse=True)
-        answered = rows["fate"] == _FATE[Fate.ANSWERED]
-        through = numpy.zeros(len(found), dtype=bool)
-        through[inverse[answered]] = True
-        waiting = numpy.zeros(len(found), dtype=bool)
-        waiting[inverse[rows["fate"] == _FATE[Fate.WAITING]]] = True
-        sizes = numpy.bincount(inverse, minlength=len(found))
-        heads = rows.take(first)
-        place = self._place(self._times(definition, heads))
+        found = self._selection.once(lambda: self._contacts(definition), "contacts", *self._about(definition))
+        place = self._place(self._times(definition.attribution, found.heads))
         kept = place >= 0
-        code, labels = self._codes(heads.take(kept), by)
+        heads = found.heads.take(kept)
+        code, labels = self._codes(heads, by)
         chosen = _Chosen(
-            heads.take(kept), code * len(self.periods) + place[kept], labels, len(labels) * len(self.periods)
+            heads, code * len(self.periods) + place[kept], labels, len(labels) * len(self.periods)
         )
-        through, waiting, sizes, at_first = through[kept], waiting[kept], sizes[kept], answered[first][kept]
-        contacts = chosen.count(numpy.ones(len(chosen.rows), dtype=bool))
+        through, waiting, sizes = found.through[kept], found.waiting[kept], found.sizes[kept]
         match definition.show:
             case "contacts":
-                return labels, _counts(contacts)
+                return labels, _counts(chosen.count(numpy.ones(len(heads), dtype=bool)))
             case "got_through":
                 decided = through | ~waiting
                 return labels, _shares(chosen.count(through), chosen.count(decided))
             case "later":
+                at_first = heads["fate"] == _FATE[Fate.ANSWERED]
                 return labels, _shares(chosen.count(through & ~at_first), chosen.count(through))
         found_cells = [_Cell(None, None, 0)] * chosen.cells
-        for cell, ordered in statistic.split(chosen.cell, sizes, chosen.cells):
-            found_cells[cell] = _Cell(statistic.mean(ordered), int(ordered.sum()), len(ordered))
+        for cell, some in statistic.split(chosen.cell, sizes, chosen.cells):
+            found_cells[cell] = _Cell(statistic.mean(some), int(some.sum()), len(some))
         return labels, found_cells
+
+    def _contacts(self, definition: Contact) -> _Contacts:
+        calls = self._calls
+        rows = calls.take(self._mask(definition, calls))
+        rows = rows.take(numpy.argsort(rows["number"], kind="stable"))
+        found, first, inverse = numpy.unique(rows["contact"], return_index=True, return_inverse=True)
+        through = numpy.zeros(len(found), dtype=bool)
+        through[inverse[rows["fate"] == _FATE[Fate.ANSWERED]]] = True
+        waiting = numpy.zeros(len(found), dtype=bool)
+        waiting[inverse[rows["fate"] == _FATE[Fate.WAITING]]] = True
+        sizes = numpy.bincount(inverse, minlength=len(found))
+        return _Contacts(rows.take(first), through, waiting, sizes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Contacts:
+    """Calls of one need, as one each."""
+
+    heads: Rows
+    """The first call of each."""
+    through: Array
+    """Whether any of its calls was answered."""
+    waiting: Array
+    """Whether any of its calls waits."""
+    sizes: Array
+    """How many calls."""
 
 
 def _under(waits: Array, threshold_ns: int, boundary: str) -> Array:
@@ -774,18 +869,9 @@ def _end(started_us: Array, lasted_ns: Array, until_us: int) -> Array:
     return numpy.where(lasted_ns == NONE, numpy.maximum(until_us, started_us), started_us + lasted_ns // 1000)
 
 
-def _by_agent(agents: Array, who: Array, starts: Array, ends: Array) -> tuple[list[int], Array, Array]:
-    """Times in order of their agents, and where each agent's begin; behind the last stands the end."""
-    order = numpy.argsort(who, kind="stable")
-    cuts = numpy.searchsorted(who[order], agents)
-    return [*cuts.tolist(), len(who)], starts[order], ends[order]
-
-
-def _added(times: list[tuple[Array, Array]], periods: int) -> tuple[Array, Array]:
-    busy = there = numpy.zeros(periods, dtype=numpy.int64)
-    for one, other in times:
-        busy, there = busy + one, there + other
-    return busy, there
+def _bounds(times: Array) -> list[int]:
+    """The earliest and the latest, if there are any."""
+    return [int(times.min()), int(times.max())] if len(times) else []
 
 
 def _part_left(missing: int, whole: int) -> float | None:

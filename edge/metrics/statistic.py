@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
 A_BILLIONTH = 1e-9
 """What a product of a million fractions may be off by."""
+FEW = 2**16
 
 
 def count(cell: Array, cells: int) -> list[int]:
@@ -21,43 +23,54 @@ def count(cell: Array, cells: int) -> list[int]:
 
 
 def split(cell: Array, values: Array, cells: int) -> Iterator[tuple[int, Array]]:
-    """Each cell that has any, with its values in ascending order."""
+    """Each cell that has any, with its values in no order."""
     if len(cell) == 0:
         return
     if cells == 1:
-        yield 0, numpy.sort(values)
+        yield 0, values
         return
-    order = numpy.lexsort((values, cell))
-    sorted_cell, sorted_values = cell[order], values[order]
-    starts = numpy.flatnonzero(numpy.diff(sorted_cell, prepend=sorted_cell[0] - 1))
+    if bool((cell[1:] < cell[:-1]).any()):
+        order = order_of(cell, cells)
+        cell, values = cell[order], values[order]
+    starts = numpy.flatnonzero(numpy.diff(cell, prepend=cell[0] - 1))
     for start, end in zip(starts, [*starts[1:], len(cell)], strict=True):
-        yield int(sorted_cell[start]), sorted_values[start:end]
+        yield int(cell[start]), values[start:end]
 
 
-def total(ordered: Array) -> float:
+def order_of(numbers: Array, most: int) -> Array:
+    """That puts numbers from 0 to below `most` in order, and leaves equal ones in theirs."""
+    small = (
+        numbers.astype(numpy.uint16) if most <= FEW else numbers
+    )  # numpy puts these in order without comparing
+    return numpy.argsort(small, kind="stable")
+
+
+def total(values: Array) -> float:
     """The sum."""
-    return int(ordered.sum())
+    return int(values.sum())
 
 
-def mean(ordered: Array) -> float:
+def mean(values: Array) -> float:
     """The sum divided by how many there are."""
-    return int(ordered.sum()) / len(ordered)
+    return int(values.sum()) / len(values)
 
 
-def median(ordered: Array) -> float:
+def median(values: Array) -> float:
     """The middle one, or the mean of the two in the middle."""
-    length = len(ordered)
-    return (int(ordered[(length - 1) // 2]) + int(ordered[length // 2])) / 2
+    low, high = (len(values) - 1) // 2, len(values) // 2
+    parted = numpy.partition(values, (low, high))
+    return (int(parted[low]) + int(parted[high])) / 2
 
 
-def p90(ordered: Array) -> float:
+def p90(values: Array) -> float:
     """The smallest that at least 90 of 100 do not exceed (nearest rank)."""
-    return int(ordered[(9 * len(ordered) + 9) // 10 - 1])
+    rank = (9 * len(values) + 9) // 10 - 1
+    return int(numpy.partition(values, rank)[rank])
 
 
-def longest(ordered: Array) -> float:
+def longest(values: Array) -> float:
     """The largest."""
-    return int(ordered[-1])
+    return int(values.max())
 
 
 STATISTICS: dict[str, Callable[[Array], float]] = {
@@ -74,14 +87,14 @@ def censored_quantile(waits: Array, answered: Array, share: float) -> float | No
 
     `answered`: whether the wait ended with an answer; otherwise an answer would have taken longer than it.
     """
-    order = numpy.argsort(waits, kind="stable")
-    ordered, events = waits[order], answered[order]
-    instants, first = numpy.unique(ordered, return_index=True)
+    both = numpy.sort(2 * waits + answered)
+    ordered, events = both >> 1, both & 1
+    first = numpy.flatnonzero(numpy.diff(ordered, prepend=ordered[:1] - 1))
     at_risk = len(ordered) - first
-    at_each = numpy.add.reduceat(events.astype(numpy.int64), first) if len(first) else first
+    at_each = numpy.add.reduceat(events, first) if len(first) else first
     left = numpy.cumprod(1.0 - at_each / at_risk)
     reached = numpy.flatnonzero((left <= 1.0 - share + A_BILLIONTH) & (at_each > 0))
-    return None if len(reached) == 0 else int(instants[reached[0]])
+    return None if len(reached) == 0 else int(ordered[first[reached[0]]])
 
 
 def merged(starts: Array, ends: Array) -> tuple[Array, Array]:
@@ -105,3 +118,32 @@ def within(starts: Array, ends: Array, cuts: Array) -> Array:
     last = numpy.maximum(begun - 1, 0)
     partly = numpy.clip(cuts, starts[last], ends[last]) - starts[last]
     return numpy.diff(before + numpy.where(begun > 0, partly, 0))
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Many persons' times, one person's behind the other's on one line, so that all of them are measured at once."""
+
+    persons: int
+    begin: int
+    """Of what each person has of the line."""
+    length: int
+    """Of the same. Nobody has a time that ends as late as this after the begin."""
+
+    def at(self, person: Array, times: Array) -> Array:
+        """Where these times of these persons (by number) are."""
+        places: Array = person * self.length + (times - self.begin)
+        return places
+
+    def of(self, places: Array) -> tuple[Array, Array]:
+        """Whose times are there, and which."""
+        return places // self.length, places % self.length + self.begin
+
+    def within(self, starts: Array, ends: Array, cuts: Array) -> Array:
+        """`within` for each person: a row of each, with how much lies between each cut of time and the next."""
+        if len(cuts) == 0:
+            return numpy.zeros((self.persons, 0), dtype=numpy.int64)
+        own = numpy.clip(cuts - self.begin, 0, self.length - 1)
+        everybody = (numpy.arange(self.persons)[:, None] * self.length + own).ravel()
+        found = numpy.append(within(starts, ends, everybody), 0)[: self.persons * len(cuts)]
+        return found.reshape(self.persons, len(cuts))[:, :-1]

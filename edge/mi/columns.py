@@ -7,8 +7,9 @@ what counts: every definition of `edge.metrics` chooses among these columns. No 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import IntFlag
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from edge.core.model import (
@@ -25,6 +26,8 @@ from edge.views.shift import WAITED_TOO_LONG, Fate, fate_of
 
 if TYPE_CHECKING:
     import numpy
+
+    Array = numpy.ndarray[Any, Any]
 
 NONE = -1
 OPEN_US = 2**62
@@ -151,6 +154,8 @@ _UPGRADED = int(Flag.UPGRADED)
 _WITHHELD = int(Flag.WITHHELD)
 Word = Callable[[str], int]
 """A text as its number in the projection's list of words."""
+Fields = tuple[tuple[str, str], ...]
+"""Columns and their codes, as above."""
 
 
 def nanoseconds(seconds: float | None) -> int:
@@ -392,7 +397,8 @@ def _attempt_outcomes(record: CallRecord) -> bytes:
     return bytes(counts)
 
 
-def dtype(columns: Sequence[tuple[str, str]]) -> numpy.dtype[Any]:
+@cache
+def dtype(columns: Fields) -> numpy.dtype[Any]:
     """The same columns for numpy."""
     import numpy
 
@@ -403,8 +409,87 @@ def dtype(columns: Sequence[tuple[str, str]]) -> numpy.dtype[Any]:
     return numpy.dtype(made)
 
 
-def array(columns: Sequence[tuple[str, str]], rows: Sequence[bytes]) -> numpy.ndarray[Any, Any]:
+def array(columns: Fields, rows: Sequence[bytes]) -> Array:
     """Rows as made above, as a structured array."""
     import numpy
 
     return numpy.frombuffer(b"".join(rows), dtype=dtype(columns))
+
+
+class Rows:
+    """Some rows, column by column: a column is brought together when it is first looked at, once."""
+
+    def __init__(self, names: Iterable[str], count: int, column: Callable[[str], Array]) -> None:
+        """`column`: gives one by its name, with `count` values."""
+        self._names = frozenset(names)
+        self._count = count
+        self._column = column
+        self._columns: dict[str, Array] = {}
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._names
+
+    def __getitem__(self, name: str) -> Array:
+        column = self._columns.get(name)
+        if column is None:
+            column = self._columns[name] = self._column(name)
+        return column
+
+    def take(self, which: Array) -> Rows:
+        """Those that a mask or an order names."""
+        index = which.nonzero()[0] if which.dtype == bool else which
+        return Rows(self._names, len(index), lambda name: self[name][index])
+
+
+def rows_of(columns: Fields, packed: Sequence[bytes]) -> Rows:
+    """Rows as made above."""
+    import numpy
+
+    made = array(columns, packed)
+    return Rows(made.dtype.names or (), len(made), lambda name: numpy.ascontiguousarray(made[name]))
+
+
+def rows_from(columns: Mapping[str, Array]) -> Rows:
+    """Of columns that are there."""
+    return Rows(columns, len(next(iter(columns.values()))), columns.__getitem__)
+
+
+def space_for(columns: Fields, count: int) -> dict[str, Array]:
+    """Columns of so many rows, to be filled."""
+    import numpy
+
+    kinds = dtype(columns)
+    return {name: numpy.empty((count, *kinds[name].shape), kinds[name].base) for name, _ in columns}
+
+
+def put(rows: Rows, into: Mapping[str, Array], at: int) -> None:
+    """These from that row on."""
+    for name, column in into.items():
+        column[at : at + len(rows)] = rows[name]
+
+
+def side_by_side(rows: Rows, columns: Fields) -> bytes:
+    """Column after column."""
+    return b"".join(rows[name].tobytes() for name, _ in columns)
+
+
+def from_side_by_side(columns: Fields, packed: bytes, count: int, offset: int = 0) -> tuple[Rows, int]:
+    """The same again, from this byte on, and the byte behind it."""
+    import numpy
+
+    kinds, places = dtype(columns), dict[str, int]()
+    for name, _ in columns:
+        places[name] = offset
+        offset += count * kinds[name].itemsize
+
+    def column(name: str) -> Array:
+        kind = kinds[name]
+        flat = numpy.frombuffer(
+            packed, kind.base, count * (kind.itemsize // kind.base.itemsize), places[name]
+        )
+        return flat.reshape((count, *kind.shape))
+
+    return Rows(places, count, column), offset

@@ -10,6 +10,7 @@ import structlog
 from starlette.concurrency import run_in_threadpool
 
 from edge.errors import PermanentError
+from edge.mi.projection import Projection
 from edge.mi.services import Services
 from edge.ports import LedgerError
 
@@ -32,20 +33,25 @@ async def keep_level(services: Services, stopping: asyncio.Event) -> None:
     while not stopping.is_set():
         began = time.monotonic()
         try:
-            folded = await run_in_threadpool(lambda: services.projection().advance(PORTION_FACTS))
+            busy = await run_in_threadpool(lambda: _portion(services.projection()))
         except (LedgerError, PermanentError) as error:
             log.warning("projection waits", error=str(error))
             await _rest(stopping, TROUBLE_SECONDS)
             continue
         asked = services.slots.asked
-        rest = rest_seconds(time.monotonic() - began, bool(folded), asked != asked_before)
+        rest = rest_seconds(time.monotonic() - began, busy, asked != asked_before)
         asked_before = asked
         await _rest(stopping, rest)
 
 
-def rest_seconds(worked_seconds: float, folded: bool, pulled: bool) -> float:
-    """After a portion. `folded`: there was something to fold. `pulled`: pages were asked for since the one before."""
-    if not folded:
+def _portion(projection: Projection) -> bool:
+    """Some facts, or what is settled of them brought together for figures; whether there was anything to do."""
+    return projection.advance(PORTION_FACTS) > 0 or projection.gather()
+
+
+def rest_seconds(worked_seconds: float, busy: bool, pulled: bool) -> float:
+    """After a portion. `busy`: there was something to do. `pulled`: pages were asked for since the one before."""
+    if not busy:
         return PAUSE_SECONDS
     return worked_seconds * (RESTS_BESIDE_PULLS if pulled else RESTS)
 

@@ -13,7 +13,7 @@ import tempfile
 import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -29,8 +29,8 @@ from edge.ledger.codec import Row, decode_entry
 from edge.ledger.schema import facts as ledger_facts
 from edge.ledger.schema import personal
 from edge.ledger.store import SqlReader
-from edge.mi import columns
-from edge.mi.columns import CALL_FIELDS, OPEN_US, SPAN_FIELDS, WORK_FIELDS
+from edge.mi import blocks, columns
+from edge.mi.columns import OPEN_US, SPAN_FIELDS, Rows
 from edge.mi.folding import (
     AGENT_FACTS,
     HOLE_FACTS,
@@ -221,8 +221,8 @@ class TaskVersion:
 class Figures:
     """What metrics are computed from. `calls`, `work` and `spans` have the columns of `edge.mi.columns`."""
 
-    calls: Columns
-    work: Columns
+    calls: Rows
+    work: Rows
     spans: Columns
     words: Sequence[str]
     """A text by its number in the columns."""
@@ -309,10 +309,28 @@ class Projection:
         return done
 
     def catch_up(self, progress: Callable[[int, int], None] | None = None) -> None:
-        """Fold everything that there is. `progress(through, last)` is called now and then."""
+        """Fold everything that there is, and gather it where it is kept. `progress(through, last)` is called now and then."""
         while self.advance(5 * PAGE):
             if progress is not None:
                 progress(self.through, self._reader.last_sequence())
+        with suppress(ProjectionError):  # a disk that is full: figures are the same without, and come later
+            while self._folder is None and self.gather():
+                pass
+
+    def gather(self) -> bool:
+        """Make one of the blocks from which figures are read quickly; whether there was one to be made."""
+        with self._folding, _explained(self.file):
+            if self._next_block() is None:  # so that nobody who folds is kept waiting for nothing
+                return False
+            with _transaction(self._writer):
+                block = self._next_block()
+                if block is not None:
+                    blocks.make(self._writer, block)
+        return block is not None
+
+    def _next_block(self) -> int | None:
+        calls, last_us = self._writer.execute("SELECT calls, last_us FROM state").fetchone()
+        return blocks.missing(self._writer, calls, last_us or 0)
 
     def _fold_page(self, limit: int) -> int:
         """One transaction."""
@@ -516,11 +534,7 @@ class Projection:
                 ledger_id, through, _, first_us, last_us, _ = connection.execute(
                     "SELECT * FROM state"
                 ).fetchone()
-                touching = connection.execute(
-                    "SELECT flat, work FROM columns WHERE arrived_us >= ? AND arrived_us < ?"
-                    " UNION ALL SELECT flat, work FROM columns WHERE over_us >= ? AND arrived_us < ?",
-                    (since_us, until_us, since_us, since_us),
-                ).fetchall()
+                calls, work = blocks.read(connection, since_us, until_us)
                 words = [""]
                 for number, word in connection.execute("SELECT id, word FROM words ORDER BY id"):
                     assert number == len(words)
@@ -541,12 +555,11 @@ class Projection:
                 )
             finally:
                 connection.execute("ROLLBACK")
-        calls = columns.array(CALL_FIELDS, [flat for flat, _ in touching])
         if attribution == "arrival":
-            calls = calls[calls["arrived_us"] >= since_us]
+            calls = calls.take(calls["arrived_us"] >= since_us)
         return Figures(
             calls=calls,
-            work=columns.array(WORK_FIELDS, [work for _, work in touching]),
+            work=work,
             spans=spans,
             words=words,
             holes=holes,
@@ -566,20 +579,20 @@ class Projection:
         ).fetchall()
         lasting = AgentFold(_desks(connection)).open_spans(last_us)
         found = [*closed, *((s.agent, s.state, s.started_us, s.ended_us) for s in lasting)]
-        numbers = {word: number for number, word in enumerate(words)}
-
-        def number_of(word: str) -> int:
-            if word not in numbers:
-                numbers[word] = len(words)
-                words.append(word)
-            return numbers[word]
-
         import numpy
 
-        return numpy.array(
-            [(number_of(agent), number_of(state), start, end) for agent, state, start, end in found],
-            dtype=columns.dtype(SPAN_FIELDS),
-        )
+        spans = numpy.empty(len(found), dtype=columns.dtype(SPAN_FIELDS))
+        if found:
+            agents, states, starts, ends = zip(*found, strict=True)
+            numbers = {word: number for number, word in enumerate(words)}
+            for word in dict.fromkeys((*agents, *states)):
+                if word not in numbers:
+                    numbers[word] = len(words)
+                    words.append(word)
+            spans["agent"] = [numbers[agent] for agent in agents]
+            spans["state"] = [numbers[state] for state in states]
+            spans["started_us"], spans["ended_us"] = starts, ends
+        return spans
 
     def holes(self, after_sequence: int = 0, limit: int = 1000) -> list[HoleRecord]:
         """When the switch, the ledger or the clock was not to be relied on, in order of beginning."""
@@ -606,6 +619,7 @@ class Projection:
             layout = 0
         if layout == 0:
             self._create(connection)
+        self._add_blocks(connection)
         return connection
 
     def _create(self, connection: sqlite3.Connection) -> None:
@@ -620,6 +634,14 @@ class Projection:
                 (anchors.ledger_id,),
             )
             connection.execute(f"PRAGMA user_version = {LAYOUT}")
+
+    @staticmethod
+    def _add_blocks(connection: sqlite3.Connection) -> None:
+        """Also to a file of before there were any, which is not folded again for that."""
+        if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'blocks'").fetchone() is None:
+            with _transaction(connection):
+                for statement in blocks.tables():
+                    connection.execute(statement)
 
     def _begin_afresh_if_other_ledger(self) -> None:
         """A ledger that was exchanged, or cut back to an older copy, is folded from its first fact."""

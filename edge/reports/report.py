@@ -107,10 +107,10 @@ def compute(
     before, period = _two_periods(kind, at_us, zone)
     figures = projection.figures(before.start_us, period.end_us, "completion")
     two = Calculator(figures, book, [before, period])
-    one = Calculator(figures, book, [period])
+    one = two.over([period])
     parts = divide(period.start_us, period.end_us, Every.WEEK if kind is Kind.QUARTER else Every.DAY, zone)
-    along = Calculator(figures, book, parts)
-    hours = Calculator(figures, book, divide(period.start_us, period.end_us, Every.HOUR, zone))
+    along = two.over(parts)
+    hours = two.over(divide(period.start_us, period.end_us, Every.HOUR, zone))
     shown = [name for chapter in CHAPTERS for name in chapter.definitions]
     return Report(
         site=site,

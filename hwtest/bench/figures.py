@@ -86,6 +86,7 @@ def _blocks(lab: Lab, plan: Plan, progress: Progress) -> Iterator[tuple[Block, l
             told = in_parts(progress, f"{missing} facts are folded, once")
             folding = _timed(FOLDED, lambda: projection.catch_up(told), 1)
             yield folding, [_rate(folding, missing)]
+        projection.catch_up()  # an older program may have folded it, and gathered nothing
         progress(f"reports over {plan.calls} calls, {facts} facts")
         yield _reports(lab, month)
         book = read_book()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from fractions import Fraction
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -9,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from edge.metrics.book import Book, DefinitionsError, UnknownDefinitionError, read_book
-from edge.metrics.compute import Calculator
+from edge.metrics.compute import Calculator, RefusedFigureError
 from edge.metrics.guide import page
 from edge.metrics.periods import Every, divide
 from tests.metrics.calls import SECOND, START_US, Told, figures_of
@@ -179,6 +180,44 @@ def test_a_slip_is_named_with_its_place(tmp_path: Path, old: str, new: str, said
         book_of(tmp_path, OWN.replace(old, new, 1))
     assert said in str(raised.value)
     assert "metrics.toml" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "by", "said"), [("handling", "language", "only by tier"), ("occupancy", "queue", "agent alone")]
+)
+def test_what_cannot_be_divided_is_refused(name: str, by: str, said: str) -> None:
+    """Work on a call has not all that a call has."""
+    figures = figures_of([Told(arrives=0)])
+    calculator = Calculator(figures, read_book(), divide(START_US, START_US + DAY_US, Every.WHOLE, LONDON))
+    with pytest.raises(RefusedFigureError, match=said):
+        calculator.compute(name, [by])
+
+
+def test_a_part_of_a_time_is_what_it_is_alone() -> None:
+    """Every definition, by hours of the second half of a day: asked beside the whole day, or by themselves."""
+    dice = random.Random(3)
+    told = [
+        Told(
+            arrives=dice.randrange(86_400) * SECOND,
+            waits=dice.randrange(900) * SECOND,
+            fate=dice.choice(["answered", "answered", "abandoned"]),
+            tier=dice.choice([0, 1]),
+            number=f"+4416329600{dice.randrange(30):02}",
+            talks=300 * SECOND,
+            wraps=60 * SECOND,
+        )
+        for _ in range(60)
+    ]
+    figures, book = figures_of(sorted(told, key=lambda each: each.arrives)), read_book()
+    halves = divide(START_US, START_US + DAY_US, Every.HALF_HOUR, LONDON)
+    day, hours = divide(START_US, START_US + DAY_US, Every.WHOLE, LONDON), halves[24:]
+    whole = Calculator(figures, book, day)
+    part, alone = whole.over(hours), Calculator(figures, book, hours)
+    for name in book.definitions:
+        whole.compute(name)
+        assert part.compute(name) == alone.compute(name)
+    with pytest.raises(ValueError, match="not within"):
+        part.over(divide(START_US - 1, START_US, Every.WHOLE, LONDON))
 
 
 def test_the_page_is_made_from_the_definitions() -> None:

@@ -42,6 +42,7 @@ HALF_HOUR = 1800 * SECOND
 PERIODS = [
     Period(START_US + n * HALF_HOUR // 1000, START_US + (n + 1) * HALF_HOUR // 1000, str(n)) for n in range(4)
 ]
+LONGER = Period(PERIODS[0].start_us - 1, PERIODS[-1].end_us + HALF_HOUR // 1000, "all of them and more")
 FATES = (
     "answered",
     "answered",
@@ -678,17 +679,23 @@ def test_every_measure_is_what_the_oracle_says(seed: int, size: int) -> None:
     figures, dice = figures_of(told, until=until), Random(seed)
     everything = [each for number, one in enumerate(told) if (each := see(number, one, until)) is not None]
     seen_by_all[:] = everything
-    for kind, oracle in ORACLES.items():
-        for _ in range(8):
-            definition = a_definition(kind, dice)
-            book = Book(
-                definitions={"x": definition},
-                internal_lines=frozenset({INTERNAL_LINE}),
-                failure_codes=frozenset({FAILURE_CODE}),
-            )
-            found = [each.value for each in Calculator(figures, book, PERIODS).compute("x")]
-            concerned = [each for each in everything if concerns(definition, each)]
-            assert list(map(near, found)) == list(map(near, oracle(definition, concerned, until))), definition
+    asked = {
+        f"{kind}-{number}": (a_definition(kind, dice), oracle)
+        for kind, oracle in ORACLES.items()
+        for number in range(8)
+    }
+    book = Book(
+        definitions={name: definition for name, (definition, _) in asked.items()},
+        internal_lines=frozenset({INTERNAL_LINE}),
+        failure_codes=frozenset({FAILURE_CODE}),
+    )
+    calculator = dice.choice(
+        [Calculator(figures, book, PERIODS), Calculator(figures, book, [LONGER]).over(PERIODS)]
+    )
+    for name, (definition, oracle) in asked.items():
+        found = [each.value for each in calculator.compute(name)]
+        concerned = [each for each in everything if concerns(definition, each)]
+        assert list(map(near, found)) == list(map(near, oracle(definition, concerned, until))), definition
 
 
 def test_occupancy_is_what_the_oracle_says() -> None:
