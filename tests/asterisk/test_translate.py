@@ -1,5 +1,6 @@
 """Effects to requests, and what strangers write into a call."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -632,3 +633,25 @@ def test_no_subscription_that_can_deadlock_asterisk() -> None:
         (path.name, word) for path in folder.rglob("*.py") for word in forbidden if word in path.read_text()
     ]
     assert found == []
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ('{"type": "X", "args": ["a", 1, null]}', {"type": "X", "args": ["a", 1, None]}),
+        ('{"name": "half \\ud83d of it"}', {"name": "half \ud83d of it"}),
+        ('{"number": NaN}', None),
+        ("[]", []),
+    ],
+    ids=["good", "half a character", "no number", "list"],
+)
+def test_json_is_read_as_the_standard_library_does(written: str, said: object) -> None:
+    """Also what stricter readers refuse: an event that is refused is a caller who is lost."""
+    assert said is None or ari.decoded(written) == said
+    assert repr(ari.decoded(written)) == repr(json.loads(written))
+
+
+def test_no_json_is_a_value_error() -> None:
+    """As whoever reads events expects."""
+    with pytest.raises(ValueError, match="Expecting"):
+        ari.decoded("{")

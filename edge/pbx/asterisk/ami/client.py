@@ -75,7 +75,9 @@ class Protocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no types
         """An answer goes to its action, whatever else happens is an event: as panoramisk has it, with one look for each."""
         action = self.responses.get(wire.text(message, "ActionID"))
         if action is not None:
-            if action.add_message(message):
+            if wire.is_item(action, message):
+                action.responses.append(message)
+            elif action.add_message(message):
                 self.responses.pop(action.id, None)
             return
         if event := wire.text(message, "Event"):

@@ -143,6 +143,15 @@ def action(name: str, headers: Mapping[str, str], listed: bool = False) -> Actio
     return Action({"Action": name, **headers}, as_list=None if listed else False)
 
 
+def is_item(request: Action, message: Message) -> bool:
+    """Whether this is one more event of the list that was asked for, and not its end: a thousand channels are listed every few
+    seconds, and panoramisk asks nine things of each."""
+    if request.as_list is not None or not request.responses:
+        return False
+    event = text(message, "Event")
+    return bool(event) and not (text(message, "EventList") or event.endswith("Complete"))
+
+
 def _require_whole_lines(name: str, headers: Mapping[str, str]) -> None:
     for key, value in headers.items():
         text = key + value

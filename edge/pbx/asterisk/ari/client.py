@@ -20,7 +20,7 @@ import structlog
 from aioswagger11.http_client import AsynchronousHttpClient
 
 from edge.errors import LinkError, PermanentError, RefusedError
-from edge.pbx.asterisk.ari.translate import EVENT_TYPES, Request
+from edge.pbx.asterisk.ari.translate import EVENT_TYPES, Request, decoded
 
 with warnings.catch_warnings():
     warnings.simplefilter(
@@ -163,7 +163,7 @@ class AriClient:
 
     def _read(self, data: str) -> None:
         try:
-            event = json.loads(data)
+            event = decoded(data)
         except (ValueError, RecursionError):
             log.warning("ari.event_dropped", size=len(data))
             return
@@ -179,7 +179,7 @@ class AriClient:
         operation = getattr(getattr(self._client, request.resource).api, request.operation)
         response = await operation(**request.parameters)
         body = await response.read()  # it is here already
-        return json.loads(body) if body else None
+        return decoded(body) if body else None
 
     def claim(self, leg_id: str) -> None:
         """Take a caller who is offered to whoever claims them first; they enter our application, or were lost to us meanwhile.
