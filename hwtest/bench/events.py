@@ -21,6 +21,8 @@ from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 
+import msgspec
+
 from edge import logs
 from edge.clock import SystemClock
 from edge.core.effects import ConnectPair, Effect, MakeOffer
@@ -245,7 +247,7 @@ class PlayedSwitch:
 
     def _read(self, told: Told) -> Sighting | None:
         if told.link == ARI:
-            event = json.loads(told.content)
+            event = ari.decoded(told.content)
             return None if ari.asks_who_takes(event) is not None else ari.sighting(event)
         (frame,) = self._framer.feed(told.content)
         message = wire.parse(frame)
@@ -286,20 +288,21 @@ class PlayedSwitch:
     def _talk_and_hang_up(self, call_id: str, offer_id: str) -> None:
         if self._book.hand_over(call_id, offer_id) is None:
             return
-        bridge = {
-            "BridgeUniqueid": f"bridge-{call_id}",
-            "BridgeType": "basic",
-            "BridgeTechnology": "simple_bridge",
-        }
+        bridge = _lines(
+            {
+                "BridgeUniqueid": f"bridge-{call_id}",
+                "BridgeType": "basic",
+                "BridgeTechnology": "simple_bridge",
+            }
+        )
         agent, caller = identity.leg_of_offer(offer_id), _caller_leg(call_id)
-        cause = {"Cause": "16", "Cause-txt": "Normal Clearing"}
         self._say_ami("BridgeEnter", agent, bridge)
         self._say_ami("BridgeEnter", caller, bridge)
-        self._say_ami("HangupRequest", agent, {"Cause": "16"})
+        self._say_ami("HangupRequest", agent, "Cause: 16\r\n")
         self._say_ami("BridgeLeave", agent, bridge)
-        self._say_ami("Hangup", agent, cause)
+        self._say_ami("Hangup", agent, _CAUSE)
         self._say_ami("BridgeLeave", caller, bridge)
-        self._say_ami("Hangup", caller, cause)
+        self._say_ami("Hangup", caller, _CAUSE)
         self._say_device(self._devices.pop(offer_id), "NOT_INUSE")
 
     def _say_ari(self, kind: str, **fields: object) -> None:
@@ -310,26 +313,20 @@ class PlayedSwitch:
             "asterisk_id": "00:00:5e:00:53:01",
             "application": "edge101",
         }
-        self._tell(ARI, json.dumps(event).encode())
+        self._tell(ARI, msgspec.json.encode(event))
 
-    def _say_ami(self, kind: str, leg_id: str, headers: Mapping[str, str]) -> None:
-        self._say_frame(
-            {
-                "Event": kind,
-                **_HEADERS,
-                "Timestamp": f"{time.time():.6f}",
-                **headers,
-                **_LEG,
-                "Uniqueid": leg_id,
-            }
-        )
+    def _say_ami(self, kind: str, leg_id: str, headers: str) -> None:
+        """As Asterisk writes it, put together from lines that are there: what the player takes, the daemon has not."""
+        stamp = f"Timestamp: {time.time():.6f}\r\n"
+        self._say(f"Event: {kind}\r\n{_HEADERS}{stamp}{headers}{_LEG}Uniqueid: {leg_id}\r\n\r\n")
 
     def _say_device(self, device: str, state: str) -> None:
-        times = {"Privilege": "call,all", "Timestamp": f"{time.time():.6f}", "SystemName": "lab"}
-        self._say_frame({"Event": "DeviceStateChange", **times, "Device": device, "State": state})
+        stamp = f"Timestamp: {time.time():.6f}\r\nSystemName: lab\r\n"
+        self._say(
+            f"Event: DeviceStateChange\r\nPrivilege: call,all\r\n{stamp}Device: {device}\r\nState: {state}\r\n\r\n"
+        )
 
-    def _say_frame(self, headers: Mapping[str, str]) -> None:
-        frame = "".join(f"{name}: {value}\r\n" for name, value in headers.items()) + "\r\n"
+    def _say(self, frame: str) -> None:
         self._tell(AMI, frame.encode())
 
     def _tell(self, link: str, content: bytes) -> None:
@@ -339,6 +336,10 @@ class PlayedSwitch:
 
 def _caller_leg(call_id: str) -> str:
     return f"lab-{call_id}"
+
+
+def _lines(headers: Mapping[str, str]) -> str:
+    return "".join(f"{name}: {value}\r\n" for name, value in headers.items())
 
 
 def _now() -> str:
@@ -359,22 +360,25 @@ _CHANNEL = {
     "creationtime": "2026-11-26T00:00:00.000+0000",
     "language": "en",
 }
-_HEADERS = {"Privilege": "call,all", "SystemName": "lab"}
-_LEG = {
-    "Channel": "PJSIP/trunk-00000001",
-    "ChannelState": "6",
-    "ChannelStateDesc": "Up",
-    "CallerIDNum": "07700900123",
-    "CallerIDName": "A Caller",
-    "ConnectedLineNum": "<unknown>",
-    "ConnectedLineName": "<unknown>",
-    "Language": "en",
-    "AccountCode": "",
-    "Context": "edge-connect",
-    "Exten": "connect",
-    "Priority": "2",
-    "Linkedid": "lab-1795358004.1",
-}
+_HEADERS = _lines({"Privilege": "call,all", "SystemName": "lab"})
+_CAUSE = _lines({"Cause": "16", "Cause-txt": "Normal Clearing"})
+_LEG = _lines(
+    {
+        "Channel": "PJSIP/trunk-00000001",
+        "ChannelState": "6",
+        "ChannelStateDesc": "Up",
+        "CallerIDNum": "07700900123",
+        "CallerIDName": "A Caller",
+        "ConnectedLineNum": "<unknown>",
+        "ConnectedLineName": "<unknown>",
+        "Language": "en",
+        "AccountCode": "",
+        "Context": "edge-connect",
+        "Exten": "connect",
+        "Priority": "2",
+        "Linkedid": "lab-1795358004.1",
+    }
+)
 
 
 def room() -> Policy:
