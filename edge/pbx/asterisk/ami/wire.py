@@ -74,10 +74,10 @@ class Heard(Message):  # type: ignore[misc]  # panoramisk has no types
         return self._text.lower()
 
     def get(self, key: str, default: Any = None) -> Any:
-        """What this header holds; the last one when it came twice."""
+        """What this header holds; a list when it came twice."""
         mark = f"{_LINE}{key}{_HOLDS}"
-        at = self._text.rfind(mark)
-        if at < 0 or key.lower() in _QUOTED:
+        at = self._text.find(mark)
+        if at < 0 or self._text.find(mark, at + 1) >= 0 or key.lower() in _QUOTED:
             is_there = mark.lower() in self._in_small_letters
             return self._store.get(key.lower(), (key, default))[1] if is_there else default
         begin = at + len(mark)
