@@ -7,7 +7,9 @@ fact in their place says so (`FactsLost`), and no sequence is given twice. Only 
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
+import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
@@ -33,6 +35,8 @@ from edge.ports import DamagedError, Ledger, LedgerError, UnreadableError
 BATCH = 2_000
 STEADILY = 5_000
 """So many missing sequences are tried one by one; beyond that ever more are passed over at once."""
+HEADER = struct.Struct(">16xH6xI")
+"""Of a SQLite file: the size of its pages, and how often it was changed."""
 BEYOND = 2**40
 """Where the end of a table is not known: no ledger has so many rows."""
 OTHERS = (schema.checkpoints, schema.audit, schema.erased, schema.holds)
@@ -183,15 +187,18 @@ def set_aside(path: Path, why: str, now: Instant, alive: Alive = nobody, last: i
     `last`: a sequence that is known to have been given. Raises `LedgerError`, with the damaged file where it was.
     """
     stamp = datetime.fromtimestamp(now.utc_us / 1e6, UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-    fresh = path.with_name(path.name + ".mending")
+    fresh, rebuilt = path.with_name(path.name + ".mending"), path.with_name(path.name + ".mending-from")
     kept = path.with_name(f"{path.name}.damaged-{stamp}")
-    for suffix in ("", "-wal", "-shm", "-journal"):
-        fresh.with_name(fresh.name + suffix).unlink(missing_ok=True)
+    _remove(fresh, rebuilt)
     try:
         with closing(open_sql_ledger(f"sqlite:///{fresh}", lock=_NoLock())) as ledger:
             unknown = ledger.identity()
-        with closing(_Damaged(path)) as old, closing(_Continuation(fresh)) as new:
+        is_headless = _is_headless(path)
+        if is_headless:
+            _give_first_page(path, fresh, rebuilt)
+        with closing(_Damaged(rebuilt if is_headless else path)) as old, closing(_Continuation(fresh)) as new:
             mended = _carry_over(old, new, unknown, _Circumstances(why, kept.name, now, last), alive)
+        _remove(rebuilt)
         was = path.stat()
         fresh.chmod(was.st_mode & 0o777)
         with suppress(PermissionError):
@@ -204,6 +211,49 @@ def set_aside(path: Path, why: str, now: Instant, alive: Alive = nobody, last: i
             "free space on its file system, and give the daemon's user write permission on its directory"
         ) from error
     return mended
+
+
+def _remove(*files: Path) -> None:
+    """With what SQLite keeps beside them."""
+    for file in files:
+        for suffix in ("", "-wal", "-shm", "-journal"):
+            file.with_name(file.name + suffix).unlink(missing_ok=True)
+
+
+def _is_headless(path: Path) -> bool:
+    """Whether the first page, which says where each table begins, can not be read, and there are others."""
+    if path.stat().st_size <= HEADER.size:
+        return False
+    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+        try:
+            return not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'facts'").fetchall()
+        except sqlite3.DatabaseError:
+            return True
+
+
+def _give_first_page(path: Path, empty: Path, rebuilt: Path) -> None:
+    """Make `rebuilt`, a copy with the first page of an empty ledger: in all that were made by one schema tables begin alike.
+
+    Where they do not, what is read of it proves to be nothing: facts by their chain, all else by its types (`_is_a_row_of`).
+    """
+    for suffix in ("", "-wal"):
+        if (part := path.with_name(path.name + suffix)).exists():
+            shutil.copyfile(part, rebuilt.with_name(rebuilt.name + suffix))
+    with empty.open("rb") as whole:
+        page_size, changes = HEADER.unpack(whole.read(HEADER.size))
+        whole.seek(0)
+        page = bytearray(whole.read(page_size))
+    page[92:96] = (changes + 1).to_bytes(4)  # so that its length is not believed, and the file's own is
+    with rebuilt.open("r+b") as file:
+        file.write(page)
+
+
+def _is_a_row_of(table: Table, row: Sequence[object]) -> bool:
+    """Whether these can be its values."""
+    return all(
+        (value is None and column.nullable) or isinstance(value, column.type.python_type)
+        for column, value in zip(table.columns, row, strict=True)
+    )
 
 
 def _finish(path: Path) -> None:
@@ -354,7 +404,7 @@ def _carry_over(
     """Fill the new file. `unknown`: id and time of making where those of the old one cannot be read."""
     meta = old.meta()
     ledger_id, created_utc_us, end = meta or (*unknown, None)
-    kept_checkpoints = [*old.rows(schema.checkpoints)]
+    kept_checkpoints = [row for row in old.rows(schema.checkpoints) if _is_a_row_of(schema.checkpoints, row)]
     last = max([about.last, end.sequence if end else 0, *(int(str(row[0])) for row in kept_checkpoints)])
     batch, facts, lost, head = list[Record](), 0, list[tuple[int, int]](), genesis(ledger_id)
     for record in _continued(ledger_id, old.facts(last if end else BEYOND), end, last, about):
@@ -372,7 +422,7 @@ def _carry_over(
     new.put(batch)
     new.put_rows(schema.checkpoints, (row for row in kept_checkpoints if int(str(row[0])) <= head.sequence))
     for table in OTHERS[1:]:
-        new.put_rows(table, old.rows(table))
+        new.put_rows(table, (row for row in old.rows(table) if _is_a_row_of(table, row)))
     new.close_with(ledger_id, created_utc_us, head)
     also = [f"of its table {name} something is lost" for name in sorted(old.unread - {schema.facts.name})]
     if old.personal_lost:

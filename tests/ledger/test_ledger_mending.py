@@ -10,13 +10,16 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine
 
 from edge.core.facts import Entry, FactsLost
 from edge.core.model import Instant
 from edge.heartbeat import Heartbeat
+from edge.ledger import schema
 from edge.ledger.chain import Anchors, Damage, Head, genesis, verify_chain
 from edge.ledger.codec import Record
 from edge.ledger.executor import ThreadCommitExecutor
+from edge.ledger.maintenance import Hold, Warrant
 from edge.ledger.measure import arrivals
 from edge.ledger.mending import Mended, MendingLedger, open_mended
 from edge.ledger.store import (
@@ -183,6 +186,57 @@ def test_cut_off_twice(path: Path) -> None:
     assert verify(url(path)).sound
 
 
+@pytest.mark.parametrize("lost_bytes", [100, 512, PAGE])
+def test_a_file_without_its_beginning(path: Path, lost_bytes: int) -> None:
+    """The first page says where everything else is, and is the same in all ledgers: nothing is lost with it."""
+    with closing(open_sql_ledger(url(path))) as before:
+        ledger_id = before.ledger_id
+        before.save_checkpoint(COUNT, b"state" * PAGE)
+        before.erase([3], warrant=Warrant("ann", "request 12"))  # and checkpoints, whose pages are free now
+        with before.maintenance() as maintenance:
+            held = Hold(hold=0, since_utc_us=1, by="", why="", call_id="call-000000000001")
+            maintenance.hold(Warrant("ann", "a case"), held)
+        audit, holds = list(before.audit()), before.holds()
+    with path.open("r+b") as file:
+        file.write(b"\xaa" * lost_bytes)
+    damaged = path.read_bytes()
+    found, done = mended(path)
+    assert (done.lost, done.also, done.facts, len(found)) == ((), (), COUNT, COUNT)
+    assert kept_of(path).read_bytes() == damaged
+    assert list(path.parent.glob("*.mend*")) == []
+    with closing(open_sql_ledger(url(path))) as after:
+        assert (after.ledger_id, list(after.audit()), after.holds()) == (ledger_id, audit, holds)
+        assert verify(after).erased == 1
+
+
+def test_a_file_without_its_beginning_and_with_a_hole(path: Path) -> None:
+    """What the other pages had is read as ever."""
+    overwrite(path, leg(200))
+    with path.open("r+b") as file:
+        file.write(b"\xaa" * PAGE)
+    found, done = mended(path)
+    ((first, last),) = holes(found)
+    assert done.lost == ((first, last),)
+    assert verify(url(path)).sound
+
+
+def test_a_file_without_its_beginning_whose_tables_began_elsewhere(path: Path) -> None:
+    """As where tables were added to it later: nothing is taken for what it is not."""
+    later = (schema.audit, schema.erased, schema.holds)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript("".join(f"DROP TABLE {table.name};" for table in later))
+        connection.execute("VACUUM")
+    engine = create_engine(url(path))
+    schema.metadata.create_all(engine, tables=later)
+    engine.dispose()
+    with path.open("r+b") as file:
+        file.write(b"\xaa" * PAGE)
+    mended(path)
+    with closing(open_sql_ledger(url(path))) as after:
+        assert (list(after.audit()), after.holds()) == ([], [])
+        assert verify(after).sound
+
+
 @pytest.mark.parametrize("nothing_left", [False, True])
 def test_a_file_of_which_nothing_can_be_read(path: Path, nothing_left: bool) -> None:
     """It is another ledger then, and its first fact says so."""
@@ -190,8 +244,7 @@ def test_a_file_of_which_nothing_can_be_read(path: Path, nothing_left: bool) -> 
         Heartbeat.beside(url(path)).write(NOW, "boot")  # type: ignore[union-attr]
         os.truncate(path, 0)
     else:
-        with path.open("r+b") as file:
-            file.write(b"\xaa" * PAGE)
+        path.write_bytes(b"\xaa" * path.stat().st_size)
     found, done = mended(path)
     assert holes(found) == [(1, 1)]
     assert done.facts == 0
