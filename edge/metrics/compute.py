@@ -57,6 +57,8 @@ _COLUMN = {
     "language": "language",
     "agent": "first_agent",
 }
+MOST_KEPT = 24
+"""Things that several figures need: as many as a report has."""
 _OF_CALLS_ALONE = ("class", "language")
 _FATE = {fate: FATES.index(fate) for fate in Fate}
 _VOLUME_FLAGS = {
@@ -138,23 +140,31 @@ class _Cell:
     denominator: int | None = None
 
 
-class _Selection:
-    """What figures of one definition after the other are chosen from: what several of them need is made once.
+class _Kept:
+    """What several figures need and is made once, unless much else was made since: each thing may be of a million calls."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[Hashable, ...], Any] = {}
+
+    def once(self, make: Callable[[], T], *key: Hashable) -> T:
+        """What was made under this key."""
+        found: T = self._made.pop(key) if key in self._made else make()
+        self._made[key] = found  # the last one of all again
+        if len(self._made) > MOST_KEPT:
+            del self._made[next(iter(self._made))]
+        return found
+
+
+class _Selection(_Kept):
+    """What figures of one definition after the other are chosen from.
 
     Of periods it knows only the time from the begin of the first to the end of the last, so that it serves any division of that.
     """
 
     def __init__(self, figures: Figures, begin_us: int, end_us: int) -> None:
+        super().__init__()
         self.calls, self.work = figures.calls, figures.work
         self.begin_us, self.end_us = begin_us, end_us
-        self._made: dict[tuple[Hashable, ...], Any] = {}
-
-    def once(self, make: Callable[[], T], *key: Hashable) -> T:
-        """What was made under this key."""
-        if key not in self._made:
-            self._made[key] = make()
-        found: T = self._made[key]
-        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +214,7 @@ class Calculator:
         self._end_us = self.periods[-1].end_us if self.periods else 0
         self._selection = selection or _Selection(figures, self._begin_us, self._end_us)
         self._calls, self._work = self._selection.calls, self._selection.work
-        self._chosen: dict[tuple[Hashable, ...], _Chosen] = {}
+        self._chosen = _Kept()
         self._cuts = numpy.array(
             [*(p.start_us for p in self.periods), *(p.end_us for p in self.periods[-1:])], dtype=numpy.int64
         )
@@ -402,14 +412,15 @@ class Calculator:
                 mask &= more()
             return rows.take(mask), at[mask]
 
-        if (*key, by) not in self._chosen:
-            chosen, at = whole.once(
+        def chosen() -> _Chosen:
+            part, at = whole.once(
                 lambda: self._part_of(*whole.once(choose, "all", key)), "part", key, self._time
             )
-            code, labels = self._codes(chosen, by)
+            code, labels = self._codes(part, by)
             cell = code * len(self.periods) + self._place(at)
-            self._chosen[*key, by] = _Chosen(chosen, cell, labels, len(labels) * len(self.periods))
-        return self._chosen[*key, by]
+            return _Chosen(part, cell, labels, len(labels) * len(self.periods))
+
+        return self._chosen.once(chosen, key, by)
 
     def _part_of(self, rows: Rows, at: Array) -> tuple[Rows, Array]:
         """Those at a time in a period."""
@@ -633,11 +644,14 @@ class Calculator:
     def _callers(self, rows: Rows) -> tuple[Array, int]:
         """Of each call the number of its caller, from 0, -1 for none; and how many callers there are."""
 
-        def number() -> tuple[Array, int]:
+        def number() -> tuple[Rows, Array, int]:
             found, numbers = numpy.unique(rows["caller"], return_inverse=True)
-            return numpy.where(rows["caller"] == 0, -1, numbers.astype(numpy.int64)), len(found)
+            return rows, numpy.where(rows["caller"] == 0, -1, numbers.astype(numpy.int64)), len(found)
 
-        return self._selection.once(number, "callers", id(rows))
+        _, caller, callers = self._selection.once(
+            number, "callers", id(rows)
+        )  # with the rows, whose id is theirs so long
+        return caller, callers
 
     @_cells.register
     def _waiting(self, definition: Waiting, by: tuple[str, ...]) -> tuple[list[Label], list[_Cell]]:

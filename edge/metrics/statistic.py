@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 A_BILLIONTH = 1e-9
 """What a product of a million fractions may be off by."""
 FEW = 2**16
+AT_ONCE = 2**20
+"""Places looked at in one go: five years of half hours of every agent would not be in memory together."""
 
 
 def count(cell: Array, cells: int) -> list[int]:
@@ -140,10 +142,17 @@ class Lines:
         return places // self.length, places % self.length + self.begin
 
     def within(self, starts: Array, ends: Array, cuts: Array) -> Array:
-        """`within` for each person: a row of each, with how much lies between each cut of time and the next."""
-        if len(cuts) == 0:
-            return numpy.zeros((self.persons, 0), dtype=numpy.int64)
+        """`within` for each person: a row of each, with how much lies between each cut of time and the next.
+
+        `starts` and `ends`: in order, each between the begin of what a person has of the line and its end.
+        """
+        found = numpy.zeros((self.persons, max(0, len(cuts) - 1)), dtype=numpy.int64)
         own = numpy.clip(cuts - self.begin, 0, self.length - 1)
-        everybody = (numpy.arange(self.persons)[:, None] * self.length + own).ravel()
-        found = numpy.append(within(starts, ends, everybody), 0)[: self.persons * len(cuts)]
-        return found.reshape(self.persons, len(cuts))[:, :-1]
+        some = max(1, AT_ONCE // max(1, len(cuts)))
+        for first in range(0, self.persons, some):
+            last = min(first + some, self.persons)
+            here = slice(*numpy.searchsorted(starts, (first * self.length, last * self.length)))
+            theirs = (numpy.arange(first, last)[:, None] * self.length + own).ravel()
+            between = numpy.append(within(starts[here], ends[here], theirs), 0)[: len(theirs)]
+            found[first:last] = between.reshape(last - first, len(cuts))[:, :-1]
+        return found

@@ -10,11 +10,14 @@ from fractions import Fraction
 from itertools import pairwise
 from random import Random
 from typing import Any
+from unittest.mock import patch
 
+import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from edge.core import facts
+from edge.metrics import compute, statistic
 from edge.metrics.book import Book
 from edge.metrics.compute import Calculator
 from edge.metrics.definition import (
@@ -692,14 +695,17 @@ def test_every_measure_is_what_the_oracle_says(seed: int, size: int) -> None:
     calculator = dice.choice(
         [Calculator(figures, book, PERIODS), Calculator(figures, book, [LONGER]).over(PERIODS)]
     )
+    kept = dice.choice([1, compute.MOST_KEPT])
     for name, (definition, oracle) in asked.items():
-        found = [each.value for each in calculator.compute(name)]
+        with patch.object(compute, "MOST_KEPT", kept):
+            found = [each.value for each in calculator.compute(name)]
         concerned = [each for each in everything if concerns(definition, each)]
         assert list(map(near, found)) == list(map(near, oracle(definition, concerned, until))), definition
 
 
-def test_occupancy_is_what_the_oracle_says() -> None:
+def test_occupancy_is_what_the_oracle_says(monkeypatch: pytest.MonkeyPatch) -> None:
     """Instant by instant: at work on a call or on its wrap-up, ready for one, or neither. Whoever is found, and nobody else."""
+    monkeypatch.setattr(statistic, "AT_ONCE", 3 * (len(PERIODS) + 1))  # three of them at a time
     dice = Random(11)
     wrap_ups = 0
     for _ in range(10):
