@@ -170,6 +170,25 @@ async def test_what_became_of_those_whom_the_daemon_knew(room: Room, told: int) 
         assert utc_seconds(shown["ended"]) == pytest.approx(wire_seconds(caller, "BYE"), abs=WIRE_SECONDS)
 
 
+@pytest.mark.endurance
+async def test_a_999_that_the_fallback_answered_is_offered_to_nobody_as_lost(room: Room, told: int) -> None:
+    """Killed while it waited, answered in the switch's own queue, over when the daemon is back: a task of who answered."""
+    emergency = room.caller("999")
+    await room.reaches(emergency, CallState.WAITING)
+    await room.live.lose_daemon()
+    ann = await room.agent(1)
+    call = await ann.answers(30)
+    assert room.who(call) is emergency
+    assert await emergency.lasts(0.5)
+    await call.hang_up()
+    await room.live.start_daemon()
+    await traced(room, told)
+    call_id = room.record(emergency).call_id
+    assert room.live.state.tasks[call_id].kind is TaskKind.LOST
+    assert room.live.state.tasks[call_id].assigned_to == ann.number
+    assert [made for made in room.facts(facts.TaskOffered) if made.task_id == call_id] == []
+
+
 async def test_a_talk_that_goes_on_began_when_it_began(room: Room, told: int) -> None:
     """Connected by the fallback while the daemon was dead, and talking still when it is back: the times are the real ones."""
     await room.live.lose_daemon()
