@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import Connection, Dialect, Engine, Insert, Update, create_engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
-from sqlalchemy.pool import ConnectionPoolEntry, NullPool, QueuePool
+from sqlalchemy.pool import NullPool, QueuePool
 
 from edge.ports import DamagedError, LedgerError
 
@@ -148,22 +148,24 @@ class SqliteFile:
 
         def connect() -> sqlite3.Connection:
             at_rest = not self._beside("-wal").exists() and not os.access(self.path.parent, os.W_OK)
+            files = self._files()
             connection = self._connect("mode=ro&immutable=1" if at_rest else "mode=ro", READER_WAIT_SECONDS)
+            connection.files = files
             connection.execute("PRAGMA query_only = ON")
             return connection
 
         if not kept:
             return _engine(connect, NullPool)
         engine = _engine(connect, QueuePool, pool_size=READERS_KEPT, max_overflow=-1)
-        event.listen(engine, "connect", self._note_files)
         event.listen(engine, "checkout", self._require_same_files)
         return engine
 
-    def _note_files(self, _: object, record: ConnectionPoolEntry) -> None:
-        record.info["files"] = self._files()
-
-    def _require_same_files(self, _: object, record: ConnectionPoolEntry, __: object) -> None:
-        if record.info["files"] != self._files():
+    def _require_same_files(self, connection: _Connection, _: object, __: object) -> None:
+        """Asked of a connection that was kept. One that has just been opened is of the files as they are, however often the writer
+        moves its WAL into the file meanwhile."""
+        if connection.is_new:
+            connection.is_new = False
+        elif connection.files != self._files():
             raise DisconnectionError  # the pool's word for: open another
 
     def _files(self) -> tuple[tuple[int, ...], ...]:
@@ -225,9 +227,10 @@ class SqliteFile:
         what, mend = MEANING.get(code, (otherwise, "run `edge ledger verify`"))
         return LedgerError(f"{self}: {what} ({name}); {mend}")
 
-    def _connect(self, mode: str, wait_seconds: float) -> sqlite3.Connection:
+    def _connect(self, mode: str, wait_seconds: float) -> _Connection:
         connection = sqlite3.connect(
             f"{self.path.as_uri()}?{mode}",
+            factory=_Connection,
             uri=True,
             timeout=wait_seconds,
             isolation_level=None,  # the driver's own guesses at transactions are off: see `_begin`
@@ -238,6 +241,15 @@ class SqliteFile:
 
     def _beside(self, suffix: str) -> Path:
         return self.path.with_name(self.path.name + suffix)
+
+
+class _Connection(sqlite3.Connection):
+    """One that can be kept."""
+
+    files: tuple[tuple[int, ...], ...] = ()
+    """What was there when it was opened, or before."""
+    is_new = True
+    """Whether nobody has asked it anything."""
 
 
 def _identity(path: Path, *, written: bool) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import resource
 import shutil
@@ -17,6 +18,7 @@ import pytest
 from edge.core.facts import CallArrived, Entry
 from edge.ledger.maintenance import Warrant
 from edge.ledger.measure import arrivals
+from edge.ledger.sqlite import SqliteFile
 from edge.ledger.store import (
     CALLS_AT_ONCE,
     SqlLedger,
@@ -261,6 +263,18 @@ def test_a_kept_reader_sees_what_is_committed_and_erased(url: str, path: Path, l
         assert erase(url, sequences=range(1, 5), warrant=ANN).purged is True
         assert [file.name for file in path.parent.iterdir() if b"7700900123" in file.read_bytes()] == []
         assert reader.personal_data(0, 10) == []
+
+
+def test_a_kept_reader_reads_while_the_writer_never_rests(
+    url: str, ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file is another each time that somebody looks: its WAL is being moved into it."""
+    looks = itertools.count()
+    monkeypatch.setattr(SqliteFile, "_files", lambda _: ((next(looks),), ()))
+    with closing(open_reader(url, kept=True)) as reader:
+        for last in range(4, 10):
+            ledger.append(arrivals(last, 1))
+            assert list(reader.read()) == arrivals(1, last)
 
 
 @pytest.mark.parametrize("put", [shutil.move, shutil.copyfile])
