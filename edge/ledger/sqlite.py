@@ -161,8 +161,8 @@ class SqliteFile:
         return engine
 
     def _require_same_files(self, connection: _Connection, _: object, __: object) -> None:
-        """Asked of a connection that was kept. One that has just been opened is of the files as they are, however often the writer
-        moves its WAL into the file meanwhile."""
+        """Asked of a kept connection. One that has just been opened is of the files as they are, however often the writer moves
+        its WAL into the file meanwhile."""
         if connection.is_new:
             connection.is_new = False
         elif connection.files != self._files():
