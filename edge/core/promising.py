@@ -450,6 +450,8 @@ class Promising(Routine):
 
     def _match_callback(self, call: Call) -> None:
         """Whether a call-back waits for whoever calls; asked again when the call has come to another queue."""
+        if all(other.callback is None for other in self.state.calls.values()):
+            return  # no number to be judged
         number, line = self._number_of(call), self.policy.lines.get(call.line)
         if number is None or call.test or line is None:
             return

@@ -93,15 +93,18 @@ class RingBack(Desk):
         judged = self.policy.destinations.judge(call.caller_number)
         return judged.number if judged.judgement is not Judgement.NO_NUMBER and judged.number else None
 
-    def _tasks_of(self, number: str | None) -> list[Task]:
-        """The open tasks of this number; none for a withheld one."""
+    def _tasks_of(self, call: Call) -> list[Task]:
+        """The open tasks of this caller's number; none for a withheld one."""
+        if not self.state.tasks:  # to judge a number takes longer than all else that is done for who calls
+            return []
+        number = self._number_of(call)
         return [] if number is None else [task for task in self.state.tasks.values() if task.number == number]
 
     def _lost_place(self, call: Call) -> Instant | None:
         """When this caller joined before a fault cut them, if that was earlier than now and not long ago."""
         times = [
             task.queued_at
-            for task in self._tasks_of(self._number_of(call))
+            for task in self._tasks_of(call)
             if task.kind is TaskKind.LOST
             and task.queued_at is not None
             and self._now.since(task.opened_at) <= self.policy.tasks.redial_seconds
@@ -114,7 +117,7 @@ class RingBack(Desk):
 
     def _link_tasks(self, call: Call) -> None:
         """A call has come from a number that somebody was to ring back."""
-        for task in self._tasks_of(self._number_of(call)):
+        for task in self._tasks_of(call):
             self._because(f"call {call.call_id} comes from the number of task {task.task_id}: linked")
             self._record(facts.TaskLinked(task_id=task.task_id, by_call=call.call_id))
 
