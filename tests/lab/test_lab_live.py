@@ -212,7 +212,12 @@ def test_a_daemon_that_was_started_by_the_contract_s_command_is_ended_too(direct
 def test_an_up_that_is_interrupted_leaves_nothing(tmp_path: Path) -> None:
     """Ctrl-C while Asterisk or the daemon starts."""
     place = tmp_path / "lab"
-    starting = subprocess.Popen((sys.executable, "-m", "hwtest", "lab", "up", "--dir", str(place)))
+    starting = subprocess.Popen(
+        (sys.executable, "-m", "hwtest", "lab", "up", "--dir", str(place)),
+        preexec_fn=lambda: signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        ),  # tests in a background job inherit that it is ignored
+    )
     try:
         assert comes_true(lambda: (place / "asterisk/asterisk.json").exists(), 60)
         starting.send_signal(signal.SIGINT)

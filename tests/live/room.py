@@ -200,11 +200,14 @@ class LiveLab:
 
     def has_kept(self, agent: str) -> bool:
         """Whether the switch has this agent's sign-in on disk: its database is committed about once a second (main/db.c),
-        and what it was told since then dies with it."""
+        and what it was told since then dies with it. Read without a lock: a commit that finds one is taken back whole."""
         [file] = Path(self.lab.asterisk_directory).rglob("astdb.sqlite3")
-        with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as database:
-            rows = database.execute("select 1 from astdb where key = ?", (f"/edge/agent/{agent}",))
-            return rows.fetchone() is not None
+        with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro&immutable=1", uri=True)) as database:
+            try:
+                rows = database.execute("select 1 from astdb where key = ?", (f"/edge/agent/{agent}",))
+                return rows.fetchone() is not None
+            except sqlite3.DatabaseError:  # read in the middle of a commit
+                return False
 
     def edge(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run the `edge` command line on this lab's configuration."""
