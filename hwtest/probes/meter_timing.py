@@ -4,32 +4,76 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import dataclass
 
 from hwtest.bench.machine import Load, LoadMeter
 from hwtest.probes.contract import Evidence, Explanation, Layer, Level, Probe, Threshold
 from hwtest.probes.sheet import Sheet
 from hwtest.site import Site
+from hwtest.statistics import percentile
 from hwtest.useragent.transport import Endpoint, SocketAddress, Stamp
 
 SLEEPS = 200
 SLEEP_SECONDS = 0.005
 DATAGRAMS = 200
 ECHO_SECONDS = 1.0
+LATE_MS = 5.0
+"""The 99th percentile of either; beyond it no figure in milliseconds can be believed."""
+LOOKS = 3
+"""At most."""
 
 
 async def measure(site: Site, sheet: Sheet) -> None:
-    """Sleeps of ours beside the clock, datagrams to ourselves and back, and what else the machine did meanwhile."""
+    """Sleeps of ours beside the clock, datagrams to ourselves and back, and what else the machine did meanwhile.
+
+    A machine that was disturbed while it was looked at is looked at again; one that is unfit is so each time.
+    """
+    looks = [await _look(site)]
+    while looks[-1].is_late and len(looks) < LOOKS:
+        looks.append(await _look(site))
+    seen = looks[-1]
+    evidence = [look.evidence for look in looks]
+    again = f"look {len(looks)} of at most {LOOKS}: late before" if len(looks) > 1 else ""
+    sheet.distribution("sleep_overshoot", "ms", seen.overshoots, note=again, evidence=evidence)
+    sheet.distribution(
+        "loopback_round_trip", "ms", seen.round_trips, note=f"{seen.lost} lost", evidence=evidence
+    )
+    sheet.value("steal", "%", 100 * seen.load.steal_share, evidence=evidence)
+    sheet.value("busy", "%", 100 * seen.load.busy_share, evidence=evidence)
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What the machine was like for a second or two; times in milliseconds."""
+
+    overshoots: list[float]
+    round_trips: list[float]
+    lost: int
+    load: Load
+
+    @property
+    def is_late(self) -> bool:
+        """Whether it would be called unfit."""
+        return any(
+            percentile(times, 0.99) > LATE_MS for times in (self.overshoots, self.round_trips) if times
+        )
+
+    @property
+    def evidence(self) -> Evidence:
+        return Evidence(
+            text=f"during {self.load.seconds:.1f} s: load average {self.load.load_average:.2f}, processors busy "
+            f"{self.load.busy_share:.0%}, stolen by other guests {self.load.steal_share:.1%}; sleeps late by "
+            f"{percentile(self.overshoots, 0.99):.1f} ms (p99)"
+        )
+
+
+async def _look(site: Site) -> _Look:
     load = LoadMeter()
     site.say("sleeping")
     overshoots = [await _overshoot_ms() for _ in range(SLEEPS)]
     site.say("datagrams to ourselves")
     round_trips, lost = await _round_trips_ms(site.target.local_address)
-    seen = load.read()
-    evidence = [_meanwhile(seen)]
-    sheet.distribution("sleep_overshoot", "ms", overshoots, evidence=evidence)
-    sheet.distribution("loopback_round_trip", "ms", round_trips, note=f"{lost} lost", evidence=evidence)
-    sheet.value("steal", "%", 100 * seen.steal_share, evidence=evidence)
-    sheet.value("busy", "%", 100 * seen.busy_share, evidence=evidence)
+    return _Look(overshoots, round_trips, lost, load.read())
 
 
 async def _overshoot_ms() -> float:
@@ -63,13 +107,6 @@ async def _round_trips_ms(host: str) -> tuple[list[float], int]:
     return samples, lost
 
 
-def _meanwhile(seen: Load) -> Evidence:
-    return Evidence(
-        text=f"during {seen.seconds:.1f} s: load average {seen.load_average:.2f}, processors busy "
-        f"{seen.busy_share:.0%}, stolen by other guests {seen.steal_share:.1%}"
-    )
-
-
 PROBE = Probe(
     name="meter.timing",
     number=1,
@@ -87,7 +124,7 @@ PROBE = Probe(
             figure="sleep_overshoot",
             statistic="p99",
             passes=2.0,
-            warns=5.0,
+            warns=LATE_MS,
             unit="ms",
             clause="own",
             code="meter.timing.late",
@@ -96,7 +133,7 @@ PROBE = Probe(
             figure="loopback_round_trip",
             statistic="p99",
             passes=2.0,
-            warns=5.0,
+            warns=LATE_MS,
             unit="ms",
             clause="own",
             code="meter.timing.late",
