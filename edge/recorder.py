@@ -221,10 +221,8 @@ class Recorder:
             for reason, entries in reasons:
                 log.info(reason, sequence=entries[-1].sequence)
                 for entry in entries:
-                    if isinstance(
-                        entry.fact, AlarmRaised
-                    ):  # for a person to look at: not lost among the reasons
-                        alarm = entry.fact
+                    alarm = entry.fact
+                    if isinstance(alarm, AlarmRaised):  # for a person: not lost among the reasons
                         log.warning("alarm", kind=alarm.kind, detail=alarm.detail, call_id=alarm.call_id)
 
     async def _save(self, checkpoint: tuple[int, bytes]) -> None:

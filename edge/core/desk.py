@@ -228,9 +228,7 @@ class Desk:
         """When a waiting 101 is to be told something or sent somewhere else. What is overdue needs no alarm: it is done as soon
         as the call waits in silence, whichever step that is (`Routine._attend`)."""
         is_waiting = self._is_waiting(call) and call.is_routine
-        if (
-            not is_waiting and call.asked is None
-        ):  # nothing of this is due, and most facts are about such calls
+        if not is_waiting and call.asked is None:  # nothing is due, and most facts are about such calls
             self._alarms.cancel_all(WHILE_WAITING, call.call_id)
             return
         times: dict[str, Instant | None] = dict.fromkeys(WHILE_WAITING)

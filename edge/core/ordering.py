@@ -185,7 +185,7 @@ class Candidates:
         idle, reserved = (
             Activity.IDLE,
             Activity.RESERVED,
-        )  # looked up once: all agents are asked, in each match
+        )  # looked up once, as all agents are asked in each match
         self._phones_in_use |= {  # kept for somebody, whoever else has signed in there
             r.phone for r in state.agents.values() if r.activity is reserved and r.phone is not None
         }

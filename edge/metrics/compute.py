@@ -628,9 +628,8 @@ class Calculator:
         mask, nameless = answered | abandoned, caller < 0
         named = mask & ~nameless
         keys = numpy.sort(2 * (chosen.cell[named] * callers + caller[named]) + ~answered[named])
-        first = (
-            numpy.diff(keys >> 1, prepend=-1) != 0
-        )  # of each caller in each cell: answered, if any call of theirs was
+        # Of each caller in each cell the first: answered, if any call of theirs was.
+        first = numpy.diff(keys >> 1, prepend=-1) != 0
         got_through, cell_of = keys[first] & 1 == 0, (keys[first] >> 1) // max(1, callers)
         alone = chosen.count(mask & nameless)
         gave_up_alone = chosen.count(mask & nameless & ~answered)
@@ -648,9 +647,8 @@ class Calculator:
             found, numbers = numpy.unique(rows["caller"], return_inverse=True)
             return rows, numpy.where(rows["caller"] == 0, -1, numbers.astype(numpy.int64)), len(found)
 
-        _, caller, callers = self._selection.once(
-            number, "callers", id(rows)
-        )  # with the rows, whose id is theirs so long
+        # Kept with the rows: so long their id is nobody else's.
+        _, caller, callers = self._selection.once(number, "callers", id(rows))
         return caller, callers
 
     @_cells.register

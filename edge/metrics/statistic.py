@@ -41,9 +41,8 @@ def split(cell: Array, values: Array, cells: int) -> Iterator[tuple[int, Array]]
 
 def order_of(numbers: Array, most: int) -> Array:
     """That puts numbers from 0 to below `most` in order, and leaves equal ones in theirs."""
-    small = (
-        numbers.astype(numpy.uint16) if most <= FEW else numbers
-    )  # numpy puts these in order without comparing
+    # Numpy puts small ones in order without comparing them.
+    small = numbers.astype(numpy.uint16) if most <= FEW else numbers
     return numpy.argsort(small, kind="stable")
 
 

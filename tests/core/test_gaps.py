@@ -421,13 +421,7 @@ def test_who_ended_unseen_gets_the_real_end() -> None:
 
 def test_a_task_closed_before_the_record_is_read_is_not_opened_anew() -> None:
     """Though its offer is not over: the phone still rings out."""
-    room = callback_room(*ANN)
-    for row in ("ann not ready", "e1 calls 999 from 07700900001"):
-        happen(room, row)
-    lost = room.now
-    room.tell(inputs.LinkLost(link="ari", error="reset"))
-    room.wait(300.0)
-    seen_again(room)
+    room, lost = lost_999_room()
     room.wait(LOOK_UP_SECONDS)
     for row in ("ann rings", "ann answers"):
         happen(room, row)

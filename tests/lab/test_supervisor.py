@@ -55,6 +55,15 @@ time.sleep(60)
 """A service whose lives go as they are told: an exit status, or a way to hang."""
 
 
+def refused(program: str) -> str:
+    """Run it in a process of its own, until it ends as one whose configuration is refused; what it said."""
+    run = subprocess.run(
+        (sys.executable, "-c", program), capture_output=True, text=True, check=False, timeout=60
+    )
+    assert run.returncode == 78, run.stderr
+    return run.stderr
+
+
 def supervise(
     folder: Path, lives: str, contract: Contract = QUICK, *, on_failure: tuple[str, ...] = ()
 ) -> str:
@@ -67,11 +76,7 @@ def supervise(
         f"sys.exit(Supervisor(contract, {(sys.executable, str(program), str(folder), lives)!r}, "
         f"Path({str(folder / 'log')!r}), on_failure={on_failure!r}).run())"
     )
-    run = subprocess.run(
-        (sys.executable, "-c", runner), capture_output=True, text=True, check=False, timeout=30
-    )
-    assert run.returncode == 78, run.stderr
-    return run.stderr
+    return refused(runner)
 
 
 def test_started_again_until_the_configuration_is_refused(tmp_path: Path) -> None:
@@ -151,9 +156,6 @@ def test_the_other_daemon_serves_on_when_the_first_is_not_started_again(tmp_path
         f"daemon.second_supervisor_command = lambda _: (sys.executable, {str(other)!r}, {str(tmp_path)!r})\n"
         f"sys.exit(daemon.supervise(Path({str(tmp_path)!r})))"
     )
-    run = subprocess.run(
-        (sys.executable, "-c", runner), capture_output=True, text=True, check=False, timeout=60
-    )
-    assert run.returncode == 78, run.stderr
+    refused(runner)
     assert (tmp_path / "served on").exists()
     assert not (tmp_path / "told to end").exists()

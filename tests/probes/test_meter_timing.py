@@ -23,7 +23,6 @@ async def judged(overshoots: Iterator[float], monkeypatch: pytest.MonkeyPatch, f
 
     monkeypatch.setattr(meter_timing, "_overshoot_ms", overshoot_ms)
     monkeypatch.setattr(meter_timing, "DATAGRAMS", 20)
-    monkeypatch.setattr(meter_timing, "LATE_MS", 5.0)
     sheet = Sheet(meter_timing.PROBE)
     async with Site(LIVE, folder) as site:
         await meter_timing.measure(site, sheet)

@@ -298,9 +298,8 @@ def decoded(data: str | bytes) -> Any:
     try:
         return msgspec.json.decode(data)
     except msgspec.DecodeError:
-        return json.loads(
-            data
-        )  # slower, and takes more: half a character in the name of a caller is no reason to lose them
+        # Slower, and takes more: half a character in the name of a caller is no reason to lose them.
+        return json.loads(data)
 
 
 def sighting(event: Event) -> Sighting | None:
@@ -312,9 +311,8 @@ def sighting(event: Event) -> Sighting | None:
 def _text(source: Any, *path: str) -> str:
     """The string at the end of a path of keys, "" where there is none."""
     for key in path:
-        source = (
-            source.get(key) if isinstance(source, (dict, Mapping)) else None
-        )  # a dictionary is told sooner
+        # A dictionary is told sooner than a mapping.
+        source = source.get(key) if isinstance(source, (dict, Mapping)) else None
     return source if isinstance(source, str) else ""
 
 
