@@ -72,6 +72,9 @@ class HandingOut(TaskAtPhone):
             free = record.activity is Activity.IDLE and record.phone is not None
             if not free or not candidates.phone_is_free(record.phone):
                 continue
+            if (until := candidates.line_taken_until(record)) is not None:
+                self._look_again(until)
+                continue
             if self._does_999_need(record, candidates):
                 continue
             task = self._next_for(record, candidates)

@@ -264,12 +264,7 @@ class Candidates:
 
     def for_task(self, skills: Collection[str], declined_by: Collection[str]) -> list[AgentRecord]:
         """Those who may be asked now for a ring-back task, the best first; who has declined it before, last."""
-        rested = [
-            record
-            for record in self._skilled(skills)
-            if record.rest_since is None
-            or self._now.since(record.rest_since) >= rest_seconds(record, self._policy)
-        ]
+        rested = [record for record in self._skilled(skills) if not self._is_left_alone(record)]
         rank = self._ranking(skills)
         return sorted(rested, key=lambda record: (record.agent in declined_by, rank(record)))
 
@@ -332,7 +327,7 @@ class Candidates:
             return able
         willing = [record for record in able if not self._rejected_lately(record, call)]
         if willing or any(self.at_work(skills, lambda record: not self._rejected_lately(record, call))):
-            return willing
+            return [record for record in willing if self.line_taken_until(record) is None]
         return [record for record in able if not self._rests(record, call)]
 
     def would_take(self, record: AgentRecord | None, call: Call, skills: Collection[str]) -> bool:
@@ -426,12 +421,25 @@ class Candidates:
         """A phone that just refused is not rung again at once: a phone set to reject would be rung without end.
 
         A 999 goes by its own memory only, and a mere miss does not count: it may ring a phone that has just refused somebody
-        else, and one that let it ring out.
+        else, and one that let it ring out. Not one that is still in the call before: that would be busy again.
         """
-        since = call.rejected_by.get(record.agent) if call.tier == Tier.EMERGENCY else record.rest_since
-        if since is None:
-            return False
-        return self._now.since(since) < rest_seconds(record, self._policy)
+        if call.tier != Tier.EMERGENCY:
+            return self._is_left_alone(record)
+        since = call.rejected_by.get(record.agent)
+        return self.line_taken_until(record) is not None or (
+            since is not None and self._now.since(since) < rest_seconds(record, self._policy)
+        )
+
+    def _is_left_alone(self, record: AgentRecord) -> bool:
+        since = record.rest_since
+        return since is not None and self._now.since(since) < rest_seconds(record, self._policy)
+
+    def line_taken_until(self, record: AgentRecord) -> Instant | None:
+        """When a phone that is still in the call before may be rung again; None: now."""
+        if record.rest_outcome is not OfferOutcome.CROSSED or record.rest_since is None:
+            return None
+        until = record.rest_since.plus(rest_seconds(record, self._policy))
+        return until if until.monotonic_ns > self._now.monotonic_ns else None
 
     def _remembers_refusal(self, record: AgentRecord, call: Call) -> bool:
         refused_at = call.refused_by.get(record.agent)
@@ -454,7 +462,11 @@ def emergency_skills(policy: Policy) -> tuple[str, ...] | None:
 
 
 def rest_seconds(record: AgentRecord, policy: Policy) -> float:
-    """How long this agent is left alone after a refusal."""
-    if record.rest_outcome is OfferOutcome.UNREACHABLE:
-        return policy.unreachable_rest_seconds
-    return policy.refusal_rest_seconds
+    """How long this agent is left alone after a refusal, or by a phone that was still in the call before."""
+    match record.rest_outcome:
+        case OfferOutcome.UNREACHABLE:
+            return policy.unreachable_rest_seconds
+        case OfferOutcome.CROSSED:
+            return policy.crossed_rests_seconds[record.crossed_in_a_row - 1]
+        case _:
+            return policy.refusal_rest_seconds

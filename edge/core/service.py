@@ -29,6 +29,7 @@ from edge.core.ordering import head_start_seconds
 from edge.core.promise import TaskKind
 from edge.core.ring_back import RingBack
 from edge.core.state import AgentRecord, Call, Offer
+from edge.core.task_state import TaskOffer
 
 CLOCKS_APART_SECONDS = 1.0
 """So much may the switch's clock be ahead of ours, within which nothing tells them apart."""
@@ -400,11 +401,27 @@ class Service(RingBack):
         self._ask(effects.HangUpOffer(offer_id=offer.offer_id, answered_elsewhere=call is not None))
 
     def _refused(self, offer: Offer, given: inputs.PhoneGone) -> None:
-        outcome = OUTCOME_OF_REFUSAL[given.refusal]
-        if outcome is OfferOutcome.MISSED and offer.rang_at is None:
-            outcome = OfferOutcome.UNREACHABLE  # it never rang: the agent missed nothing (ASTERISK.md 2.7)
+        outcome = self._judge_refusal(offer, given.refusal)
         self._because(f"{whom(offer.agent)} did not take call {offer.call_id}: {outcome} ({given.cause})")
         self._record_end(offer, outcome, given.cause)
+
+    def _judge_refusal(self, offer: Offer | TaskOffer, refusal: Refusal) -> OfferOutcome:
+        """What the refusal of a phone says of its agent. Who was never rung has missed nothing (ASTERISK.md 2.7); and a
+        registered phone is rung only while the switch shows it idle: one that is busy then is clearing its line, or is not to be
+        rung."""
+        if offer.rang_at is None and refusal is Refusal.NO_ANSWER:
+            return OfferOutcome.UNREACHABLE
+        record, phone = self.state.agents.get(offer.agent), self.policy.phones.get(offer.phone)
+        if (
+            offer.rang_at is None
+            and refusal is Refusal.BUSY
+            and record is not None
+            and phone is not None
+            and phone.trunk is None
+            and record.crossed_in_a_row < len(self.policy.crossed_rests_seconds)
+        ):
+            return OfferOutcome.CROSSED
+        return OUTCOME_OF_REFUSAL[refusal]
 
     def _agent_left(self, offer: Offer, given: inputs.PhoneGone) -> None:
         call = self.state.calls.get(offer.call_id)

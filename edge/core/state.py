@@ -363,8 +363,15 @@ class AgentRecord:
     declined_task_at: Instant | None = None
     missed_in_a_row: int = 0
     rest_since: Instant | None = None
-    """When this agent last refused a call, until another is answered."""
+    """When this agent last refused a call, or their phone was still in another, until one is answered."""
     rest_outcome: OfferOutcome | None = None
+    crossed_in_a_row: int = 0
+    """How often the phone was still in another call since it last rang."""
+
+    def note_crossing(self, at: Instant) -> None:
+        """Their phone was still in the call before."""
+        self.rest_since, self.rest_outcome = at, OfferOutcome.CROSSED
+        self.crossed_in_a_row += 1
 
     @property
     def state(self) -> AgentState:
@@ -846,6 +853,8 @@ def _overtakes_promise(state: State, call: Call, agent: str, at: Instant) -> boo
 
 def _offer_rang(state: State, fact: facts.OfferRang, at: Instant) -> None:
     _offer(state, fact).rang_at = at
+    if (record := _occupied(state, fact.agent)) is not None:
+        record.crossed_in_a_row = 0
 
 
 def _offer_answered(state: State, fact: facts.OfferAnswered, at: Instant) -> None:
@@ -898,6 +907,8 @@ def _note_refusal(state: State, fact: facts.OfferFact, outcome: OfferOutcome, at
     record = _occupied(state, fact.agent)
     if record is not None and outcome in REFUSALS:
         record.rest_since, record.rest_outcome = at, outcome
+    if record is not None and outcome is OfferOutcome.CROSSED:
+        record.note_crossing(at)
     call = state.calls.get(fact.call_id)
     if call is not None and (outcome in REFUSALS or outcome is OfferOutcome.LOST):
         call.refused_by[fact.agent] = at
@@ -1280,6 +1291,7 @@ def _occupied(state: State, agent: str) -> AgentRecord | None:
 def _agent_signed_in(state: State, fact: facts.AgentSignedIn, at: Instant) -> None:
     record = _record(state, fact.agent, at)
     record.phone, record.missed_in_a_row, record.wrap_up_owed_seconds = fact.phone, 0, 0.0
+    record.crossed_in_a_row = 0
     record.rest_since = record.rest_outcome = record.declined_task_at = None
     if record.activity is Activity.IDLE:
         record.idle_since = at

@@ -13,7 +13,6 @@ from edge.core import effects, facts, inputs
 from edge.core.model import REFUSALS, Activity, OfferOutcome, TaskOfferState
 from edge.core.promise import Destination, TaskAttemptOutcome, TaskKind
 from edge.core.ringing_back import RingingBack
-from edge.core.service import OUTCOME_OF_REFUSAL
 from edge.core.task_state import Task, TaskOffer
 from edge.core.transitions import TASK_OFFER_DEADLINES, TASK_OFFER_REACTIONS
 
@@ -77,9 +76,7 @@ class TaskAtPhone(RingingBack):
         self._ask(effects.HangUpOffer(offer_id=offer.offer_id))
 
     def _task_refused(self, offer: TaskOffer, given: inputs.PhoneGone) -> None:
-        outcome = OUTCOME_OF_REFUSAL[given.refusal]
-        if outcome is OfferOutcome.MISSED and offer.rang_at is None:
-            outcome = OfferOutcome.UNREACHABLE
+        outcome = self._judge_refusal(offer, given.refusal)
         self._because(f"agent {offer.agent} did not take task {offer.task_id}: {outcome} ({given.cause})")
         self._end_task_offer(offer, outcome, given.cause)
 

@@ -80,6 +80,8 @@ class TaskOffer:
     made_at: Instant
     ring_seconds: float
     choose_seconds: float
+    asked: bool = False
+    """The agent had asked for the next task."""
     state: TaskOfferState = TaskOfferState.CALLING
     rang_at: Instant | None = None
     answered_at: Instant | None = None
@@ -199,12 +201,15 @@ def _task_offered(state: State, fact: facts.TaskOffered, at: Instant) -> None:
         made_at=at,
         ring_seconds=fact.ring_seconds,
         choose_seconds=fact.choose_seconds,
+        asked=fact.asked,
     )
     record.activity, record.offer_id, record.task_asked_at = Activity.OFFERED, fact.task_offer_id, None
 
 
 def _task_offer_rang(state: State, fact: facts.TaskOfferRang, at: Instant) -> None:
     _offer(state, fact).rang_at = at
+    if (record := state.agents.get(fact.agent)) is not None:
+        record.crossed_in_a_row = 0
 
 
 def _task_offer_answered(state: State, fact: facts.TaskOfferAnswered, at: Instant) -> None:
@@ -266,6 +271,9 @@ def _task_offer_ended(state: State, fact: facts.TaskOfferEnded, at: Instant) -> 
         record.activity, record.offer_id, record.freed_at = Activity.IDLE, None, at
         if fact.outcome in REFUSALS:
             record.declined_task_at = at
+        if fact.outcome is OfferOutcome.CROSSED:
+            record.note_crossing(at)
+            record.task_asked_at = at if offer.asked else None
         if offer.talked:
             record.idle_since = at
         occupy_with_next(state, record)

@@ -437,6 +437,43 @@ def test_who_asks_has_the_next_as_soon_as_the_phone_is_free() -> None:
     )
 
 
+def test_a_phone_still_in_the_codes_own_call_is_rung_again_when_its_line_is_clear() -> None:
+    """The switch shows it idle a moment before it is: nobody has declined, and the asking stands."""
+    room = died_room(*ANN, calls="101", tasks=Tasks(offered=()))
+    play(
+        room,
+        """
+        ann not ready
+        ann wants a task -> ring ann for task c1
+        ann is-busy
+        wait 0.09
+        wait 0.01        -> ring ann for task c1
+        ann rings
+        ann answers      -> ask task-c1.2 task-lost task-choose
+        """,
+    )
+    assert room.engine.state.tasks["c1"].declined_by == {}
+
+
+def test_a_phone_that_is_busy_again_and_again_has_declined_the_task() -> None:
+    room = died_room(*ANN, calls="101")
+    assert offers(room) == [("c1", "ann")]
+    play(
+        room,
+        """
+        ann is-busy
+        wait 0.1 -> ring ann for task c1
+        ann is-busy
+        wait 0.2 -> ring ann for task c1
+        ann is-busy
+        wait 0.4 -> ring ann for task c1
+        ann is-busy
+        wait 59
+        """,
+    )
+    assert set(room.engine.state.tasks["c1"].declined_by) == {"ann"}
+
+
 def test_who_asks_in_vain_is_not_rung_much_later() -> None:
     """Their asking is forgotten when the phone stays busy, or there is nothing."""
     room = died_room(*ANN, calls="101", tasks=Tasks(offered=()))

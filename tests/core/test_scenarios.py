@@ -213,6 +213,70 @@ REFUSED: Scenarios = {
         ann is-busy -> ring bob for c1
         """,
     ),
+    "busy before it rang: the phone was clearing its line, and has the call a moment later": (
+        ONE,
+        """
+        c1 calls 101 -> serve c1, ring ann for c1
+        ann is-busy
+        = c1 waiting; ann ready
+        wait 0.09
+        wait 0.01 -> ring ann for c1
+        ann rings
+        ann answers -> connect c1.2
+        """,
+    ),
+    "busy again and again without ringing: it does not want to be rung": (
+        ONE,
+        """
+        c1 calls 101 -> serve c1, ring ann for c1
+        ann is-busy
+        wait 0.1 -> ring ann for c1
+        ann is-busy
+        wait 0.2 -> ring ann for c1
+        ann is-busy
+        wait 0.4 -> ring ann for c1
+        ann is-busy
+        wait 1.9
+        wait 0.1 -> ring ann for c1
+        ann is-busy
+        wait 1.9
+        wait 0.1 -> ring ann for c1
+        ann rings
+        ann rejects
+        wait 2 -> ring ann for c1
+        ann is-busy
+        wait 0.1 -> ring ann for c1
+        """,
+    ),
+    "busy after it rang: somebody pressed a key": (
+        ONE,
+        """
+        c1 calls 101 -> serve c1, ring ann for c1
+        ann rings
+        ann is-busy
+        wait 1.9
+        wait 0.1 -> ring ann for c1
+        """,
+    ),
+    "whose phone was clearing its line is not passed over when another is free too": (
+        TWO,
+        """
+        c1 calls 101 -> serve c1, ring ann for c1
+        ann is-busy -> ring bob for c1
+        bob rejects
+        wait 0.09
+        wait 0.01 -> ring ann for c1
+        """,
+    ),
+    "a 999 waits for a phone that clears its line, and for no longer": (
+        ONE,
+        """
+        e1 calls 999 -> serve e1, ring ann for e1
+        ann is-busy
+        wait 0.09
+        wait 0.01 -> ring ann for e1
+        """,
+    ),
     "unreachable: a phone that does not ring in 3 s is given up": (
         TWO,
         """
