@@ -17,7 +17,6 @@ from collections.abc import Callable, Collection, Mapping
 import structlog
 
 from edge import config, logs
-from edge.cli.daemon import daemon_pid, reserve_pids
 from edge.clock import SystemClock
 from edge.config.findings import Finding, Level
 from edge.config.languages import FIRST, lacking
@@ -32,6 +31,7 @@ from edge.ledger.executor import ThreadCommitExecutor
 from edge.ledger.mending import Mended, MendingLedger, open_mended
 from edge.ledger.place import Lock
 from edge.ledger.store import SqlLedger, lock_ledger, open_reader, sqlite_path
+from edge.liveness import daemon_pid, reserve_pids
 from edge.notify import Supervisor
 from edge.pbx.asterisk.switch import AsteriskPbx
 from edge.ports import LedgerError

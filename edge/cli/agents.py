@@ -6,6 +6,7 @@ import click
 
 from edge.cli import output
 from edge.cli.places import reading, site
+from edge.views import shapes
 
 
 @click.command("agents")
@@ -26,7 +27,7 @@ def command(as_json: bool) -> None:
                         "agent": view.agent,
                         "name": view.name,
                         "state": view.state.value,
-                        "since": output.instant(view.since),
+                        "since": shapes.instant(view.since),
                         "phone": view.phone,
                         "phone_state": view.phone_state.value,
                         "not_ready_reason": view.not_ready_reason,
@@ -36,7 +37,7 @@ def command(as_json: bool) -> None:
                         "supervised_by": list(view.supervised_by),
                         "missed_in_a_row": view.missed_in_a_row,
                         "wrap_up_owed_seconds": view.wrap_up_owed_seconds,
-                        "wrap_up_until": output.instant(view.wrap_up_until),
+                        "wrap_up_until": shapes.instant(view.wrap_up_until),
                         "answered": view.answered,
                         "talked_seconds": view.talked_seconds,
                     }

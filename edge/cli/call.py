@@ -9,6 +9,7 @@ import click
 from edge.cli import output
 from edge.cli.one_call import entries_of_call
 from edge.cli.places import reading, site
+from edge.views import shapes
 from edge.views.words import SOURCES, TASKS, kind_of
 
 if TYPE_CHECKING:
@@ -34,11 +35,11 @@ def command(call_id: str, numbers: bool, as_json: bool) -> None:
     with reading(here.ledger_url) as reader:
         found = entries_of_call(reader, call_id)
     (call,) = fold_calls(found).values()
-    lines, shown = tell(found), output.callers(here.ledger_url, numbers)
+    lines, shown = tell(found), shapes.callers(here.ledger_url, numbers)
     if as_json:
         story = [_line_json(line) for line in lines]
         output.emit(
-            {"outcome": outcome_sentence(call), "call": output.call_json(call, shown), "story": story}
+            {"outcome": outcome_sentence(call), "call": shapes.call_json(call, shown), "story": story}
         )
         return
     screen = output.console()
@@ -56,7 +57,7 @@ def command(call_id: str, numbers: bool, as_json: bool) -> None:
     )
 
 
-def _heads(call: CallRecord, shown: output.Callers) -> dict[str, object]:
+def _heads(call: CallRecord, shown: shapes.Callers) -> dict[str, object]:
     heads: dict[str, object] = {
         "call": call.call_id,
         "line": f"{call.line} ({kind_of(call)}, class {call.priority_class or 'none'} {SOURCES[call.classified_by]})",
@@ -89,7 +90,7 @@ def _heads(call: CallRecord, shown: output.Callers) -> dict[str, object]:
     return heads
 
 
-def _promise(promise: CallbackRecord, shown: output.Callers) -> str:
+def _promise(promise: CallbackRecord, shown: shapes.Callers) -> str:
     how = "keyed" if promise.keyed else "the number that called"
     off = (
         "still on the line"
@@ -122,7 +123,7 @@ def _seconds(value: float | None) -> str:
 def _line_json(line: StoryLine) -> dict[str, object]:
     return {
         "sequence": line.sequence,
-        "at": output.instant(line.at),
+        "at": shapes.instant(line.at),
         "switch_utc": None if line.switch_utc_us is None else output.rfc3339(line.switch_utc_us),
         "offset_seconds": line.offset_seconds,
         "kind": line.kind,

@@ -12,6 +12,7 @@ from edge.cli.one_call import entries_of_call
 from edge.cli.places import reading, site
 from edge.cli.telling import Words, by_option, tell
 from edge.core.model import CallOutcome, CallState, Instant
+from edge.views import shapes
 
 if TYPE_CHECKING:
     from edge.core.facts import Entry
@@ -56,7 +57,7 @@ def list_(numbers: bool, as_json: bool) -> None:
 def show(call_id: str, numbers: bool, as_json: bool) -> None:
     """One call-back: what was promised, every attempt, who called from its number since."""
     call, promise = _promised(call_id)
-    shown = output.callers(site().ledger_url, numbers)
+    shown = shapes.callers(site().ledger_url, numbers)
     if as_json:
         output.emit(_json(call, promise, shown))
         return
@@ -278,7 +279,7 @@ def _list(numbers: bool, as_json: bool) -> None:
     here = site()
     with reading(here.ledger_url) as reader:
         found = list(_open(reader))
-    shown = output.callers(here.ledger_url, numbers)
+    shown = shapes.callers(here.ledger_url, numbers)
     if as_json:
         output.emit({"callbacks": [_json(call, promise, shown) for call, promise in found]})
         return
@@ -299,7 +300,7 @@ def _list(numbers: bool, as_json: bool) -> None:
     output.console().print(output.table(columns, [_row(call, promise, shown, at) for call, promise in found]))
 
 
-def _row(call: CallRecord, promise: CallbackRecord, shown: output.Callers, at: Instant) -> tuple[object, ...]:
+def _row(call: CallRecord, promise: CallbackRecord, shown: shapes.Callers, at: Instant) -> tuple[object, ...]:
     last = promise.attempts[-1] if promise.attempts else None
     return (
         call.call_id,
@@ -335,7 +336,7 @@ def _again(promise: CallbackRecord) -> str:
     return ", ".join(f"{match.by_call}{' (999)' if match.emergency else ''}" for match in promise.matched)
 
 
-def _heads(call: CallRecord, promise: CallbackRecord, shown: output.Callers) -> dict[str, object]:
+def _heads(call: CallRecord, promise: CallbackRecord, shown: shapes.Callers) -> dict[str, object]:
     how = "keyed by the caller" if promise.keyed else "the number that called"
     heads: dict[str, object] = {
         "call": call.call_id,
@@ -374,15 +375,15 @@ def _attempt_row(call: CallRecord, attempt: AttemptRecord) -> tuple[object, ...]
     )
 
 
-def _json(call: CallRecord, promise: CallbackRecord, shown: output.Callers) -> dict[str, Any]:
+def _json(call: CallRecord, promise: CallbackRecord, shown: shapes.Callers) -> dict[str, Any]:
     return {
         "call_id": call.call_id,
         "state": call.state.value,
         "queue": call.queue,
         "class": call.priority_class,
         "language": call.language,
-        "queued": output.instant(call.queued_at),
+        "queued": shapes.instant(call.queued_at),
         "waited_seconds": _waited(call, output.now()),
         "outcome": call.outcome,
-        **output.promise_json(promise, shown),
+        **shapes.promise_json(promise, shown),
     }

@@ -11,6 +11,7 @@ import click
 from edge.cli import output
 from edge.cli.places import reading, site
 from edge.core.model import MICROSECONDS, CallOutcome, Instant, Stage
+from edge.views import shapes
 from edge.views.words import kind_of
 
 if TYPE_CHECKING:
@@ -98,9 +99,9 @@ def command(
             found = _last(reader, last, wanted)
     if since is None:
         found = found[-last:]
-    shown = output.callers(here.ledger_url, numbers)
+    shown = shapes.callers(here.ledger_url, numbers)
     if as_json:
-        output.emit({"calls": [output.call_json(call, shown) for call in found]})
+        output.emit({"calls": [shapes.call_json(call, shown) for call in found]})
     else:
         output.console().print(_table(found, shown))
 
@@ -133,7 +134,7 @@ def _last(reader: Reader, count: int, wanted: Callable[[CallRecord], bool]) -> l
     return found
 
 
-def _table(calls: list[CallRecord], shown: output.Callers) -> object:
+def _table(calls: list[CallRecord], shown: shapes.Callers) -> object:
     at = output.now()
     return output.table(
         (
@@ -154,7 +155,7 @@ def _table(calls: list[CallRecord], shown: output.Callers) -> object:
     )
 
 
-def _rows(calls: list[CallRecord], shown: output.Callers, at: Instant) -> Iterator[tuple[object, ...]]:
+def _rows(calls: list[CallRecord], shown: shapes.Callers, at: Instant) -> Iterator[tuple[object, ...]]:
     for call in calls:
         waited = call.waited_seconds
         yield (

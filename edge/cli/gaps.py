@@ -10,6 +10,7 @@ import click
 from edge.cli import output
 from edge.cli.calls import Since
 from edge.cli.places import reading, site
+from edge.views import shapes
 
 if TYPE_CHECKING:
     from edge.core.model import Instant
@@ -33,7 +34,7 @@ def command(since: int, as_json: bool) -> None:
     A gap begins where the daemon saw it begin, or, when nobody was there to see it, at the last sign of life or the last fact
     (`known by`). "came unseen": callers who came and went in it and are in the record all the same, marked with their source.
     """
-    from edge.cli.daemon import daemon_pid
+    from edge.liveness import daemon_pid
     from edge.views.gaps import LOSS_FACTS, completeness, losses, open_gap
     from edge.views.reading import entries_of, open_state
 
@@ -97,8 +98,8 @@ def trouble_sentence(trouble: TroubleRecord) -> str:
 def trouble_json(trouble: TroubleRecord) -> dict[str, Any]:
     """Trouble with the ledger in JSON."""
     return {
-        "from": output.instant(trouble.since),
-        "until": output.instant(trouble.until),
+        "from": shapes.instant(trouble.since),
+        "until": shapes.instant(trouble.until),
         "seconds": trouble.seconds,
         "detail": trouble.detail,
     }
@@ -118,9 +119,9 @@ def loss_json(loss: LossRecord) -> dict[str, Any]:
     return {
         "first": loss.first,
         "last": loss.last,
-        "from": output.instant(loss.since),
-        "until": output.instant(loss.until),
-        "found": output.instant(loss.mended_at),
+        "from": shapes.instant(loss.since),
+        "until": shapes.instant(loss.until),
+        "found": shapes.instant(loss.mended_at),
         "why": loss.why,
         "kept_as": loss.kept_as,
     }
@@ -163,12 +164,12 @@ def gap_json(gap: GapRecord) -> dict[str, Any]:
     return {
         "gap": gap.gap,
         "why": gap.why.value,
-        "from": output.instant(gap.since),
-        "until": output.instant(gap.until),
+        "from": shapes.instant(gap.since),
+        "until": shapes.instant(gap.until),
         "known_by": gap.bound.value,
         "seconds": gap.seconds,
         "calls": list(gap.calls),
-        "traced": output.instant(gap.traced_at),
+        "traced": shapes.instant(gap.traced_at),
         "complete": gap.complete,
         "detail": gap.detail,
         "calls_seen": gap.calls_seen,

@@ -8,6 +8,7 @@ import click
 
 from edge.cli import output
 from edge.cli.places import Site, reading, site
+from edge.views import shapes
 
 if TYPE_CHECKING:
     from edge.core.facts import Entry
@@ -89,7 +90,7 @@ def _say(declared: Entry | None, here: Site, as_json: bool, changed: bool | None
     if as_json:
         said: dict[str, Any] = {
             "declared": declared is not None,
-            "since": output.instant(declared.at) if declared is not None else None,
+            "since": shapes.instant(declared.at) if declared is not None else None,
             "by": by,
             "greeting": here.incident_greeting,
             "closed_queues": list(here.incident_queues),

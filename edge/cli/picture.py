@@ -7,12 +7,13 @@ from datetime import UTC, datetime, time
 from typing import TYPE_CHECKING, Any
 
 from edge.cli import output
-from edge.cli.daemon import daemon_pid
 from edge.cli.gaps import beginning, completeness_json, sentence
 from edge.cli.places import Site
 from edge.core import facts
 from edge.core.model import MICROSECONDS, CallState, CheckVerdict, Instant, Rung
 from edge.core.state import Call, Promises, State, fold
+from edge.liveness import daemon_pid
+from edge.views import shapes
 from edge.views.agents import AgentView, count_by_state, view_agents
 from edge.views.calls import CallFold, CallRecord
 from edge.views.gaps import Completeness, GapFold, completeness, open_gap
@@ -143,17 +144,17 @@ def picture_json(picture: Picture) -> dict[str, Any]:
     """The picture in JSON."""
     state, pid, at = picture.state, picture.pid, output.now()
     return {
-        "at": output.instant(at),
+        "at": shapes.instant(at),
         "well": picture.well,
         "daemon": {
             "running": pid is not None,
             "pid": pid,
             "version": state.version or None,
-            "started": output.instant(state.started_at),
+            "started": shapes.instant(state.started_at),
         },
         "switch": {
             "seen": state.sight and pid is not None,
-            "since": output.instant(state.sight_since),
+            "since": shapes.instant(state.sight_since),
             "error": state.sight_error or None,
         },
         "completeness": completeness_json(picture.completeness),
@@ -161,13 +162,13 @@ def picture_json(picture: Picture) -> dict[str, Any]:
         "ledger": {"sequence": state.sequence, "trouble": state.ledger_trouble},
         "incident": {
             "declared": state.incident_since is not None,
-            "since": output.instant(state.incident_since),
+            "since": shapes.instant(state.incident_since),
         },
         "checks": {
-            probe: {"at": output.instant(check.at), "verdict": check.verdict.value, "figure": check.figure}
+            probe: {"at": shapes.instant(check.at), "verdict": check.verdict.value, "figure": check.figure}
             for probe, check in sorted(state.checks.items())
         },
-        "alarms": [output.alarm_json(alarm) for alarm in picture.alarms],
+        "alarms": [shapes.alarm_json(alarm) for alarm in picture.alarms],
         "queues": [_queue_json(queue, at) for queue in picture.queues],
         "callbacks": _callbacks_json(picture),
         "tasks": _tasks_json(picture, at),
@@ -188,7 +189,7 @@ def _callbacks_json(picture: Picture) -> dict[str, Any]:
         "dialling": sum(call.state in DIALLING for call in open_calls),
         "offering_paused": state.offering_paused,
         "offering": dict(sorted(state.offering.items())),
-        "trunk_rests_until": output.instant(state.trunk_rests_until),
+        "trunk_rests_until": shapes.instant(state.trunk_rests_until),
         "promises": {
             "made": promises.made,
             "kept": promises.kept,
@@ -207,7 +208,7 @@ def _tasks_json(picture: Picture, at: Instant) -> dict[str, Any]:
         "open": len(tasks),
         "unassigned": sum(task.assigned_to is None for task in tasks),
         "emergency": sum(task.emergency for task in tasks),
-        "oldest": output.instant(oldest),
+        "oldest": shapes.instant(oldest),
         "oldest_seconds": None if oldest is None else output.age_seconds(oldest, at),
     }
 
@@ -227,9 +228,9 @@ def _queue_json(queue: QueueView, at: Instant) -> dict[str, Any]:
         "dialling": queue.dialling,
         "offering": queue.offering,
         "upgraded": queue.upgraded,
-        "oldest": output.instant(oldest),
+        "oldest": shapes.instant(oldest),
         "oldest_seconds": None if oldest is None else output.age_seconds(oldest, at),
-        "today": output.summary_json(queue.today),
+        "today": shapes.summary_json(queue.today),
     }
 
 

@@ -26,7 +26,7 @@ def command(force: bool, as_json: bool) -> None:
     """
     import asyncio
 
-    from edge.cli.daemon import daemon_pid
+    from edge.liveness import daemon_pid
 
     site = rescue_site()
     pid = daemon_pid(site.ledger_url)

@@ -7,9 +7,9 @@ import time
 import click
 
 from edge.cli import Failure
-from edge.cli.daemon import daemon_pid
 from edge.cli.places import site
 from edge.errors import EXIT_UNWELL, LinkError
+from edge.liveness import daemon_pid
 from edge.ports import LedgerError
 
 EXIT_RESTART = 75

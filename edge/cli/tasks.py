@@ -14,6 +14,7 @@ from edge.cli.places import reading, site
 from edge.cli.telling import Word, Words, by_option, tell
 from edge.core.model import Instant
 from edge.core.promise import TaskOutcome
+from edge.views import shapes
 
 if TYPE_CHECKING:
     from edge.core.facts import Entry
@@ -59,7 +60,7 @@ def list_(everything: bool, numbers: bool, as_json: bool) -> None:
 def show(task_id: str, numbers: bool, as_json: bool) -> None:
     """One task, with what a human needs for it."""
     task, at = _find(task_id), output.now()
-    shown = output.callers(site().ledger_url, numbers)
+    shown = shapes.callers(site().ledger_url, numbers)
     with reading(site().ledger_url) as reader:
         is_looked_up = task.call_id in _looked_up(reader, at)
     if as_json:
@@ -205,7 +206,7 @@ def _list(everything: bool, numbers: bool, as_json: bool) -> None:
     with reading(here.ledger_url) as reader:
         found = _every(reader) if everything else _open(reader)
         looked_up = _looked_up(reader, at)
-    shown = output.callers(here.ledger_url, numbers)
+    shown = shapes.callers(here.ledger_url, numbers)
     if as_json:
         output.emit({"tasks": [_json(task, shown, at, task.call_id in looked_up) for task in found]})
         return
@@ -256,7 +257,7 @@ def _rung(attempt: TaskAttempt) -> str:
     return f"{output.local(attempt.at)} by agent {attempt.agent}: {what}"
 
 
-def _heads(task: TaskRecord, shown: output.Callers, is_looked_up: bool) -> dict[str, object]:
+def _heads(task: TaskRecord, shown: shapes.Callers, is_looked_up: bool) -> dict[str, object]:
     from edge.views.words import TASK_OUTCOMES, TASKS
 
     heads: dict[str, object] = {
@@ -279,9 +280,9 @@ def _heads(task: TaskRecord, shown: output.Callers, is_looked_up: bool) -> dict[
     return heads
 
 
-def _json(task: TaskRecord, shown: output.Callers, at: Instant, is_looked_up: bool) -> dict[str, Any]:
+def _json(task: TaskRecord, shown: shapes.Callers, at: Instant, is_looked_up: bool) -> dict[str, Any]:
     return {
-        **output.task_json(task, shown),
+        **shapes.task_json(task, shown),
         "open_seconds": _open_seconds(task, at),
         "being_looked_up": is_looked_up,
     }

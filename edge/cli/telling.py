@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import click
 
 from edge.cli import Failure
-from edge.cli.daemon import daemon_pid
 from edge.cli.places import configuration, reading
+from edge.liveness import daemon_pid
 
 if TYPE_CHECKING:
     from edge.core.facts import Entry

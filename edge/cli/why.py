@@ -7,6 +7,7 @@ import click
 from edge.cli import output
 from edge.cli.one_call import entries_of_call
 from edge.cli.places import reading, site
+from edge.views import shapes
 
 
 @click.command("why", context_settings={"ignore_unknown_options": True})
@@ -31,7 +32,7 @@ def command(call_id: str, as_json: bool) -> None:
                 "outcome": outcome_sentence(call),
                 "decisions": [
                     {
-                        "at": output.instant(decision.at),
+                        "at": shapes.instant(decision.at),
                         "offset_seconds": decision.offset_seconds,
                         "reason": decision.reason,
                         "sequences": list(decision.sequences),

@@ -9,13 +9,13 @@ from typing import Any
 import msgspec
 from sqlalchemy import select
 
-from edge.cli.output import Callers, call_json, instant, promise_json, task_json
 from edge.core.model import Instant
 from edge.core.promise import TaskKind
 from edge.ledger.schema import facts, personal
 from edge.ledger.store import SqlReader
 from edge.mi.projection import TYPICAL, CallVersion, TaskVersion
 from edge.views.record import CallbackRecord, CallRecord, TaskRecord
+from edge.views.shapes import Callers, call_json, instant, promise_json, task_json
 
 HASHED = Callers(None, numbers=False)
 """As a call is shown to everybody; the caller's hash comes from the projection, which has no numbers."""

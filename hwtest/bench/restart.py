@@ -19,9 +19,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.cli.daemon import daemon_pid, reserve_pids
 from edge.core.facts import DaemonStarted, Entry, OfferMade, SwitchRestored
 from edge.ledger.store import SqlReader, open_reader
+from edge.liveness import daemon_pid, reserve_pids
 from hwtest.bench.ledger import entries_after
 from hwtest.bench.numbers import comparable
 from hwtest.bench.readings import services

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import msgspec
 
-from edge.cli.daemon import daemon_pid
 from edge.core import facts
 from edge.ledger.store import open_reader
+from edge.liveness import daemon_pid
 from edge.ports import LedgerError
 from hwtest.lab import processes
 from hwtest.lab.contract import Lab

@@ -119,6 +119,18 @@ def test_the_protocol_libraries_stay_in_the_adapters() -> None:
     assert guilty == []
 
 
+def test_nothing_stands_on_the_command_line() -> None:
+    """The command line is the top: what it shares with `edge run` and `edge mi` stands below it."""
+    guilty = [
+        name_of(path)
+        for path in EDGE
+        if not path.is_relative_to(ROOT / "edge" / "cli")
+        and path.name != "__main__.py"
+        and any(re.match(r"edge\.cli(\.|$)", module) for module in imported(path))
+    ]
+    assert guilty == []
+
+
 def test_no_subscription_to_everything() -> None:
     """Subscribing to all events or to device states drowns the switch (ASTERISK.md): the words occur in no string."""
     guilty = [
@@ -230,6 +242,7 @@ NOT_AT_START = (
     "edge.ledger.postgres",
     "edge.views.calls",
     "edge.views.record",
+    "edge.views.shapes",
 )
 """What few starts need, and others not at once: a daemon that was killed is back the sooner."""
 LOADED = "import edge.daemon, sys; print('\\n'.join(sys.modules))"

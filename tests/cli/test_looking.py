@@ -17,6 +17,7 @@ from edge.cli import COMMANDS, main, output
 from edge.cli.places import DEFAULT_LEDGER_URL
 from edge.core import inputs
 from edge.ledger.store import open_sql_ledger
+from edge.views import shapes
 from tests.cli.conftest import Run, Site
 from tests.views.room import Room
 
@@ -152,7 +153,7 @@ def test_trouble_with_the_ledger_stands_in_the_record(
     with closing(open_sql_ledger(site.ledger_url)) as ledger:
         ledger.append(room.entries[written:])
     (trouble,) = edge_json("gaps", "--since", "2026-01-01")["ledger_troubles"]
-    assert (trouble["from"], trouble["until"]) == (output.instant(began), output.instant(room.now))
+    assert (trouble["from"], trouble["until"]) == (shapes.instant(began), shapes.instant(room.now))
     assert (trouble["seconds"], "the disk is full" in trouble["detail"]) == (65.0, True)
     assert "the ledger was in trouble from 2026-" in edge("gaps", "--since", "2026-01-01").stdout
     alarm = edge_json("status")["alarms"][0]

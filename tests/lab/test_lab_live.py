@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from edge.cli.daemon import reserve_pids
+from edge.liveness import reserve_pids
 from hwtest.lab import daemon, processes, stack
 from hwtest.lab.contract import Lab
 from hwtest.useragent import AgentPhone, UserAgent, answering

@@ -15,7 +15,6 @@ from urllib.parse import urlencode
 import pytest
 from starlette.types import ASGIApp, Message
 
-from edge.cli.output import instant
 from edge.core import facts
 from edge.core.facts import Entry
 from edge.core.model import ClockState
@@ -25,6 +24,7 @@ from edge.ledger.synthesise import synthesise
 from edge.mi.application import create_app
 from edge.mi.services import Services, open_services
 from edge.views.caller import caller_id, ensure_key
+from edge.views.shapes import instant
 from tests.views.callbacks import NUMBER, kept, unreached
 
 FIRST = datetime(2026, 10, 24, tzinfo=UTC)

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from edge.cli.daemon import daemon_pid, reserve_pids
 from edge.ledger import open_ledger
 from edge.ledger.store import lock_ledger
+from edge.liveness import daemon_pid, reserve_pids
 
 DAEMON = """
 import os, sys

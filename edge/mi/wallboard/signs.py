@@ -10,9 +10,9 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from time import monotonic
 
-from edge.cli.daemon import daemon_pid
 from edge.core.model import NANOSECONDS, Instant, OfferState
 from edge.core.state import State
+from edge.liveness import daemon_pid
 from edge.views.caller import key_file
 
 OVERDUE_SECONDS = 10.0

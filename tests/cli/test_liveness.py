@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.cli import daemon
+from edge import liveness
 
 
 @pytest.mark.parametrize(("device", "inode", "expected"), [(0, 0, 4321), (1, 0, None), (0, 1, None)])
@@ -21,5 +21,5 @@ def test_lock_is_of_device_and_inode(
     place = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev) + device:02x}:{found.st_ino + inode}"
     locks = tmp_path / "locks"
     locks.write_text(f"1: FLOCK  ADVISORY  WRITE 4321 {place} 0 EOF\n", encoding="ascii")
-    monkeypatch.setattr(daemon, "LOCKS", locks)
-    assert daemon.daemon_pid(f"sqlite:///{tmp_path}/ledger.sqlite") == expected
+    monkeypatch.setattr(liveness, "LOCKS", locks)
+    assert liveness.daemon_pid(f"sqlite:///{tmp_path}/ledger.sqlite") == expected
