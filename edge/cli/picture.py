@@ -12,7 +12,7 @@ from edge.cli.places import Site
 from edge.core import facts
 from edge.core.model import MICROSECONDS, CallState, CheckVerdict, Instant, Rung
 from edge.core.state import Call, Promises, State, fold
-from edge.liveness import daemon_pid
+from edge.liveness import daemon_pid, reserve_pids
 from edge.views import shapes
 from edge.views.agents import AgentView, count_by_state, view_agents
 from edge.views.calls import CallFold, CallRecord
@@ -94,6 +94,11 @@ class Picture:
         return daemon_pid(self._site.ledger_url)
 
     @property
+    def reserve_pids(self) -> list[int]:
+        """The processes that wait to serve when the daemon ends."""
+        return reserve_pids(self._site.ledger_url)
+
+    @property
     def queues(self) -> list[QueueView]:
         """999 first."""
         return view_queues(self.state, self.today, self._site.targets, self._site.emergency)
@@ -149,6 +154,7 @@ def picture_json(picture: Picture) -> dict[str, Any]:
         "daemon": {
             "running": pid is not None,
             "pid": pid,
+            "reserve_pids": picture.reserve_pids,
             "version": state.version or None,
             "started": shapes.instant(state.started_at),
         },
@@ -358,8 +364,10 @@ def _daemon(picture: Picture, pid: int | None) -> str:
     state = picture.state
     if pid is None:
         return "NOT RUNNING: the switch's own queue serves the callers"
+    reserve = " and ".join(map(str, picture.reserve_pids))
     return (
-        f"running (pid {pid}, version {state.version or 'unknown'}, since {output.local(state.started_at)})"
+        f"running (pid {pid}, version {state.version or 'unknown'}, since {output.local(state.started_at)}); "
+        + (f"in reserve: pid {reserve}" if reserve else "none in reserve")
     )
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
@@ -68,12 +71,30 @@ def test_status_while_the_daemon_lives(edge: Run, edge_json: Callable[..., Any],
     try:
         status = edge_json("status")
         assert (status["well"], status["daemon"]["running"], status["switch"]["seen"]) == (True, True, True)
-        assert edge("status").exit_code == 0
+        result = edge("status")
+        assert (result.exit_code, "none in reserve" in result.stdout) == (0, True)
         site.room.arrive()
         daemon.append(site.room.entries[daemon.last_sequence() :])
         assert edge_json("status")["calls"]["open"] == 4
     finally:
         daemon.close()
+
+
+WAITS = "import fcntl, sys; fcntl.flock(open(sys.argv[1], 'a'), fcntl.LOCK_EX)"
+
+
+def test_status_tells_who_is_in_reserve(edge: Run, edge_json: Callable[..., Any], site: Site) -> None:
+    """A process that waits for the ledger's lock serves when the daemon ends."""
+    daemon = open_sql_ledger(site.ledger_url)
+    lock = site.ledger_url.removeprefix("sqlite:///") + ".lock"
+    with subprocess.Popen([sys.executable, "-c", WAITS, lock]) as waiting:
+        try:
+            deadline = time.monotonic() + 20
+            while edge_json("status")["daemon"]["reserve_pids"] != [waiting.pid]:
+                assert time.monotonic() < deadline
+            assert f"in reserve: pid {waiting.pid}" in edge("status").stdout
+        finally:
+            daemon.close()
 
 
 @pytest.mark.parametrize("arguments", LOOKING, ids=" ".join)
