@@ -66,6 +66,9 @@ class Ledger(Protocol):
     def last_sequence(self) -> int:
         """Sequence of the newest entry, 0 when empty."""
 
+    def tidy(self) -> None:
+        """Do what a commit need not wait for, if it is time. Facts are as durable without it, and it never raises."""
+
     def save_checkpoint(self, sequence: int, state: bytes) -> None:
         """Keep the open state as of `sequence`; older checkpoints may go."""
 

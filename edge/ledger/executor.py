@@ -40,8 +40,10 @@ class ThreadCommitExecutor:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
 
     def submit(self, entries: Sequence[Entry]) -> Future[None]:
-        """Begin to commit `entries` in the thread."""
-        return self._thread.submit(self._ledger.append, entries)
+        """Begin to commit `entries` in the thread. Who waits for them is told before the thread tidies up."""
+        committed = self._thread.submit(self._ledger.append, entries)
+        self._thread.submit(self._ledger.tidy)
+        return committed
 
     def submit_checkpoint(self, sequence: int, state: bytes) -> Future[None]:
         """Begin to save a checkpoint in the thread, after the commits before it."""

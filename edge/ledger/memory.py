@@ -55,6 +55,9 @@ class MemoryLedger:
         """The newest entry's sequence and hash."""
         return self._head
 
+    def tidy(self) -> None:
+        """Nothing to do."""
+
     def save_checkpoint(self, sequence: int, state: bytes) -> None:
         """Keep the open state as of `sequence`."""
         if not 0 <= sequence <= self._head.sequence:

@@ -69,6 +69,9 @@ class Place(Protocol):
     def lock(self) -> Lock:
         """Keep every other daemon away. Raises `LedgerError`."""
 
+    def tidy(self, engine: Engine) -> None:
+        """Put in its place what commits have left lying, without making anybody wait. Raises `SQLAlchemyError`."""
+
     def purge(self, engine: Engine) -> bool:
         """Try to drop deleted data from wherever it still stands. True: it is gone."""
 

@@ -174,6 +174,9 @@ class PostgresSchema:
         """Keep every other writer away from this schema, until released or dead. Raises `LedgerError`."""
         return AdvisoryLock(self, "edge101 ledger")
 
+    def tidy(self, engine: Engine) -> None:
+        """The server does that by itself."""
+
     def purge(self, engine: Engine) -> bool:
         """Give the space of deleted rows back. False always: the server's log and backups are out of our reach."""
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:

@@ -10,6 +10,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,9 @@ WRITER_WAIT_SECONDS = 0.2
 """Less than the 250 ms after which a commit counts as trouble (DESIGN: survival, layer 6)."""
 READER_WAIT_SECONDS = 5.0
 ERASER_WAIT_SECONDS = 5.0
+WAL_PAGES = 8_000
+"""So long the WAL may grow (32 MB) until a commit itself copies it into the database: the last resort where nobody tidies. With
+SQLite's own 1,000 every commit beyond them would, two fsyncs more, while readers never rest and the WAL cannot begin anew."""
 READERS_KEPT = 4
 """Connections that a reader which keeps any keeps open; more are closed once they have answered."""
 
@@ -127,6 +131,7 @@ class SqliteFile:
             connection = self._connect("mode=rw", wait_seconds)
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
             connection.execute("PRAGMA secure_delete = ON")
             return connection
 
@@ -199,15 +204,14 @@ class SqliteFile:
         """Keep every other daemon away from this ledger, until released or dead. Raises `LedgerError`, or waits with `wait`."""
         return WriterLock(self._beside(".lock"), str(self), wait)
 
+    def tidy(self, engine: Engine) -> None:
+        """Copy the WAL into the database, as far as nobody reads it."""
+        with suppress(sqlite3.Error):  # if anything is wrong with the disk, the next commit says what
+            _move_wal(engine, "PASSIVE")
+
     def purge(self, engine: Engine) -> bool:
         """Copy the WAL into the database and empty it, so that erased data is in neither. False while others use it."""
-        with engine.connect() as connection:
-            raw = connection.connection.cursor()  # no transaction may be open, and SQLAlchemy would begin one
-            try:
-                raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-                return raw.fetchone() == (0, 0, 0)
-            except sqlite3.OperationalError:
-                return False
+        return _move_wal(engine, "TRUNCATE") == (0, 0, 0)
 
     def explain(self, error: SQLAlchemyError) -> LedgerError:
         """What the error means: what, where and how to mend it."""
@@ -241,6 +245,19 @@ class SqliteFile:
 
     def _beside(self, suffix: str) -> Path:
         return self.path.with_name(self.path.name + suffix)
+
+
+def _move_wal(engine: Engine, mode: str) -> tuple[int, int, int] | None:
+    """What SQLite says of it (sqlite.org/pragma.html#pragma_wal_checkpoint): whether somebody was in the way, pages in the WAL,
+    and those that are in the database too. None: it could not be done now."""
+    with engine.connect() as connection:
+        raw = connection.connection.cursor()  # no transaction may be open, and SQLAlchemy would begin one
+        try:
+            raw.execute(f"PRAGMA wal_checkpoint({mode})")
+            [(busy, pages, moved)] = raw.fetchall()
+        except sqlite3.OperationalError:
+            return None
+    return busy, pages, moved
 
 
 class _Connection(sqlite3.Connection):

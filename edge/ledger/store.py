@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
@@ -55,6 +55,8 @@ from edge.ledger.sqlite import SqliteFile, Wait
 from edge.ports import Ledger, LedgerError
 
 CHECKPOINTS_KEPT = 2
+TIDY_FACTS = 500
+"""A few MB of WAL: copied in some milliseconds."""
 CALLS_AT_ONCE = 200
 """How many calls one query names: each is a variable of it, and of those there is a limit."""
 
@@ -297,6 +299,7 @@ class SqlLedger(SqlReader):
         self._lock = lock
         self._appending = Lock()
         self._head: Head | None = None
+        self._untidy = 0
         super().__init__(place, engine)
 
     def append(self, entries: Sequence[Entry]) -> None:
@@ -311,6 +314,15 @@ class SqlLedger(SqlReader):
             with _explained(self._place), self._engine.begin() as connection:
                 _insert(self._place, connection, records, head)
             self._head = head
+            self._untidy += len(records)
+
+    def tidy(self) -> None:
+        """After every `TIDY_FACTS` facts, what SQLite would else do in the midst of a commit. Tried again after as many more."""
+        if self._untidy < TIDY_FACTS:
+            return
+        self._untidy = 0
+        with suppress(SQLAlchemyError):  # no connection to be had: the next commit says why
+            self._place.tidy(self._engine)
 
     def save_checkpoint(self, sequence: int, state: bytes) -> None:
         """Keep the open state as of `sequence`, and the checkpoint before it."""

@@ -27,6 +27,17 @@ class GatedLedger(MemoryLedger):
         super().append(entries)
 
 
+class UntidyLedger(MemoryLedger):
+    """Tidying takes until `gate` opens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = threading.Event()
+
+    def tidy(self) -> None:
+        assert self.gate.wait(10)
+
+
 @pytest.fixture
 def ledger() -> MemoryLedger:
     return MemoryLedger()
@@ -80,3 +91,12 @@ async def test_a_hanging_disk_does_not_stop_the_loop_and_cancelling_does_not_und
     await first
     executor.close()
     assert ledger.last_sequence() == 2
+
+
+def test_nobody_waits_for_tidying() -> None:
+    """A commit is told before the thread tidies up after it."""
+    ledger = UntidyLedger()
+    executor = ThreadCommitExecutor(ledger)
+    assert executor.submit(arrivals(1, 1)).result(5) is None
+    ledger.gate.set()
+    executor.close()

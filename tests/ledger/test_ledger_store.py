@@ -106,6 +106,29 @@ def test_settings_are_durable(ledger: SqlLedger) -> None:
     assert found == [2, 1, 1]
 
 
+def test_no_commit_copies_the_wal_into_the_file_but_tidying_does(path: Path, ledger: SqlLedger) -> None:
+    """Once in five hundred facts, however often it is asked; a reader in the midst of the WAL is no hindrance."""
+    first, untouched = ledger.last_sequence() + 1, path.stat().st_size
+    for begin in range(first, first + 2_000, 4):
+        ledger.append(arrivals(begin, 4))
+    assert path.with_name("ledger.db-wal").stat().st_size > 1_000 * 4096
+    assert path.stat().st_size == untouched
+    with closing(sqlite3.connect(path, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        count = reader.execute("SELECT count(*) FROM facts").fetchone()
+        ledger.tidy()
+        moved = path.stat().st_size
+        assert moved > untouched
+        ledger.append(arrivals(first + 2_000, 400))
+        ledger.tidy()
+        assert path.stat().st_size == moved
+        assert reader.execute("SELECT count(*) FROM facts").fetchone() == count
+    ledger.append(arrivals(first + 2_400, 100))
+    ledger.tidy()
+    assert path.stat().st_size > moved
+    assert verify(ledger).count == first - 1 + 2_500
+
+
 def test_the_file_is_not_for_everybody(path: Path, ledger: SqlLedger) -> None:
     """Callers' numbers are in it: others on the machine cannot read database or WAL."""
     wal = path.with_name("ledger.db-wal")
@@ -191,6 +214,24 @@ def test_a_disk_that_fails(path: Path, ledger: SqlLedger) -> None:
     assert ledger.last_sequence() == 3
     ledger.append(arrivals(4, 50))
     assert verify(ledger).count == 53
+
+
+def test_a_disk_that_fails_while_tidying(path: Path, ledger: SqlLedger) -> None:
+    """It says nothing, as whether the ledger takes facts is for commits to tell, and is done the next time."""
+    ledger.append(arrivals(4, 500))
+    limits, untouched = resource.getrlimit(resource.RLIMIT_FSIZE), path.stat().st_size
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (untouched, limits[1]))
+    try:
+        ledger.tidy()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert path.stat().st_size == untouched
+    ledger.append(arrivals(504, 500))
+    ledger.tidy()
+    assert path.stat().st_size > untouched
+    assert verify(ledger).count == 1_003
 
 
 def test_a_damaged_file(path: Path) -> None:
