@@ -102,6 +102,18 @@ async def test_a_phone_that_sends_nothing_is_unreachable_after_three_seconds(roo
     assert 2.9 < offers[1].made_at.since(offers[0].made_at) < 3.3
 
 
+async def test_a_phone_that_is_still_clearing_its_last_call_is_rung_again_at_once(room: Room) -> None:
+    """486 without a ring from a phone that the switch shows idle: nobody has refused anything, and the caller loses 0.1 s."""
+    ann = await room.agent(1, rejecting(486))
+    jo = room.caller(LINE)
+    await ann.offered()
+    ann.phone.behaviour = answering()
+    await room.reaches(jo, CallState.TALKING)
+    offers = room.record(jo).offers
+    assert [offer.outcome for offer in offers[:-1]] == [OfferOutcome.CROSSED] * (len(offers) - 1)
+    assert offers[1].made_at.since(offers[0].made_at) < 0.5
+
+
 async def test_a_phone_that_vanished_while_talking_leaves_nobody_stuck(room: Room) -> None:
     """An agent's phone loses its power: when the caller hangs up the call has its end and the agent no call."""
     ann = await room.agent(1)
