@@ -31,6 +31,8 @@ from edge.core.ring_back import RingBack
 from edge.core.state import AgentRecord, Call, Offer
 from edge.core.task_state import TaskOffer
 
+CLEARING_SECONDS = 0.5
+"""A phone clears its line within so much of a call's end, as the switch sees that."""
 CLOCKS_APART_SECONDS = 1.0
 """So much may the switch's clock be ahead of ours, within which nothing tells them apart."""
 TOLD_LATE_SECONDS = 30.0
@@ -406,22 +408,26 @@ class Service(RingBack):
         self._record_end(offer, outcome, given.cause)
 
     def _judge_refusal(self, offer: Offer | TaskOffer, refusal: Refusal) -> OfferOutcome:
-        """What the refusal of a phone says of its agent. Who was never rung has missed nothing (ASTERISK.md 2.7); and a
-        registered phone is rung only while the switch shows it idle: one that is busy then is clearing its line, or is not to be
-        rung."""
+        """What the refusal of a phone says of its agent. Who was never rung has missed nothing (ASTERISK.md 2.7); and a phone
+        that was in a call a moment ago, as the switch shows it idle now, may not have cleared its line yet."""
         if offer.rang_at is None and refusal is Refusal.NO_ANSWER:
             return OfferOutcome.UNREACHABLE
-        record, phone = self.state.agents.get(offer.agent), self.policy.phones.get(offer.phone)
-        if (
-            offer.rang_at is None
-            and refusal is Refusal.BUSY
-            and record is not None
-            and phone is not None
-            and phone.trunk is None
-            and record.crossed_in_a_row < len(self.policy.crossed_rests_seconds)
-        ):
+        if offer.rang_at is None and refusal is Refusal.BUSY and self._was_in_a_call(offer):
             return OfferOutcome.CROSSED
         return OUTCOME_OF_REFUSAL[refusal]
+
+    def _was_in_a_call(self, offer: Offer | TaskOffer) -> bool:
+        """Whether this phone had only just left a call when it was rung, or asked for a task by one; at most so many times in a
+        row, as our own attempt is a call too."""
+        record, phone = self.state.agents.get(offer.agent), self.policy.phones.get(offer.phone)
+        if record is None or phone is None or phone.trunk is not None:
+            return False
+        if record.crossed_in_a_row >= len(self.policy.crossed_rests_seconds):
+            return False
+        left = (record.freed_at, self.state.phones_left_off_at.get(offer.phone))
+        return (isinstance(offer, TaskOffer) and offer.asked) or any(
+            at is not None and offer.made_at.since(at) <= CLEARING_SECONDS for at in left
+        )
 
     def _agent_left(self, offer: Offer, given: inputs.PhoneGone) -> None:
         call = self.state.calls.get(offer.call_id)

@@ -462,6 +462,8 @@ class State:
     offers: dict[str, Offer] = field(default_factory=dict)
     agents: dict[str, AgentRecord] = field(default_factory=dict)
     phones: dict[str, PhoneState] = field(default_factory=dict)
+    phones_left_off_at: dict[str, Instant] = field(default_factory=dict)
+    """When the switch last saw a phone leave a call."""
     ended: dict[str, Instant] = field(default_factory=dict)
     """Call id -> when it ended, for the last `ENDED_MEMORY_SECONDS`, oldest first."""
 
@@ -1369,9 +1371,11 @@ def _equipment_checked(state: State, fact: facts.EquipmentChecked, at: Instant) 
         del state.checks[next(iter(state.checks))]
 
 
-def _phone_changed(state: State, fact: facts.PhoneChanged, at: Instant) -> None:  # noqa: ARG001
+def _phone_changed(state: State, fact: facts.PhoneChanged, at: Instant) -> None:
     before = state.phones.get(fact.phone, PhoneState.UNKNOWN)
     state.phones[fact.phone] = fact.state
+    if before is PhoneState.BUSY and fact.state is PhoneState.IDLE:
+        state.phones_left_off_at[fact.phone] = at
     if before not in (PhoneState.UNAVAILABLE, PhoneState.UNKNOWN):
         return  # our own attempt made it busy and idle again: that says nothing about the phone
     for record in state.agents.values():

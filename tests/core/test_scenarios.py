@@ -216,7 +216,9 @@ REFUSED: Scenarios = {
     "busy before it rang: the phone was clearing its line, and has the call a moment later": (
         ONE,
         """
-        c1 calls 101 -> serve c1, ring ann for c1
+        ann phone busy
+        c1 calls 101 -> serve c1
+        ann phone idle -> ring ann for c1
         ann is-busy
         = c1 waiting; ann ready
         wait 0.09
@@ -225,10 +227,24 @@ REFUSED: Scenarios = {
         ann answers -> connect c1.2
         """,
     ),
+    "busy without having been in a call just now: it does not want to be rung": (
+        ONE,
+        """
+        ann phone busy
+        ann phone idle
+        wait 0.6
+        c1 calls 101 -> serve c1, ring ann for c1
+        ann is-busy
+        wait 1.9
+        wait 0.1 -> ring ann for c1
+        """,
+    ),
     "busy again and again without ringing: it does not want to be rung": (
         ONE,
         """
-        c1 calls 101 -> serve c1, ring ann for c1
+        ann phone busy
+        c1 calls 101 -> serve c1
+        ann phone idle -> ring ann for c1
         ann is-busy
         wait 0.1 -> ring ann for c1
         ann is-busy
@@ -240,11 +256,6 @@ REFUSED: Scenarios = {
         wait 0.1 -> ring ann for c1
         ann is-busy
         wait 1.9
-        wait 0.1 -> ring ann for c1
-        ann rings
-        ann rejects
-        wait 2 -> ring ann for c1
-        ann is-busy
         wait 0.1 -> ring ann for c1
         """,
     ),
@@ -261,7 +272,11 @@ REFUSED: Scenarios = {
     "whose phone was clearing its line is not passed over when another is free too": (
         TWO,
         """
-        c1 calls 101 -> serve c1, ring ann for c1
+        bob phone busy
+        ann phone busy
+        c1 calls 101 -> serve c1
+        ann phone idle -> ring ann for c1
+        bob phone idle
         ann is-busy -> ring bob for c1
         bob rejects
         wait 0.09
@@ -271,7 +286,9 @@ REFUSED: Scenarios = {
     "a 999 waits for a phone that clears its line, and for no longer": (
         ONE,
         """
-        e1 calls 999 -> serve e1, ring ann for e1
+        ann phone busy
+        e1 calls 999 -> serve e1
+        ann phone idle -> ring ann for e1
         ann is-busy
         wait 0.09
         wait 0.01 -> ring ann for e1

@@ -61,7 +61,7 @@ async def test_the_agent_who_is_idle_longest_is_offered_first(room: Room) -> Non
 
 async def test_a_rejected_call_goes_to_another_and_not_back(room: Room) -> None:
     """486 and 603 pass the call on at once; who rejected it is not asked again while another may take it."""
-    ann = await room.agent(1, rejecting(486))
+    ann = await room.agent(1, rejecting(486, after_seconds=0.3))
     bob = await room.agent(2, rejecting(603))
     jo = room.caller(LINE)
     await room.until(lambda: (found := room.find(jo)) is not None and len(found.offers) == 2)
@@ -104,14 +104,22 @@ async def test_a_phone_that_sends_nothing_is_unreachable_after_three_seconds(roo
 
 async def test_a_phone_that_is_still_clearing_its_last_call_is_rung_again_at_once(room: Room) -> None:
     """486 without a ring from a phone that the switch shows idle: nobody has refused anything, and the caller loses 0.1 s."""
-    ann = await room.agent(1, rejecting(486))
-    jo = room.caller(LINE)
-    await ann.offered()
-    ann.phone.behaviour = answering()
-    await room.reaches(jo, CallState.TALKING)
-    offers = room.record(jo).offers
-    assert [offer.outcome for offer in offers[:-1]] == [OfferOutcome.CROSSED] * (len(offers) - 1)
-    assert offers[1].made_at.since(offers[0].made_at) < 0.5
+    first, second = await room.queue_up(2, LINE)
+    ann = await room.agent(1)
+    call = await ann.answers()
+    await room.reaches(first, CallState.TALKING)
+
+    async def clear_the_line_first(offer: IncomingCall) -> None:
+        ann.phone.behaviour = answering()
+        offer.reject(486)
+
+    ann.phone.behaviour = clear_the_line_first
+    await first.hang_up()
+    await call.ended(5)
+    await room.reaches(second, CallState.TALKING)
+    crossed, answered = room.record(second).offers
+    assert crossed.outcome is OfferOutcome.CROSSED
+    assert answered.made_at.since(crossed.made_at) < 0.5
 
 
 async def test_a_phone_that_vanished_while_talking_leaves_nobody_stuck(room: Room) -> None:
