@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -38,7 +39,7 @@ def examine() -> list[Ability]:
 
 
 def _raw_socket() -> Ability:
-    mend = "run as root, or once: sudo setcap cap_net_raw+ep $(readlink -f $(command -v python3))"
+    mend = f"run as root, or once: sudo setcap cap_net_raw+ep $(readlink -f {sys.executable})"
     try:
         Sniffer(5060).close()
     except PermissionError:

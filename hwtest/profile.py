@@ -131,8 +131,8 @@ class RecordTable(_Table):
 class LimitsTable(_Table):
     """What is expected of one figure here."""
 
-    passes: Annotated[float, Field(strict=False)]
-    warns: Annotated[float, Field(strict=False)]
+    passes: Annotated[float, Field(strict=False, allow_inf_nan=False)]
+    warns: Annotated[float, Field(strict=False, allow_inf_nan=False)]
 
 
 class DaemonTable(_Table):

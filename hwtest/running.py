@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
+import socket
+import tempfile
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Protocol
 
 from edge.errors import LinkError, PermanentError, RefusedError
@@ -21,6 +25,21 @@ from hwtest.target import Target
 from hwtest.useragent import CallEnded, SipError
 
 INTERRUPTED = "ended by a person before it was done"
+REPORT_IT = "report this line to those who maintain hwtest; the other probes are not affected"
+_NETWORK = frozenset(
+    {
+        errno.EADDRINUSE,
+        errno.EADDRNOTAVAIL,
+        errno.EHOSTDOWN,
+        errno.EHOSTUNREACH,
+        errno.EINVAL,
+        errno.EMSGSIZE,
+        errno.ENETDOWN,
+        errno.ENETUNREACH,
+        errno.ENOBUFS,
+    }
+)
+"""Of the operating system's errors those that come from a socket; EINVAL is a way that begins at another address of ours."""
 TROUBLE = (LinkError, PermanentError, RefusedError, LabError, SipError, OSError, TimeoutError)
 """What a target, a lying or a dead one included, may do to a probe: not measured, with what was said."""
 
@@ -40,7 +59,7 @@ class Watcher(Protocol):
 
 async def run(site: Site, probes: Sequence[Probe], watcher: Watcher, what: Sequence[str], seed: int) -> Run:
     """Every probe in order. When it is cancelled (Ctrl-C) it returns what there is, the rest as not measured."""
-    began, meter = datetime.now(UTC), time.monotonic()
+    began, meter, target = datetime.now(UTC), time.monotonic(), describe_target(site.target)
     results, interrupted = list[ProbeResult](), False
     site.say = watcher.progress
     for probe in probes:
@@ -58,7 +77,7 @@ async def run(site: Site, probes: Sequence[Probe], watcher: Watcher, what: Seque
         seed=seed,
         started_utc=_utc(began),
         seconds=time.monotonic() - meter,
-        target=describe_target(site.target),
+        target=target,
         machine=describe_machine(site.target.lab.asterisk_version if site.target.lab else "not known"),
         verdict=verdict,
         exit_status=verdict.exit_status,
@@ -84,15 +103,24 @@ async def _run_one(site: Site, probe: Probe) -> tuple[ProbeResult, bool]:
             site.interlock.on_wait = lambda seconds: limit.reschedule((limit.when() or 0) + seconds)
             await probe.measure(site, sheet)
     except asyncio.CancelledError:
-        _take_back_cancellation()
-        interrupted, reason, mend = True, INTERRUPTED, "let it run to its end"
+        interrupted = _take_back_cancellation()
+        reason, mend = (
+            (INTERRUPTED, "let it run to its end")
+            if interrupted
+            else ("a fault of hwtest itself: a task that the probe waited for was cancelled", REPORT_IT)
+        )
     except NotMeasuredError as error:
         reason, mend = error.reason, error.mend
     except TROUBLE as error:
-        reason, mend = _trouble(error, probe), f"hwtest explain {probe.name}"
+        if isinstance(error, TimeoutError) and limit.expired():
+            seconds = time.monotonic() - start
+            reason = f"it was not done after {seconds:.0f} s, where {probe.seconds:.0f} are usual"
+            mend = "look whether the target or this machine is busy, and run it again"
+        else:
+            reason, mend = _trouble(error), _mend(error, probe, site.target)
     except Exception as error:  # noqa: BLE001 - a fault of ours in one probe must not cost the others
         reason = f"a fault of hwtest itself: {type(error).__name__} at {_place(error)}: {error}"
-        mend = "report this line to those who maintain hwtest; the other probes are not affected"
+        mend = REPORT_IT
     seen = load.read()
     return ProbeResult(
         name=probe.name,
@@ -129,23 +157,42 @@ def _verdict(sheet: Sheet, reason: str | None) -> Verdict:
     return sheet.verdict
 
 
-def _take_back_cancellation() -> None:
-    """The run goes on to its report: the cancellation has done its work, which was to end the probe."""
-    task = asyncio.current_task()
+def _take_back_cancellation() -> bool:
+    """The run goes on to its report: the cancellation has done its work, which was to end the probe. False: nobody had asked for
+    one."""
+    task, asked = asyncio.current_task(), False
     while task is not None and task.cancelling():
         task.uncancel()
+        asked = True
+    return asked
 
 
-def _trouble(error: BaseException, probe: Probe) -> str:
+def _trouble(error: BaseException) -> str:
     match error:
         case CallEnded():
             status = f"with status {error.status}" if error.status else "without an answer"
             return f"a call ended {status} before it was measured"
         case TimeoutError():
-            return f"the target did not answer in time (the probe ends after {probe.limit_seconds:.0f} s at the latest)"
-        case OSError():
+            return "the target did not answer in time"
+        case OSError() if _is_of_the_network(error):
             return f"the network refuses: {error.strerror or error}"
+        case OSError():
+            return f"this machine refuses: {error.strerror or error}" + (
+                f": {error.filename}" if error.filename else ""
+            )
     return str(error)
+
+
+def _mend(error: BaseException, probe: Probe, target: Target) -> str:
+    if isinstance(error, OSError) and error.errno in (errno.EADDRNOTAVAIL, errno.EINVAL):
+        return f"{target.local_address} must be this machine's own address on the way there: local_address in {target.source}"
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return f"make room in {tempfile.gettempdir()}, or name another folder by TMPDIR"
+    return f"hwtest explain {probe.name}"
+
+
+def _is_of_the_network(error: OSError) -> bool:
+    return isinstance(error, ConnectionError | socket.gaierror) or error.errno in _NETWORK
 
 
 def _place(error: BaseException) -> str:
@@ -177,16 +224,9 @@ def _untouched(probe: Probe, reason: str, mend: str) -> ProbeResult:
 
 def describe_target(target: Target) -> TargetDescription:
     """What stands of a target in a result."""
-    digest = hashlib.sha256()
-    files = [target.source]
-    if target.lab is not None:
-        from pathlib import Path
-
-        files = [
-            Path(target.lab.config)
-        ]  # lab.json itself has the processes' ids, which change with each start
-    for file in files:
-        digest.update(file.read_bytes() if file.exists() else b"")
+    # lab.json itself has the processes' ids, which change with each start
+    file = Path(target.lab.config) if target.lab is not None else target.source
+    digest = hashlib.sha256(file.read_bytes() if file.is_file() else b"")
     return TargetDescription(
         name=target.name,
         kind=target.kind.value,

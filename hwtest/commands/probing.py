@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import tempfile
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +13,15 @@ import click
 
 from edge.cli.output import clean
 from hwtest.lab.command import default_directory
-from hwtest.probes.contract import Probe
+from hwtest.options import seed_option
+from hwtest.probes.contract import Probe, Verdict, worst
 from hwtest.probes.registry import UnknownProbeError, choose
 from hwtest.report.result import ProbeResult, Run
 from hwtest.report.stream import Stream
 from hwtest.report.terminal import Live, show
 from hwtest.report.writing import Outputs, check, write
 from hwtest.running import Watcher, run
+from hwtest.signals import on_first_signal
 from hwtest.site import Site
 from hwtest.target import Target, TargetError, open_target
 
@@ -82,9 +82,7 @@ def probing_options(command: Callable[..., Any]) -> Callable[..., Any]:
             _file_option("--junit", "-x", words="JUnit XML."),
             _file_option("--html", words="A page that needs nothing else and prints on A4."),
             _file_option("--bundle", words="A ZIP of all of these with captures and recordings."),
-            click.option(
-                "--seed", type=int, default=1, show_default=True, help="The same seed, the same dice."
-            ),
+            seed_option("the same dice"),
             click.option(
                 "--numbers", is_flag=True, help="Show whole numbers in reports. They may be people's."
             ),
@@ -139,13 +137,20 @@ def perform(names: Sequence[str], wishes: Wishes) -> int:
         click.echo(f"{target.name} ({target.kind.value}): {' '.join(probe.name for probe in probes)}")
         return 0
     with tempfile.TemporaryDirectory(prefix="hwtest-") as folder:
-        made = _run_and_tell(names, probes, target, wishes, Path(folder))
+        try:
+            made = _run_and_tell(names, probes, target, wishes, Path(folder))
+        except OSError as error:  # the file of --ndjson, before anything has run
+            click.echo(f"hwtest: {clean(error.filename)}: {error.strerror or error}", err=True)
+            return EXIT_NOT_MEASURED
+        # Files come before the terminal, whose other end may be gone (`| head`).
+        lost = write(made, wishes.outputs, target, Path(folder), numbers=wishes.numbers)
         show(made, numbers=wishes.numbers, verbose=wishes.verbose)
-        write(made, wishes.outputs, target, Path(folder), numbers=wishes.numbers)
-    if wishes.outputs.files:
+    for line in lost:
+        click.echo(f"hwtest: {clean(line)}", err=True)
+    if wishes.outputs.files and not lost:
         names_of = " ".join(clean(file) for file in wishes.outputs.files)
         click.echo(f"hwtest: written, readable by you alone: {names_of}", err=True)
-    return made.exit_status
+    return worst([made.verdict, *([Verdict.NOT_MEASURED] if lost else [])]).exit_status
 
 
 def _run_and_tell(
@@ -162,22 +167,25 @@ def _run_and_tell(
 
 
 async def _run(site: Site, probes: Sequence[Probe], watcher: Watcher, names: Sequence[str], seed: int) -> Run:
-    async with site:
-        return await run(site, probes, watcher, names, seed)
+    """What was measured is reported, whatever becomes of the closing: a person may be tired of waiting for a last goodbye."""
+    made: Run | None = None
+    try:
+        async with site:
+            made = await run(site, probes, watcher, names, seed)
+    except (Exception, asyncio.CancelledError) as error:
+        if made is None:
+            raise
+        click.echo(f"hwtest: not everything was closed in order: {clean(error) or 'ended'}", err=True)
+    return made
 
 
 async def _until_interrupted(work: Coroutine[Any, Any, Run]) -> Run:
     """The first Ctrl-C (or SIGTERM) ends the probe that runs, whose calls end by BYE; a second one ends us at once."""
     task = asyncio.ensure_future(work)
-    loop = asyncio.get_running_loop()
 
     def interrupt() -> None:
         task.cancel()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
         click.echo("hwtest: ending calls and writing the report; again to end at once", err=True)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        with suppress(NotImplementedError):
-            loop.add_signal_handler(number, interrupt)
-    return await task
+    with on_first_signal(interrupt):
+        return await task

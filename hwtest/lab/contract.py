@@ -122,6 +122,10 @@ class Lab(msgspec.Struct, frozen=True, kw_only=True):
             return msgspec.json.decode(file.read_bytes(), type=cls)
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise LabError(
+                f"{file} cannot be read ({error.strerror}). It is for its owner alone: work as the user who started the lab."
+            ) from None
         except msgspec.DecodeError as error:
             raise LabError(
                 f"{file} is damaged ({error}). Remove it, then `hwtest lab down --dir {directory}`."

@@ -10,8 +10,9 @@ import msgspec
 
 from edge.cli.output import clean
 
-_NUMBER = re.compile(r"(?<![\w.])(?:(?:\+|0|44)(?:[ ()-]{0,2}[0-9]){7,14}|[0-9]{9,15})(?!\w)")
-"""As numbers are written: from a plus, a zero or 44 on with marks between, or nine digits and more in one."""
+_NUMBER = re.compile(r"(?:(?<![\w.])|(?<=%2[Bb]))(?:(?:\+|0|44)(?:[ ()-]{0,2}[0-9]){7,14}|[0-9]{9,15})(?!\w)")
+"""As numbers are written: from a plus (in an address perhaps %2B), a zero or 44 on with marks between, or nine digits and more in
+one."""
 _LEFT = 2
 _IDENTIFIERS = frozenset({"call_id", "fingerprint"})
 """Fields by which another finds the same thing: they are cleaned and not masked."""

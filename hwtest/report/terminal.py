@@ -73,7 +73,7 @@ class Live:
         return Text.assemble(
             (f"{'running':{_WIDE}}", "cyan"),
             f"{probe.name:{_NAME}}",
-            f"{gone:4.0f} s, {countdown}  {clean(self._words)}",
+            f"{gone:4.0f} s, {countdown}  {masked(self._words)}",
         )
 
 
@@ -98,9 +98,10 @@ def show(run: Run, *, numbers: bool = False, verbose: bool = False) -> None:
             _show_finding(out, finding, words, short=finding.code in explained)
             explained.add(finding.code)
         if result.reason is not None:
-            out.print(Text(f"\n{result.name}: not measured", style=STYLES[Verdict.NOT_MEASURED]))
+            how_far = "" if result.verdict is Verdict.NOT_MEASURED else " to its end"
+            out.print(Text(f"\n{result.name}: not measured{how_far}", style=STYLES[Verdict.NOT_MEASURED]))
             out.print(Text(f"  {words(result.reason)}"))
-            out.print(Text(f"  to measure it: {clean(result.mend or '')}"))
+            out.print(Text(f"  to measure it: {words(result.mend or '')}"))
     if verbose:
         for result in run.probes:
             _show_whole(out, result, words)

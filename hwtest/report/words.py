@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from hwtest.probes.contract import Figure, Finding, Threshold, Verdict, worst
 from hwtest.report.result import ProbeResult
 
@@ -66,6 +68,8 @@ def expected(threshold: Threshold) -> str:
 
 def number(value: float) -> str:
     """Three digits that count, no exponent."""
+    if not math.isfinite(value):
+        return f"{value}"
     if value == int(value) or abs(value) >= 1000:
         return f"{value:.0f}"
     return f"{value:.3g}" if abs(value) >= 0.001 else f"{value:.6f}".rstrip("0").rstrip(".")

@@ -1,4 +1,7 @@
-"""Files of a result. Each is private to its owner, written whole or not at all, and redacted unless numbers are asked for."""
+"""Files of a result. Each is private to its owner, written whole or not at all, and redacted unless numbers are asked for.
+
+What is no file but a device or a pipe (/dev/stdout, /dev/null) is written to and never replaced: hwtest often runs as root.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import hashlib
 import io
 import os
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -46,17 +50,32 @@ def check(outputs: Outputs) -> None:
             )
 
 
-def write(run: Run, outputs: Outputs, target: Target, folder: Path, *, numbers: bool) -> None:
-    """Every file that is asked for. `numbers`: whole numbers stand in them."""
+def write(run: Run, outputs: Outputs, target: Target, folder: Path, *, numbers: bool) -> list[str]:
+    """Every file that is asked for; what could not be written, a line for each: one costs the others nothing.
+
+    `numbers`: whole numbers stand in them.
+    """
     shown = cleaned(run) if numbers else msgspec.structs.replace(redacted(run), redacted=True)
-    if outputs.json is not None:
-        write_private(outputs.json, as_json(shown))
-    if outputs.junit is not None:
-        write_private(outputs.junit, _as_junit(shown))
-    if outputs.html is not None:
-        write_private(outputs.html, _as_html(shown))
-    if outputs.bundle is not None:
-        write_private(outputs.bundle, _as_bundle(shown, target, folder, numbers=numbers))
+    forms: dict[str, Callable[[], bytes]] = {
+        "json": lambda: as_json(shown),
+        "junit": lambda: _as_junit(shown),
+        "html": lambda: _as_html(shown),
+        "bundle": lambda: _as_bundle(shown, target, folder, numbers=numbers),
+    }
+    lost = list[str]()
+    for name, form in forms.items():
+        file: Path | None = getattr(outputs, name)
+        if file is None:
+            continue
+        try:
+            write_private(file, form())
+        except OSError as error:
+            lost.append(f"--{name} {file}: is not written: {error.strerror or error}")
+        except Exception as error:  # noqa: BLE001 - a fault of ours in one form must not cost the others
+            lost.append(
+                f"--{name} {file}: is not written: a fault of hwtest itself: {type(error).__name__}: {error}"
+            )
+    return lost
 
 
 def as_json(run: Run) -> bytes:
@@ -112,8 +131,23 @@ def fingerprint(target: Target) -> str:
 
 def write_private(file: Path, content: bytes) -> None:
     """Replaces a file whole; nobody but its owner may read it."""
+    if not is_replaceable(file):
+        with file.open("wb") as opened:
+            opened.write(content)
+        return
     draft = file.with_name(f".{file.name}.{os.getpid()}")
     draft.unlink(missing_ok=True)
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as opened:
-        opened.write(content)
-    draft.replace(file)
+    try:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as opened:
+            opened.write(content)
+        draft.replace(file)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+
+
+def is_replaceable(file: Path) -> bool:
+    """Whether it is a file, or nothing yet; not a device or a pipe, nor a name of one, as /dev/stdout is."""
+    place = file.absolute()
+    of_the_system = place.is_relative_to("/dev") or place.is_relative_to("/proc")
+    return not of_the_system and (file.is_file() or not file.exists())

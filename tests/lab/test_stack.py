@@ -119,3 +119,10 @@ def test_a_dead_surrogate_is_no_channel() -> None:
     dead = "Surrogate/PJSIP/agent1-0003!edge-phones!s!1!Down!AppDial2!!!!!3!1!!1.3"
 
     assert stack.living_channels(f"{living}\n{dead}\n{phone}\n") == [living, phone]
+
+
+def test_a_description_that_may_not_be_read_is_said(tmp_path: Path) -> None:
+    """Another user's lab, or no folder at all: what is wrong, and no stack trace."""
+    (tmp_path / "file").touch()
+    with pytest.raises(LabError, match="cannot be read"):
+        Lab.read(tmp_path / "file")

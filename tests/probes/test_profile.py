@@ -114,6 +114,16 @@ def test_a_good_profile(folder: Path) -> None:
             r"toml:31: thresholds\.sip\.options\.roundtrip: nothing is expected of it",
         ),
         ("passes = 20", "passes = 200", r"toml:31: .*wrong way round"),
+        (
+            "warns = 100",
+            "warns = inf",
+            r"toml:31: thresholds\.sip\.options\.round_trip\.warns: is not acceptable",
+        ),
+        (
+            "warns = 100",
+            "warns = nan",
+            r"toml:31: thresholds\.sip\.options\.round_trip\.warns: is not acceptable",
+        ),
         ("sip.options", "sip.option", r"toml:30: thresholds\.sip\.option: there is no such probe"),
         ("[target]", "[target", "is not TOML"),
     ],

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import stat
+import threading
 import zipfile
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -28,12 +30,14 @@ from hwtest.probes.contract import (
     Verdict,
 )
 from hwtest.probes.sheet import Sheet
+from hwtest.report import writing
 from hwtest.report.page import page
 from hwtest.report.redaction import masked, redacted
 from hwtest.report.result import Run, blamed, schema
 from hwtest.report.stream import Stream
 from hwtest.report.terminal import show
-from hwtest.report.writing import Outputs, as_json, check, write
+from hwtest.report.words import number
+from hwtest.report.writing import Outputs, as_json, check, is_replaceable, write, write_private
 from hwtest.running import run
 from hwtest.site import Site
 from hwtest.target import Kind, TargetError
@@ -261,7 +265,7 @@ async def test_the_stream_can_be_followed(tmp_path: Path) -> None:
     seen = list[int]()
 
     async def measure(site: Site, sheet: Sheet) -> None:
-        site.say("1 of 2")
+        site.say(f"1 of 2, {NUMBER}")
         seen.append(len(file.read_text().splitlines()))
         sheet.find("made.up.bad", Verdict.FAIL, f"from {NUMBER}")
 
@@ -271,8 +275,9 @@ async def test_the_stream_can_be_followed(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     assert seen == [2]
     assert [line["event"] for line in lines] == ["started", "progress", "finished", "run"]
+    assert lines[1]["words"] == "1 of 2, …23"
     assert lines[2]["result"]["findings"][0]["summary"] == "from …23"
-    assert lines[3]["run"]["exit_status"] == 2
+    assert (lines[3]["run"]["exit_status"], lines[3]["run"]["redacted"]) == (2, True)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
@@ -290,6 +295,7 @@ def test_the_terminal_obeys_nothing(made: Run, capsys: pytest.CaptureFixture[str
     [
         ("from +44 7700 900123 to", "from …23 to"),
         ("sip:07700900123@127.0.0.1:5060", "sip:…23@127.0.0.1:5060"),
+        ("sip:%2B447700900123@127.0.0.1", "sip:%2B…23@127.0.0.1"),
         ("(01632) 960 111", "(…11"),
         ("p95 312.25 ms (n 1000)", "p95 312.25 ms (n 1000)"),
         ("2026-11-26T16:39:10.047228Z", "2026-11-26T16:39:10.047228Z"),
@@ -336,3 +342,53 @@ async def test_where_to_look_first(made: Run) -> None:
     )
     run = msgspec.structs.replace(made, probes=(msgspec.structs.replace(made.probes[0], findings=findings),))
     assert blamed(run) == [Layer.RECORD, Layer.CLOCK, Layer.DAEMON, Layer.METER]
+
+
+def test_what_is_no_file_is_never_replaced(tmp_path: Path) -> None:
+    """A pipe is written to and stays one; as root we could take a machine's /dev/null away."""
+    pipe, read = tmp_path / "pipe", list[bytes]()
+    os.mkfifo(pipe)
+    reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()))
+    reader.start()
+    write_private(pipe, b"{}")
+    reader.join(10)
+    assert (read, pipe.is_fifo()) == ([b"{}"], True)
+    places = ("/dev/null", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", pipe)
+    assert not any(is_replaceable(Path(place)) for place in places)
+    assert is_replaceable(tmp_path / "new.json")
+
+
+async def test_a_stream_that_cannot_be_written_costs_the_run_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A disk that is full: it is said once, and every probe has its result."""
+    stream = Stream(Path("/dev/full"), numbers=False)
+    async with Site(LIVE, tmp_path) as site:
+        made = await run(site, [made_probe(passing), made_probe(passing)], stream, ["made"], 1)
+    stream.end(made)
+    assert made.verdict is Verdict.PASS
+    assert capsys.readouterr().err.splitlines() == [
+        "hwtest: --ndjson /dev/full: ends here: No space left on device"
+    ]
+
+
+def test_one_form_that_fails_costs_the_others_nothing(
+    made: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it cannot be made or not be written; each is said."""
+
+    def broken(_: Run) -> bytes:
+        raise ValueError("no picture")
+
+    monkeypatch.setattr(writing, "_as_html", broken)
+    outputs = Outputs(json=Path("/dev/full"), html=tmp_path / "r.html", junit=tmp_path / "r.xml")
+    lost = write(made, outputs, LIVE, tmp_path / "run", numbers=False)
+    assert (tmp_path / "r.xml").is_file() and not (tmp_path / "r.html").exists()
+    assert [line.partition(" ")[0] for line in lost] == ["--json", "--html"]
+    assert "No space left on device" in lost[0] and "ValueError: no picture" in lost[1]
+    assert list(tmp_path.glob(".r*")) == []
+
+
+def test_a_number_without_an_end_can_be_shown() -> None:
+    """A report must not break on one."""
+    assert (number(float("inf")), number(float("nan")), number(1.234)) == ("inf", "nan", "1.23")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from edge.errors import LinkError
+from hwtest.commands import probing
 from hwtest.probes.contract import Level, Measure, NotMeasuredError, Probe, Verdict
 from hwtest.probes.sheet import Sheet
 from hwtest.report.result import ProbeResult, Run
@@ -80,6 +81,14 @@ async def test_a_good_run(tmp_path: Path) -> None:
         (TimeoutError(), "the target did not answer in time"),
         (ConnectionRefusedError(111, "Connection refused"), "the network refuses: Connection refused"),
         (
+            FileNotFoundError(2, "No such file or directory", "sipp"),
+            "this machine refuses: No such file or dir",
+        ),
+        (
+            asyncio.CancelledError(),
+            "a fault of hwtest itself: a task that the probe waited for was cancelled",
+        ),
+        (
             ZeroDivisionError("division by zero"),
             "a fault of hwtest itself: ZeroDivisionError at test_running.py:",
         ),
@@ -120,6 +129,38 @@ async def test_a_probe_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(Probe, "limit_seconds", property(lambda probe: probe.seconds))
     made = await run_all(tmp_path, made_probe(hang, seconds=0.01), made_probe(good))
     assert [result.verdict for result in made.probes] == [Verdict.NOT_MEASURED, Verdict.PASS]
+    assert made.probes[0].reason == "it was not done after 0 s, where 0 are usual"
+
+
+async def test_an_address_that_is_not_ours_is_said(tmp_path: Path) -> None:
+    """A profile that was made for another laptop: where to mend it."""
+    error = OSError(99, "Cannot assign requested address")
+    made = await run_all(tmp_path, made_probe(bad(error)))
+    assert made.probes[0].mend is not None and "local_address in appliance.toml" in made.probes[0].mend
+
+
+@pytest.mark.parametrize("how", ["cancelled", "broken"])
+async def test_what_was_measured_outlives_the_closing(tmp_path: Path, how: str) -> None:
+    """A person may end the last goodbye, and something may be wrong with it: the report is there all the same."""
+    closing = asyncio.Event()
+
+    async def goodbye() -> None:
+        closing.set()
+        if how == "broken":
+            raise OSError(5, "Input/output error")
+        await asyncio.Event().wait()
+
+    async def measure(site: Site, sheet: Sheet) -> None:
+        sheet.distribution("delay", "ms", [1.0] * 20)
+        site._stack.push_async_callback(goodbye)
+
+    work = probing._run(Site(LIVE, tmp_path), [made_probe(measure)], Told(), ["made"], 1)
+    task = asyncio.create_task(work)
+    await closing.wait()
+    if how == "cancelled":
+        task.cancel()
+    made = await task
+    assert (made.verdict, made.interrupted) == (Verdict.PASS, False)
 
 
 async def test_an_interruption_still_gives_a_whole_result(tmp_path: Path) -> None:
