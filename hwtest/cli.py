@@ -2,7 +2,9 @@
 
 import difflib
 import signal
+import traceback
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import click
@@ -53,21 +55,34 @@ class Commands(click.Group):
             raise
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command. Wrong usage of those about probes measures nothing: 3, as 2 says that something failed.
+        """Run the command. What a person ends, what is asked for wrongly, and a fault of our own measure nothing: 3, as 1 and 2
+        say something of what was measured. `lab` measures nothing in any case, and has the usual statuses of a program.
 
-        So does a command that is misspelt: whoever wrote `quik` into a script must not read that the appliance failed.
+        A command that is misspelt is wrong usage too: whoever wrote `quik` into a script must not read that the appliance failed.
         """
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            if ctx.invoked_subcommand not in PROBING:
+            if ctx.invoked_subcommand == "lab":
                 raise
-            click.echo("hwtest: ended; there is no report", err=True)
+            click.echo("hwtest: ended before it was done", err=True)
             ctx.exit(EXIT_NOT_MEASURED)
         except click.UsageError as error:
-            if ctx.invoked_subcommand is None or ctx.invoked_subcommand in PROBING:
+            if ctx.invoked_subcommand != "lab":
                 error.exit_code = EXIT_NOT_MEASURED  # type: ignore[misc]  # click has it as the default of the class
             raise
+        except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
+            raise
+        except Exception as error:
+            if ctx.invoked_subcommand == "lab":
+                raise
+            from hwtest.report.redaction import masked
+
+            at = traceback.extract_tb(error.__traceback__)[-1]
+            where = f"{type(error).__name__} at {Path(at.filename).name}:{at.lineno}"
+            said = f"a fault of hwtest itself, nothing was measured: {where}: {masked(str(error))}"
+            click.echo(f"hwtest: {said}", err=True)
+            ctx.exit(EXIT_NOT_MEASURED)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -94,4 +109,6 @@ def main() -> None:
 
 
 def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
+    from hwtest.lab.command import Terminated
+
+    raise Terminated

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -18,17 +18,14 @@ from hwtest.bench.callbacks import POLICY
 from hwtest.bench.plan import NUMBERS
 from hwtest.bench.run import AGENTS_OF_LAB, NAMES, QUICK_SAMPLES, SAMPLES, run
 from hwtest.lab import stack
-from hwtest.lab.command import default_directory
 from hwtest.lab.contract import Lab
 from hwtest.lab.packages import LabError
+from hwtest.options import check_file, lab_option, named_lab, page_options, result_option
 
+MADE_WITH = f"--wrap-up 0 --no-callbacks --policy {POLICY}"
+"""What a lab must have been started with to be measured."""
 AUDIO = range(41000, 44000)
 """Audio ports of a lab of our own: a thousand callers wait there, more than the usual ports of a lab are enough for."""
-
-
-def default_file() -> Path:
-    """Where a result is kept when no other file is named: beside the user's lab, by the time in UTC."""
-    return default_directory().parent / "bench" / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
 
 
 @click.command()
@@ -50,32 +47,9 @@ def default_file() -> Path:
     is_flag=True,
     help=f"{QUICK_SAMPLES} samples per figure: to see that it works, not for the record.",
 )
-@click.option(
-    "--lab",
-    "directory",
-    type=click.Path(path_type=Path),
-    help=f"A lab that is up with --wrap-up 0 --no-callbacks --policy {POLICY}. [default: its own]",
-)
-@click.option(
-    "--json",
-    "file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    default=default_file,
-    show_default="bench/<UTC time>.json in the user's state folder",
-    help="Write figures and blocks there.",
-)
-@click.option(
-    "--document",
-    "page",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Write the figures there as a page too (Markdown); docs/benchmarks.md is one.",
-)
-@click.option(
-    "--from",
-    "source",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Measure nothing: --document is made from this result (JSON), and of those named after it.",
-)
+@lab_option(MADE_WITH)
+@result_option("bench")
+@page_options("docs/benchmarks.md")
 @click.argument("more", nargs=-1, type=click.Path(dir_okay=False, path_type=Path), metavar="[MORE.json]...")
 def command(
     only: tuple[str, ...],
@@ -89,14 +63,16 @@ def command(
 ) -> None:
     """Measure the daemon beside app_queue on one switch: real calls, times from the wire.
 
-    Each measurement is written as it comes. Exit status 0: every target met; 1: one is not; 3: one could not be measured, or only
-    on fewer samples than are asked for. With --from: 0 when the page is written; of a measurement that several results
-    have, the one in the last of them counts.
+    Each measurement is written as it comes, and Ctrl-C costs the one that runs. Exit status 0: every target met; 1: one is not;
+    3: one could not be measured, or only on fewer samples than are asked for. With --from the same of what the results say; of
+    a measurement that several results have, the one in the last of them counts.
     """
     if source is not None:
-        sys.exit(_document((source, *more), page))
+        sys.exit(_again((source, *more), page))
     if more:
         raise click.UsageError(f"{more[0]}: results are read with --from FILE [MORE.json ...] alone.")
+    check_file(file)
+    begun = time.time()
     try:
         with _lab(directory) as lab:
             wanted = QUICK_SAMPLES if quick else samples
@@ -105,7 +81,7 @@ def command(
         click.echo(f"hwtest: {error}", err=True)
         sys.exit(report.NOT_MEASURED)
     except KeyboardInterrupt:
-        if file.exists():
+        if file.exists() and file.stat().st_mtime >= begun:
             click.echo(f"hwtest: what was measured until now is in {file}", err=True)
         raise
     show(made)
@@ -115,19 +91,20 @@ def command(
     sys.exit(made.exit_status)
 
 
-def _document(sources: Sequence[Path], page: Path | None) -> int:
-    """The page of results that are there; exit status: whether it could be made."""
-    if page is None:
-        raise click.UsageError(
-            "--from says where the figures are; --document FILE is needed to say where the page goes."
-        )
+def _again(sources: Sequence[Path], page: Path | None) -> int:
+    """Results that are there: the table, and the page where one is asked for."""
     try:
-        document.write(report.merged([report.Report.read(source) for source in sources]), page)
+        made = report.merged([report.Report.read(source) for source in sources])
+        if page is not None:
+            document.write(made, page)
     except (report.ReportError, OSError) as error:
         click.echo(f"hwtest: {error}", err=True)
         return report.NOT_MEASURED
-    click.echo(f"  written to {page}")
-    return report.MET
+    if page is not None:
+        click.echo(f"  written to {page}")
+    else:
+        show(made)
+    return made.exit_status
 
 
 def _say(line: str) -> None:
@@ -138,11 +115,7 @@ def _say(line: str) -> None:
 def _lab(directory: Path | None) -> Iterator[Lab]:
     """The lab in `directory`, or one of our own that ends with us."""
     if directory is not None:
-        found = Lab.read(directory)
-        if found is None:
-            options = f"--dir {directory} --wrap-up 0 --no-callbacks --policy {POLICY}"
-            raise LabError(f"No lab is up in {directory}: hwtest lab up {options} starts one.")
-        yield found
+        yield named_lab(directory, MADE_WITH)
         return
     with tempfile.TemporaryDirectory(prefix="edge101-bench-") as folder:
         place = Path(folder, "lab")

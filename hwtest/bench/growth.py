@@ -75,7 +75,7 @@ async def measure(rig: Rig, plan: Plan) -> Outcome:
     needed, room = MANY + 4 * AGENTS, room_of(settings)
     if room < needed:
         raise RigError(
-            f"the switch has audio ports for {room} legs, {needed} are needed: `hwtest bench` without --lab"
+            f"the switch has audio ports for {room} legs, {needed} are needed: `hwtest bench` without --target"
         )
     readings, blocks = list[Reading](), list[Block]()
     steps = [(SILENCE, count) for count in IN_SILENCE] + [(MUSIC, count) for count in IN_MUSIC]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from rich.text import Text
 
 from hwtest.bench.machine import Load, Machine
 from hwtest.bench.results import Block, Figure
+from hwtest.report.writing import write_private
 
 SCHEMA_VERSION = 3
 """2: rows and blocks have their numbers in the plan. 3: each measurement tells when, of which code and at which load it was."""
@@ -64,9 +64,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     def write(self, file: Path) -> None:
         """As JSON, replacing the file whole; its folder is made."""
         file.parent.mkdir(parents=True, exist_ok=True)
-        draft = file.with_name(f".{file.name}.{os.getpid()}")
-        draft.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n")
-        draft.replace(file)
+        write_private(file, msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n")
 
     @classmethod
     def read(cls, file: Path) -> Report:

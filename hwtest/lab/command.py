@@ -19,6 +19,11 @@ from hwtest.lab import stack
 from hwtest.lab.contract import Lab
 from hwtest.lab.packages import LabError
 
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, which unlike Ctrl-C no process has got but this one."""
+
+
 NOT_RUNNING = 3
 """Exit status of `status` for a lab that is not up, as the Linux Standard Base has it for services."""
 
@@ -240,14 +245,27 @@ def fault(directory: Path, listing: bool, name: str | None, words: tuple[str, ..
 
 
 def _while(words: tuple[str, ...]) -> int:
-    """Run a command and return its status; without one wait for Ctrl-C."""
+    """Run a command and return its status; without one wait for Ctrl-C.
+
+    A command that a signal ends has the time that it needs: a run of probes ends its calls and writes its report. Ctrl-C
+    reaches it as well as us, SIGTERM by us alone; a second one of either ends it at once.
+    """
     if words:
         try:
-            return subprocess.run(words, check=False).returncode
+            started = subprocess.Popen(words)
         except OSError as error:
             raise LabError(f"{words[0]}: {error.strerror or error}.") from None
-        except KeyboardInterrupt:
-            return NOT_RUNNING
+        with started:
+            try:
+                return started.wait()
+            except KeyboardInterrupt as end:
+                if isinstance(end, Terminated):
+                    started.terminate()
+            try:
+                return started.wait()
+            except KeyboardInterrupt:
+                started.kill()
+                return NOT_RUNNING
     say("Ctrl-C takes it away")
     with contextlib.suppress(KeyboardInterrupt):
         signal.pause()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,13 +14,13 @@ import click
 from edge.version import VERSION
 from hwtest.bench.machine import LoadMeter, describe_machine
 from hwtest.lab import stack
-from hwtest.lab.command import default_directory
 from hwtest.lab.contract import Lab
 from hwtest.lab.faults import FAULTS, Fault
 from hwtest.lab.packages import LabError
+from hwtest.options import check_file, lab_option, named_lab, page_options, result_option
 from hwtest.prove import document, results
 from hwtest.prove.results import Clean, Proof, Seeded, UnreadableError
-from hwtest.prove.seeding import look, seed, unseeded
+from hwtest.prove.seeding import look, seed, unlooked, unseeded
 
 AGENTS = 4
 CLEAN_RUNS = 20
@@ -28,13 +28,9 @@ CLEAN_PROBES = ("quick",)
 NOT_PROVEN, NOT_MEASURED = 1, 3
 
 
-def default_file() -> Path:
-    """Where a result is kept when no other file is named: beside the user's lab, by the time in UTC."""
-    return default_directory().parent / "prove" / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
-
-
 @click.command()
 @click.option(
+    "--only",
     "--fault",
     "faults",
     multiple=True,
@@ -57,32 +53,9 @@ def default_file() -> Path:
     show_default=True,
     help="A probe or a group that runs then; may be repeated.",
 )
-@click.option(
-    "--lab",
-    "directory",
-    type=click.Path(path_type=Path),
-    help="A lab that is up. [default: its own]",
-)
-@click.option(
-    "--json",
-    "file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    default=default_file,
-    show_default="beside the user's lab, by the time",
-    help="Keep the result there.",
-)
-@click.option(
-    "--document",
-    "page",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Make the page of the result, such as docs/fault-finding.md.",
-)
-@click.option(
-    "--from",
-    "source",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Make that page of a result that is there; nothing is seeded.",
-)
+@lab_option()
+@result_option("prove")
+@page_options("docs/fault-finding.md")
 def command(
     faults: tuple[str, ...],
     no_faults: bool,
@@ -95,17 +68,22 @@ def command(
 ) -> None:
     """Does hwtest find what is wrong, and blame nobody where nothing is? Seeds every fault, one at a time, and runs without one.
 
-    Exit status 0: every fault is found with the right layer first, and no clean run is red; 1: something is not, each
-    named; 3: it could not be measured. Ctrl-C keeps what there is. All faults take half an hour, a clean run half a minute.
+    Each is written as it comes, and Ctrl-C keeps what there is. Exit status 0: every fault is found with the right layer
+    first, and no clean run is red; 1: something is not, each named; 3: it could not be measured, or not to its end. With
+    --from the same of what the result says. All faults take half an hour, a clean run half a minute.
     """
+    if faults and no_faults:
+        raise click.UsageError("--only names faults, and --no-faults wants none: leave one of them out.")
     try:
         if source is not None:
             proof = results.read(source)
         else:
             chosen = () if no_faults else tuple(FAULTS[name] for name in faults or FAULTS)
+            check_file(file)
             with _lab(directory) as lab:
-                proof = _prove(lab, chosen, clean_runs, clean_probes)
-            results.write(proof, file)
+                proof = _prove(
+                    lab, chosen, clean_runs, clean_probes, lambda proof: results.write(proof, file)
+                )
             _say(f"kept in {file}")
     except (LabError, UnreadableError) as error:
         click.echo(f"hwtest: {error}", err=True)
@@ -120,10 +98,7 @@ def command(
 def _lab(directory: Path | None) -> Iterator[Lab]:
     """The lab that is named, or one that ends with the block. LabError."""
     if directory is not None:
-        lab = Lab.read(directory.absolute())
-        if lab is None:
-            raise LabError(f"No lab is up in {directory}. Start it: hwtest lab up --dir {directory}")
-        yield lab
+        yield named_lab(directory)
         return
     with tempfile.TemporaryDirectory(prefix="edge101-prove-") as folder:
         place = Path(folder, "lab")
@@ -134,10 +109,30 @@ def _lab(directory: Path | None) -> Iterator[Lab]:
             stack.down(place)
 
 
-def _prove(lab: Lab, faults: tuple[Fault, ...], clean_runs: int, clean_probes: tuple[str, ...]) -> Proof:
+def _prove(
+    lab: Lab,
+    faults: tuple[Fault, ...],
+    clean_runs: int,
+    clean_probes: tuple[str, ...],
+    keep: Callable[[Proof], None],
+) -> Proof:
+    """One after the other. `keep` has what there is after each, and at the end."""
     began, load = datetime.now(UTC), LoadMeter()
     seeded, clean = list[Seeded](), list[Clean]()
-    place = Path(lab.directory)
+    place, machine = Path(lab.directory), describe_machine(lab.asterisk_version)
+
+    def so_far(*, interrupted: bool) -> Proof:
+        return Proof(
+            hwtest_version=VERSION,
+            started_utc=f"{began:%Y-%m-%dT%H:%M:%SZ}",
+            machine=machine,
+            load=load.read(),
+            clean_probes=clean_probes,
+            seeded=tuple(seeded),
+            clean=tuple(clean),
+            interrupted=interrupted,
+        )
+
     try:
         for number, fault in enumerate(faults, 1):
             _say(f"fault {number} of {len(faults)}: {fault.name}, {fault.words}")
@@ -146,22 +141,23 @@ def _prove(lab: Lab, faults: tuple[Fault, ...], clean_runs: int, clean_probes: t
             except LabError as error:
                 seeded.append(unseeded(fault, str(error)))
             _say(f"  {_in_words(seeded[-1])}")
+            keep(so_far(interrupted=True))
         for number in range(1, clean_runs + 1):
-            clean.append(look(number, clean_probes, place))
+            try:
+                clean.append(look(number, clean_probes, place))
+            except LabError as error:
+                clean.append(unlooked(number, str(error)))
             _say(
                 f"clean run {number} of {clean_runs}: {clean[-1].verdict.words} in {clean[-1].seconds:.0f} s"
             )
+            keep(so_far(interrupted=True))
     except KeyboardInterrupt:
         _say("ended by a person; what there is is kept")
-    return Proof(
-        hwtest_version=VERSION,
-        started_utc=f"{began:%Y-%m-%dT%H:%M:%SZ}",
-        machine=describe_machine(lab.asterisk_version),
-        load=load.read(),
-        clean_probes=clean_probes,
-        seeded=tuple(seeded),
-        clean=tuple(clean),
-    )
+        proof = so_far(interrupted=True)
+    else:
+        proof = so_far(interrupted=False)
+    keep(proof)
+    return proof
 
 
 def _in_words(seeded: Seeded) -> str:
@@ -181,7 +177,12 @@ def _show(proof: Proof) -> int:
         f"{found} of {len(proof.seeded)} faults found, {right} with the right layer first; "
         f"{reds} false reds in {len(proof.clean)} clean runs"
     )
-    return NOT_PROVEN if wrong else 0
+    if wrong:
+        return NOT_PROVEN
+    if proof.interrupted or not (proof.seeded or proof.clean):
+        click.echo("not to its end" if proof.interrupted else "nothing was looked at")
+        return NOT_MEASURED
+    return 0
 
 
 def _say(line: str) -> None:

@@ -42,6 +42,9 @@ def _head(proof: Proof) -> Iterator[str]:
     )
     yield f"{load.seconds:.0f} s, load average {load.load_average:.1f} at the end, steal {load.steal_share:.1%}."
     yield ""
+    if proof.interrupted:
+        yield "**Ended before it was done**: what is not below was not looked at."
+        yield ""
 
 
 def _faults(seeded: Sequence[Seeded]) -> Iterator[str]:

@@ -10,6 +10,7 @@ import msgspec
 from hwtest.bench.machine import Load, Machine
 from hwtest.probes.contract import Verdict
 from hwtest.report.result import Run, blamed
+from hwtest.report.writing import write_private
 
 SCHEMA_VERSION = 1
 FOUND = (Verdict.FAIL, Verdict.WARN)
@@ -95,6 +96,8 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
     """What was asked for in a clean run: probes or groups."""
     seeded: tuple[Seeded, ...]
     clean: tuple[Clean, ...]
+    interrupted: bool = False
+    """Whether it was ended before everything that was asked for was looked at."""
 
     @property
     def wrong(self) -> list[str]:
@@ -144,7 +147,11 @@ def not_measured(run: Run) -> tuple[str, ...]:
 def read(file: Path) -> Proof:
     """A result that was written by --json. Raises UnreadableError."""
     try:
-        return msgspec.json.decode(file.read_bytes(), type=Proof)
+        content = file.read_bytes()
+        version = msgspec.json.decode(content, type=dict).get("schema_version")
+        if version is not None and version != SCHEMA_VERSION:
+            raise UnreadableError(f"{file}: has schema {version!r}, this hwtest reads {SCHEMA_VERSION}.")
+        return msgspec.json.decode(content, type=Proof)
     except OSError as error:
         raise UnreadableError(f"{file}: cannot be read: {error.strerror}.") from None
     except msgspec.DecodeError as error:
@@ -154,5 +161,4 @@ def read(file: Path) -> Proof:
 def write(proof: Proof, file: Path) -> None:
     """Keep it, for its owner only, in a folder that is made."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.touch(mode=0o600)
-    file.write_bytes(msgspec.json.format(msgspec.json.encode(proof), indent=2) + b"\n")
+    write_private(file, msgspec.json.format(msgspec.json.encode(proof), indent=2) + b"\n")

@@ -96,6 +96,20 @@ def look(number: int, probes: Sequence[str], directory: Path) -> Clean:
     )
 
 
+def unlooked(number: int, why: str) -> Clean:
+    """The row of a run without a fault that came to no result: it is no clean run."""
+    return Clean(
+        number=number,
+        seed=number,
+        verdict=Verdict.NOT_MEASURED,
+        seconds=0.0,
+        load_average=LoadMeter().read().load_average,
+        reds=(),
+        warnings=(),
+        not_measured=(why,),
+    )
+
+
 def _result(directory: Path, words: Sequence[str], dice: int) -> Run:
     with tempfile.TemporaryDirectory(prefix="hwtest-prove-") as folder:
         file = Path(folder, "result.json")
@@ -116,8 +130,17 @@ def _done(command: Sequence[str]) -> str:
             return started.communicate(timeout=LIMIT_SECONDS)[0]
         except subprocess.TimeoutExpired:
             started.terminate()
-            started.communicate(timeout=MEND_SECONDS)
+            _ended(started)
             raise LabError(f"it did not end within {LIMIT_SECONDS:.0f} s: {' '.join(command)}") from None
         except KeyboardInterrupt:
-            started.communicate(timeout=MEND_SECONDS)
+            _ended(started)
             raise
+
+
+def _ended(started: subprocess.Popen[str]) -> None:
+    """By itself, in the time that it needs to take its fault away; else by force."""
+    try:
+        started.communicate(timeout=MEND_SECONDS)
+    except subprocess.TimeoutExpired:
+        started.kill()
+        started.communicate()

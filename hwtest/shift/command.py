@@ -18,20 +18,17 @@ from hwtest.lab.command import (
     softphone,
 )
 from hwtest.lab.packages import LabError
+from hwtest.options import for_option, seed_option
 from hwtest.shift import report
 from hwtest.shift.plan import CALLBACKS
 from hwtest.shift.run import run_shift
 
 DEFAULT_AGENTS = 8
+FAULTY, NOT_MEASURED = 1, 3
 
 
 @click.command("shift")
-@click.option(
-    "--for",
-    "for_seconds",
-    type=click.FloatRange(min=5),
-    help="End after so many seconds. [default: at Ctrl-C]",
-)
+@for_option(5.0, None, "End after so many seconds. [default: at Ctrl-C]")
 @click.option(
     "--agents",
     type=click.IntRange(1, 100),
@@ -39,7 +36,7 @@ DEFAULT_AGENTS = 8
     show_default=True,
     help="Agents at work; one more phone is left for you.",
 )
-@click.option("--seed", type=int, default=1, show_default=True, help="The same seed gives the same callers.")
+@seed_option("the same callers")
 @click.option(
     "--dir",
     "directory",
@@ -47,8 +44,11 @@ DEFAULT_AGENTS = 8
     help="Folder of its lab. [default: beside the user's lab]",
 )
 @lab_options
-def command(for_seconds: float | None, agents: int, seed: int, directory: Path | None, **wishes: Any) -> None:
-    """A shift with real SIP callers and agents in a lab of its own; fails unless every call ended as it must."""
+def command(seconds: float | None, agents: int, seed: int, directory: Path | None, **wishes: Any) -> None:
+    """A shift with real SIP callers and agents in a lab of its own.
+
+    Exit status 0: every call ended as it must; 1: something did not, each named; 3: the shift could not begin.
+    """
     console = make_console()
     place = directory or _free_shift_directory()
     try:
@@ -70,7 +70,7 @@ def command(for_seconds: float | None, agents: int, seed: int, directory: Path |
                 load(started.config),
                 agents=agents,
                 seed=seed,
-                for_seconds=for_seconds,
+                for_seconds=seconds,
                 console=console,
                 invitation=f"Your softphone: {spare.user}@{spare.registrar}, password {spare.password}; call 101.",
             )
@@ -78,11 +78,12 @@ def command(for_seconds: float | None, agents: int, seed: int, directory: Path |
             say("ending the lab")
             stack.down(place)
     except LabError as error:
-        raise click.ClickException(str(error)) from None
+        click.echo(f"hwtest: {error}", err=True)
+        sys.exit(NOT_MEASURED)
     console.print(report.render(result))
     if result.faults:
         click.echo(f"Logs and ledger are in {place}.", err=True)
-        sys.exit(1)
+        sys.exit(FAULTY)
 
 
 def _refuse_running(directory: Path) -> None:

@@ -13,6 +13,9 @@ import msgspec
 from hwtest.bench.rig import RigError, rig
 from hwtest.lab import stack
 from hwtest.lab.packages import LabError
+from hwtest.options import check_file, for_option, result_option, seed_option
+from hwtest.report.writing import write_private
+from hwtest.signals import on_first_signal
 from hwtest.soak.run import Result, soak
 
 SECONDS, RATE, AGENTS = 600.0, 5.0, 12
@@ -20,9 +23,7 @@ NOT_PASSED, NOT_MEASURED = 1, 3
 
 
 @click.command()
-@click.option(
-    "--for", "seconds", type=click.FloatRange(min=10.0), default=SECONDS, show_default=True, help="Seconds."
-)
+@for_option(10.0, SECONDS, "So many seconds of calls.")
 @click.option(
     "--rate",
     type=click.FloatRange(min=0.1, max=50.0),
@@ -30,35 +31,41 @@ NOT_PASSED, NOT_MEASURED = 1, 3
     show_default=True,
     help="Calls per second.",
 )
-@click.option("--seed", type=int, default=1, show_default=True, help="Of callers, agents and faults.")
-@click.option(
-    "--json", "file", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures there."
-)
-def command(seconds: float, rate: float, seed: int, file: Path | None) -> None:
+@seed_option("the same callers, agents and faults")
+@result_option("soak")
+def command(seconds: float, rate: float, seed: int, file: Path) -> None:
     """Calls all the time and a fault of the daemon every few seconds, in a lab of its own.
 
-    Exit status 0: every call is accounted for and nothing grew; 1: something does not
-    balance, each named; 3: it could not be measured.
+    Ctrl-C ends it early, and the books of what there was are balanced. Exit status 0: every call is accounted for and nothing
+    grew; 1: something does not balance, each named; 3: it could not be measured, or was ended before its time.
     """
+    check_file(file)
     try:
         with tempfile.TemporaryDirectory(prefix="edge101-soak-") as folder:
             result = asyncio.run(in_lab(Path(folder, "lab"), seconds, rate, seed))
     except (LabError, RigError) as error:
         click.echo(f"hwtest: {error}", err=True)
         sys.exit(NOT_MEASURED)
+    write_private(file, msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
     show(result)
-    if file is not None:
-        file.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
-    sys.exit(NOT_PASSED if result.wrong else 0)
+    click.echo(f"  written to {file}")
+    sys.exit(NOT_PASSED if result.wrong else NOT_MEASURED if result.interrupted else 0)
 
 
 async def in_lab(place: Path, seconds: float, rate: float, seed: int) -> Result:
     """A soak in a lab that ends with it."""
     wishes = stack.Wishes(directory=place, agents=AGENTS, wrap_up_seconds=0.0, callbacks=False)
     lab = await asyncio.to_thread(stack.up, wishes, _say)
+    ending = asyncio.Event()
+
+    def end() -> None:
+        _say("no more calls; when everybody is served the books are balanced; again to end at once")
+        ending.set()
+
     try:
         async with rig(lab, _say) as stand:
-            return await soak(stand, seconds, seed=seed, rate=rate, progress=_say)
+            with on_first_signal(end):
+                return await soak(stand, seconds, seed=seed, rate=rate, progress=_say, ending=ending)
     finally:
         await asyncio.to_thread(stack.down, place)
 
@@ -73,6 +80,7 @@ def show(result: Result) -> None:
         *(f"Asterisk {when}: {_in_words(result.switch_samples[at])}" for when, at in _moments(result)),
         *(f"WRONG: {each}" for each in result.wrong),
         "everything balances" if not result.wrong else f"{len(result.wrong)} things do not balance",
+        *(["ended by a person before its time"] if result.interrupted else []),
     ]
     for line in lines:
         click.echo(line)

@@ -71,6 +71,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     switch_samples: list[Sample]
     daemon_samples: list[Sample]
     wrong: list[str]
+    interrupted: bool = False
+    """Whether a person ended it before its time; the books are of what there was."""
 
 
 def sample(pid: int, began: float) -> Sample | None:
@@ -114,13 +116,12 @@ class Soak:
         self._switch: list[Sample] = []
         self._began = time.monotonic()
 
-    async def run(self, seconds: float) -> Result:
-        """Calls and faults for so long; then everybody is served, and the books are balanced."""
+    async def run(self, seconds: float, ending: asyncio.Event) -> Result:
+        """Calls and faults for so long, or until a person is `ending` it; then everybody is served and the books are balanced."""
         first = self._reader_position()
         with self._rig.behaviour(self._serve):
-            helpers = [
-                asyncio.create_task(work) for work in (self._arrivals(), self._faults(), self._watch())
-            ]
+            works = (self._arrivals(), self._faults(), self._watch(), _happens(ending))
+            helpers = [asyncio.create_task(work) for work in works]
             try:
                 done, _ = await asyncio.wait(helpers, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
@@ -132,7 +133,7 @@ class Soak:
                     task.cancel()
                 await asyncio.gather(*helpers, return_exceptions=True)
             await self._everybody_home()
-        return await self._result(first)
+        return await self._result(first, interrupted=ending.is_set())
 
     # --- people ---
 
@@ -227,7 +228,7 @@ class Soak:
             await self._rig.agents_idle()
         await self._hurt.serving()
 
-    async def _result(self, first: int) -> Result:
+    async def _result(self, first: int, *, interrupted: bool) -> Result:
         """What it came to. The ledger may owe the last ends for a moment."""
         until = time.monotonic() + ENDING_SECONDS
         while True:
@@ -257,6 +258,7 @@ class Soak:
             switch_samples=self._switch,
             daemon_samples=self._daemon,
             wrong=wrong,
+            interrupted=interrupted,
         )
 
     def _wire(self) -> list[WireCall]:
@@ -319,9 +321,21 @@ def grown_lives(samples: list[Sample]) -> list[str]:
     return [fault for life in lives.values() for fault in grown(life, "edge run")]
 
 
-async def soak(rig: Rig, seconds: float, *, seed: int, rate: float, progress: Progress) -> Result:
-    """The soak of a lab that is up."""
+async def _happens(event: asyncio.Event) -> None:
+    await event.wait()
+
+
+async def soak(
+    rig: Rig,
+    seconds: float,
+    *,
+    seed: int,
+    rate: float,
+    progress: Progress,
+    ending: asyncio.Event | None = None,
+) -> Result:
+    """The soak of a lab that is up, until its time is over or somebody sets `ending`."""
     async with hurt_daemon(rig) as hurt:
         await rig.staff(len(rig.lab.agents))
         await rig.serve_for(OURS)
-        return await Soak(rig, hurt, seed, rate, progress).run(seconds)
+        return await Soak(rig, hurt, seed, rate, progress).run(seconds, ending or asyncio.Event())

@@ -10,7 +10,6 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from hwtest.bench.command import default_file
 from hwtest.bench.dispatch import Plan, figures
 from hwtest.bench.facts import Comparison
 from hwtest.bench.machine import Load, LoadMeter, Machine, commit, usage_of
@@ -19,6 +18,7 @@ from hwtest.bench.record import _figure
 from hwtest.bench.report import Part, Report, ReportError, merged, table
 from hwtest.bench.results import Block, Figure, cap_tail, count_errors, sized, unmeasured
 from hwtest.bench.rig import OURS, PLAIN_QUEUE, PLAIN_QUEUE_DEFAULTS
+from hwtest.options import default_file
 
 MACHINE = Machine(processor="p", cores=2, memory_mb=1, kernel="6", python="3", asterisk="22")
 
@@ -150,9 +150,10 @@ def test_answers_left_out() -> None:
 def test_default_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A result is kept below the user's state folder, named by the time in UTC, in a folder made for it."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    file = default_file()
+    file = default_file("bench")
     report([]).write(file)
     assert file.parent == tmp_path / "edge101" / "bench"
+    assert file.stat().st_mode & 0o077 == 0, "for its owner alone, as every result"
     made = datetime.strptime(file.stem, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     assert abs((datetime.now(UTC) - made).total_seconds()) < 60
 

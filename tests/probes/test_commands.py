@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -14,6 +15,7 @@ from hwtest.cli import main
 from hwtest.doctor import Ability
 from hwtest.probes.contract import Need
 from hwtest.probes.registry import all_probes
+from hwtest.report import writing
 from tests.probes.test_profile import GOOD
 
 
@@ -58,6 +60,16 @@ def test_explain() -> None:
         (("quik",), "No such command 'quik'. Did you mean quick?"),
         (("frobnicate",), "No such command 'frobnicate'"),
         (("--nothing",), "No such option"),
+        (("bench", "--only", "nothing"), "'nothing' is not one of"),
+        (("bench", "--target", "/nowhere"), "No lab is up in /nowhere"),
+        (("prove", "--only", "nothing"), "'nothing' is not one of"),
+        (("prove", "--only", "sip-loss", "--no-faults"), "leave one of them out"),
+        (("prove", "--target", "/nowhere/lab.json"), "No lab is up in /nowhere"),
+        (("prove", "--json", "/dev/null/r.json"), "--json /dev/null/r.json: its folder cannot be made"),
+        (("soak", "--for", "1"), "not in the range x>=10"),
+        (("soak", "--json", "/dev/null/r.json"), "--json /dev/null/r.json: its folder cannot be made"),
+        (("shift", "--for", "1"), "not in the range x>=5"),
+        (("quick", "--target", "/dev/null/lab.json"), "cannot be read"),
         ((), "Commands:"),
     ],
 )
@@ -153,6 +165,70 @@ def test_doctor_names_the_command_that_mends(monkeypatch: pytest.MonkeyPatch) ->
     assert [(ability["name"], ability["there"]) for ability in told] == [("cc", True), ("raw socket", False)]
     monkeypatch.setattr(doctor, "_CHECKS", (lambda: there,))
     assert hwtest("doctor").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (KeyboardInterrupt(), "ended before it was done"),
+        (
+            RuntimeError("out of luck"),
+            "a fault of hwtest itself, nothing was measured: RuntimeError at test_comm",
+        ),
+    ],
+)
+def test_what_ends_a_command_is_no_verdict(
+    monkeypatch: pytest.MonkeyPatch, error: BaseException, said: str
+) -> None:
+    """A person, or a fault of ours: 3, in a line, where 1 would say that something was measured."""
+
+    def check() -> Ability:
+        raise error
+
+    monkeypatch.setattr(doctor, "_CHECKS", (check,))
+    result = hwtest("doctor")
+    assert (result.exit_code, said in result.output) == (3, True), result.output
+
+
+def test_what_could_not_be_written_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the run, in a line, and nobody is told that it was written."""
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(writing, "write_private", full)
+    profile = tmp_path / "appliance.toml"
+    profile.write_text('[target]\nname = "a"\nkind = "live"\nsip = "127.0.0.1:1"\ncaller = "01632960111"\n')
+    result = hwtest("run", "load.burst", "--target", str(profile), "--json", str(tmp_path / "a.json"))
+    assert "a.json: is not written: No space left on device" in result.output
+    assert (result.exit_code, "Traceback" in result.output, "readable by you" in result.output) == (
+        3,
+        False,
+        False,
+    )
+
+
+def options(name: str) -> dict[str, set[str]]:
+    """The spellings of each option of a command, by its longest."""
+    command = main.get_command(click.Context(main), name)
+    assert command is not None
+    return {param.opts[0]: {*param.opts, *param.secondary_opts} for param in command.params}
+
+
+def test_options_mean_the_same_everywhere() -> None:
+    """What several commands have is spelt alike in each."""
+    probing, long = ("run", "quick", "accept"), ("bench", "prove", "soak")
+    assert all({"--json", "-j"} <= options(name)["--json"] for name in (*probing, *long))
+    assert all(
+        {"--target", "-t"} <= options(name)["--target"] for name in (*probing, "watch", "bench", "prove")
+    )
+    assert all(
+        name in options(each) for name in ("--document", "--from", "--only") for each in ("bench", "prove")
+    )
+    assert all("--seed" in options(name) for name in (*probing, "watch", "soak", "shift"))
+    assert all("--for" in options(name) for name in ("soak", "shift"))
+    assert "--fault" in options("prove")["--only"], "as it was spelt before"
+    assert all("--lab" in options(name)["--target"] for name in ("bench", "prove")), "as it was spelt before"
 
 
 def test_doctor_looks_at_this_machine() -> None:

@@ -9,10 +9,12 @@ from click.testing import CliRunner
 
 from hwtest.bench.machine import Load, Machine
 from hwtest.cli import main
+from hwtest.lab.contract import Address, Lab, Login, Pids
 from hwtest.lab.faults import FAULTS, Fault
+from hwtest.lab.packages import LabError
 from hwtest.probes.contract import Layer, Verdict
 from hwtest.probes.registry import all_probes
-from hwtest.prove import document, results
+from hwtest.prove import command, document, results
 from hwtest.prove.results import Blame, Clean, Proof, Seeded, UnreadableError
 
 PAGE = Path(__file__).parents[2] / "docs/fault-finding.md"
@@ -141,3 +143,55 @@ def test_the_page_in_the_documentation_has_every_fault() -> None:
     """Whoever adds a fault seeds it, and makes the page anew."""
     rows = PAGE.read_text(encoding="utf-8").splitlines()
     assert {name for name in FAULTS if not any(row.startswith(f"| {name} |") for row in rows)} == set()
+
+
+LAB = Lab(
+    sip=Address(host="127.0.0.1", port=1), callee=Address(host="127.0.0.1", port=1), lines={}, agents=(), codes={},
+    ami=Login(host="127.0.0.1", port=1, user="u", password="p"), ari=Login(host="127.0.0.1", port=1, user="u", password="p"),
+    pids=Pids(asterisk=1), commands={}, ledger="", directory="/nowhere", config="", asterisk_version="22",
+    asterisk_directory="", started_ticks={},
+)  # fmt: skip
+FAULT = next(iter(FAULTS.values()))
+
+
+def test_what_was_ended_is_no_proof(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C at the first fault and at the second: what there is is kept, and the exit status is never 0."""
+    answers = iter([seeded(blame("network"))])
+
+    def seed(*_: object) -> Seeded:
+        try:
+            return next(answers)
+        except StopIteration:
+            raise KeyboardInterrupt from None
+
+    monkeypatch.setattr(command, "seed", seed)
+    kept = list[Proof]()
+    for found in (1, 0):
+        made = command._prove(LAB, (FAULT, FAULT), 1, ("quick",), kept.append)
+        assert (made.interrupted, len(made.seeded), kept[-1]) == (True, found, made)
+        assert command._show(made) == 3
+        assert "Ended before it was done" in document.page(made)
+    assert command._show(proof()) == 3, "nothing was looked at"
+    assert command._show(proof((seeded(blame("network")),))) == 0
+
+
+def test_a_clean_run_without_a_result_costs_the_others_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no clean run, and half an hour of faults before it is kept."""
+
+    def look(number: int, *_: object) -> Clean:
+        if number == 1:
+            raise LabError("it made no result")
+        return clean()
+
+    monkeypatch.setattr(command, "look", look)
+    made = command._prove(LAB, (), 2, ("quick",), lambda _: None)
+    assert made.wrong == ["clean run 1: not measured: it made no result"]
+    assert (len(made.clean), made.interrupted) == (2, False)
+
+
+def test_a_proof_of_another_schema_is_not_read(tmp_path: Path) -> None:
+    """It is said which one is read."""
+    file = tmp_path / "proof.json"
+    file.write_text('{"schema_version": 99}')
+    with pytest.raises(UnreadableError, match="has schema 99, this hwtest reads 1"):
+        results.read(file)
