@@ -120,13 +120,18 @@ class Room:
         await self._until_there({desk.agent.user for desk in self.desks})
 
     async def _until_there(self, users: set[str]) -> None:
-        async with asyncio.timeout(SEEN_SECONDS):
-            while True:
-                listed = await self._link.list("DeviceStateList", {})
-                states = {text(event, "Device"): text(event, "State") for event in listed}
-                if all(states.get(f"PJSIP/{user}") == "NOT_INUSE" for user in users):
-                    return
-                await asyncio.sleep(_POLL_SECONDS)
+        states, until = dict[str, str](), asyncio.get_running_loop().time() + SEEN_SECONDS
+        while asyncio.get_running_loop().time() < until:
+            listed = await self._link.list("DeviceStateList", {})
+            states = {text(event, "Device"): text(event, "State") for event in listed}
+            if all(states.get(f"PJSIP/{user}") == "NOT_INUSE" for user in users):
+                return
+            await asyncio.sleep(_POLL_SECONDS)
+        seen = ", ".join(f"{user} {states.get(f'PJSIP/{user}', 'unknown')}" for user in sorted(users))
+        raise NotMeasuredError(
+            f"phones have registered, and after {SEEN_SECONDS:.0f} s the switch does not take all of them for free: {seen}",
+            f"hwtest lab status --dir {self.lab.directory}; is another phone registered as one of them, or on a call?",
+        )
 
     async def sign_in(self, *desks: Desk) -> None:
         """Sign these agents in at their phones, ready, in this order."""
@@ -229,11 +234,18 @@ async def put_back(site: Site) -> AsyncIterator[tuple[Configuration, AmiClient]]
     try:
         yield configuration, link
     finally:
-        control = AgentControl(link, configuration)
-        with contextlib.suppress(LinkError):
-            for agent in await at_work(link):
-                with contextlib.suppress(RefusedError):  # went by itself meanwhile
-                    await control.sign_out(agent)
+        try:
+            await _everybody_out(link, configuration)
+        except LinkError:  # it was cut meanwhile; another one may stand
+            with contextlib.suppress(LinkError, NotMeasuredError):
+                await _everybody_out(await site.open_control(lambda _: None), configuration)
+
+
+async def _everybody_out(link: AmiClient, configuration: Configuration) -> None:
+    control = AgentControl(link, configuration)
+    for agent in await at_work(link):
+        with contextlib.suppress(RefusedError):  # went by itself meanwhile
+            await control.sign_out(agent)
 
 
 async def at_work(link: AmiClient) -> list[str]:

@@ -99,16 +99,18 @@ class Interlock:
         *,
         lab_allowed: bool,
         others: Others,
+        placed: deque[float] | None = None,
         now: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
-        """`lab_allowed`: whether the person said --lab. `now`: seconds that never jump."""
+        """`lab_allowed`: whether the person said --lab. `placed`: when calls were placed in runs before; ours are added.
+        `now`: seconds that never jump."""
         self._target = target
         self._lab_allowed = lab_allowed
         self._others = others
         self._now = now
         self._sleep = sleep
-        self._started = deque[float]()
+        self._started = deque[float]() if placed is None else placed
         self._places = asyncio.Semaphore(LIVE_CALLS_AT_ONCE)
         self.on_wait: Callable[[float], None] = lambda _: None
         """Told of every wait before a call, in seconds: a probe's time does not run meanwhile."""

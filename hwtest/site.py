@@ -10,6 +10,7 @@ import contextlib
 import ipaddress
 import random
 import sys
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -40,13 +41,23 @@ GOODBYE_SECONDS = 3.0
 class Site:
     """An open target."""
 
-    def __init__(self, target: Target, folder: Path, *, lab_allowed: bool = False, seed: int = 1) -> None:
-        """`folder`: private, for what the run keeps. Entered as an async context."""
+    def __init__(
+        self,
+        target: Target,
+        folder: Path,
+        *,
+        lab_allowed: bool = False,
+        seed: int = 1,
+        placed: deque[float] | None = None,
+    ) -> None:
+        """`folder`: private, for what the run keeps. `placed`: when runs before placed calls. Entered as an async context."""
         self.target = target
         self.folder = folder
         self.lab_allowed = lab_allowed
         self.dice = random.Random(seed)
-        self.interlock = Interlock(target, lab_allowed=lab_allowed, others=self._calls_in_progress)
+        self.interlock = Interlock(
+            target, lab_allowed=lab_allowed, others=self._calls_in_progress, placed=placed
+        )
         self.say: Callable[[str], None] = lambda _: None
         """Progress within a probe, a few words, such as `12 of 20`."""
         self._stack = AsyncExitStack()
@@ -105,9 +116,11 @@ class Site:
             try:
                 yield call
             finally:
-                await _end(call)
-                if caller is None:
-                    agent.close()
+                try:
+                    await _end(call)
+                finally:
+                    if caller is None:
+                        agent.close()
 
     def call_own(self, caller: UserAgent, called: UserAgent) -> OutgoingCall:
         """From one of our own phones straight to another: nobody else is on the way, so the interlock has no say."""
@@ -143,6 +156,9 @@ class Site:
                 f"phone {name} cannot register at {known.registrar}: {str(error) or 'no answer'}",
                 f"look whether the switch runs there and whether [phone.{name}] has the right password",
             ) from None
+        except BaseException:
+            await phone.vanish()
+            raise
         try:
             yield phone
         finally:
@@ -151,8 +167,8 @@ class Site:
     # Control
 
     async def control(self) -> AmiClient:
-        """The switch's AMI, logged in; the same for the whole run. NotMeasuredError without one."""
-        if self._control is None:
+        """The switch's AMI, logged in; the same for the whole run, unless it was cut meanwhile. NotMeasuredError without one."""
+        if self._control is None or self._control.lost:
             self._control = await self.open_control(lambda _: None)
         return self._control
 
@@ -238,7 +254,7 @@ class Site:
 
 
 async def _end(call: OutgoingCall) -> None:
-    with contextlib.suppress(TimeoutError, SipError):
+    with contextlib.suppress(OSError, SipError):  # TimeoutError is one
         async with asyncio.timeout(GOODBYE_SECONDS):
             await call.hang_up()
 

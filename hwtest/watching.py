@@ -13,7 +13,9 @@ import re
 import socket
 import tempfile
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,10 +52,15 @@ class Round:
     """Whether it was read in the record."""
 
 
-async def round_of(target: Target, probes: Sequence[Probe], watcher: Watcher, seed: int) -> Round:
-    """Run the probes once, and tell the daemon what each came to."""
+async def round_of(
+    target: Target, probes: Sequence[Probe], watcher: Watcher, seed: int, placed: deque[float] | None = None
+) -> Round:
+    """Run the probes once, and tell the daemon what each came to.
+
+    `placed`: when calls were placed in the rounds before, which count towards those that a live target takes in a minute.
+    """
     with tempfile.TemporaryDirectory(prefix="hwtest-watch-") as folder:
-        async with Site(target, Path(folder), seed=seed) as site:
+        async with Site(target, Path(folder), seed=seed, placed=placed) as site:
             made = await run(site, probes, watcher, ["watch"], seed)
             if made.interrupted:
                 return Round(results=made.probes, trouble="ended by a person", interrupted=True, seen=False)
@@ -70,15 +77,15 @@ async def tell(site: Site, results: Sequence[ProbeResult]) -> tuple[str | None, 
 
     by = checker()
     try:
-        reader = _reader(site.target)
-        before = reader.last_sequence() if reader is not None else 0
-        client = await site.control()
-        for result in results:
-            await report_check(client, result.name, CheckVerdict(result.verdict.value), words_of(result), by)
-        if reader is None:
-            return None, False
-        missing = await _missing(reader, before, {result.name for result in results})
-        reader.close()
+        with _reader(site.target) as reader:
+            before = reader.last_sequence() if reader is not None else 0
+            client = await site.control()
+            for result in results:
+                verdict = CheckVerdict(result.verdict.value)
+                await report_check(client, result.name, verdict, words_of(result), by)
+            if reader is None:
+                return None, False
+            missing = await _missing(reader, before, {result.name for result in results})
     except NotMeasuredError as error:
         return error.reason, False
     except (LinkError, PermanentError, RefusedError, LedgerError, OSError) as error:
@@ -88,10 +95,16 @@ async def tell(site: Site, results: Sequence[ProbeResult]) -> tuple[str | None, 
     return None, True
 
 
-def _reader(target: Target) -> SqlReader | None:
+@contextmanager
+def _reader(target: Target) -> Iterator[SqlReader | None]:
+    """None where the target says nothing of a ledger."""
     from edge.ledger.store import open_reader
 
-    return open_reader(target.ledger) if target.ledger is not None else None
+    if target.ledger is None:
+        yield None
+        return
+    with closing(open_reader(target.ledger)) as reader:
+        yield reader
 
 
 async def _missing(reader: SqlReader, after: int, probes: set[str]) -> set[str]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import sys
+from collections import deque
 from collections.abc import Coroutine, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,12 @@ from typing import Any
 import click
 
 from edge.cli.output import clean
-from hwtest.commands.probing import EXIT_NOT_MEASURED, target_option
+from hwtest.commands.probing import EXIT_NOT_MEASURED, target_option, tell
+from hwtest.options import seed_option
 from hwtest.probes.contract import Probe, Verdict, worst
 from hwtest.probes.registry import UnknownProbeError, choose
 from hwtest.report.result import ProbeResult
+from hwtest.signals import on_first_signal
 from hwtest.target import TargetError, open_target
 from hwtest.watching import Round, round_of, words_of
 
@@ -49,7 +50,7 @@ class _Quiet:
     help=f"Go on, one round every so many seconds ({SHORTEST_SECONDS} at the least). Without it: one round.",
 )
 @click.option("--probe", "names", multiple=True, metavar="NAME", help="Other probes than the group `watch`.")
-@click.option("--seed", type=int, default=1, show_default=True, help="The same seed, the same dice.")
+@seed_option("the same dice")
 def command(target: Path, every: int | None, names: tuple[str, ...], seed: int) -> None:
     """Safe probes and a call by the way of a 999 to a test phone; each verdict becomes a fact of the daemon's record.
 
@@ -60,8 +61,7 @@ def command(target: Path, every: int | None, names: tuple[str, ...], seed: int) 
         probes = choose(names or ("watch",))
         opened = open_target(target)
     except (UnknownProbeError, TargetError) as error:
-        for line in str(error).splitlines():
-            click.echo(f"hwtest: {line}", err=True)
+        tell(error)
         sys.exit(EXIT_NOT_MEASURED)
     if harmful := [probe.name for probe in probes if probe.level.value != "safe"]:
         click.echo(f"hwtest: {', '.join(harmful)} loads or breaks things and is not repeated", err=True)
@@ -72,10 +72,10 @@ def command(target: Path, every: int | None, names: tuple[str, ...], seed: int) 
 
 async def _watch(target: Path, probes: Sequence[Probe], every: int | None, seed: int) -> int:
     """Rounds, each begun so long after the one before was begun; the status of the last."""
-    loop = asyncio.get_running_loop()
+    loop, placed = asyncio.get_running_loop(), deque[float]()
     while True:
         due = loop.time() + (every or 0)
-        status, ended = await _round(target, probes, seed)
+        status, ended = await _round(target, probes, seed, placed)
         if every is None or ended:
             return status
         try:
@@ -85,12 +85,21 @@ async def _watch(target: Path, probes: Sequence[Probe], every: int | None, seed:
         seed += 1
 
 
-async def _round(target: Path, probes: Sequence[Probe], seed: int) -> tuple[int, bool]:
-    """Its status, and whether a person has ended it. The target is read anew: a lab may have been started again."""
+async def _round(target: Path, probes: Sequence[Probe], seed: int, placed: deque[float]) -> tuple[int, bool]:
+    """Its status, and whether a person has ended it. The target is read anew: a lab may have been started again.
+
+    Whatever becomes of a round, a full disk or a fault of our own, there is another one.
+    """
     try:
-        made = await round_of(open_target(target), probes, _Quiet(), seed)
+        made = await round_of(open_target(target), probes, _Quiet(), seed, placed)
     except TargetError as error:
-        click.echo(f"hwtest: {error}", err=True)
+        tell(error)
+        return EXIT_NOT_MEASURED, False
+    except asyncio.CancelledError:  # between the probes and the end of the round
+        click.echo("hwtest: ended before the round was done", err=True)
+        return EXIT_NOT_MEASURED, True
+    except Exception as error:  # noqa: BLE001 - nobody stands by to start the watch again
+        click.echo(f"hwtest: this round came to nothing: {type(error).__name__}: {clean(error)}", err=True)
         return EXIT_NOT_MEASURED, False
     if made.trouble is not None:
         click.echo(f"hwtest: not in the record: {clean(made.trouble)}", err=True)
@@ -104,9 +113,7 @@ def status_of(made: Round) -> int:
 
 
 async def _until_ended(work: Coroutine[Any, Any, int]) -> int:
-    """A signal ends the round that runs, calls by BYE, and the watch with it."""
-    task, loop = asyncio.ensure_future(work), asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        with suppress(NotImplementedError):
-            loop.add_signal_handler(number, task.cancel)
-    return await task
+    """A signal ends the round that runs, calls by BYE, and the watch with it; a second one ends us at once."""
+    task = asyncio.ensure_future(work)
+    with on_first_signal(task.cancel):
+        return await task

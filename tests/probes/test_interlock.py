@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+from collections import deque
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -178,6 +179,28 @@ async def test_a_profile_may_ask_for_fewer() -> None:
         async with placing.call("5990"):
             pass
     assert clock.seconds == pytest.approx(1000 + 2 * MINUTE)
+
+
+async def test_what_runs_before_have_placed_counts() -> None:
+    """Whoever asks again and again, as a watch does, has one minute for all."""
+    clock, placed = Clock(), deque[float]()
+    for _ in range(2):
+        placing = Interlock(
+            replace(LIVE, calls=Calls(per_minute=1)),
+            lab_allowed=False,
+            others=nobody,
+            placed=placed,
+            now=clock.now,
+            sleep=clock.sleep,
+        )
+        async with placing.call("5990"):
+            pass
+    assert clock.slept == [pytest.approx(MINUTE)]
+
+
+async def nobody() -> int:
+    """Calls in progress."""
+    return 0
 
 
 async def test_one_call_at_a_time() -> None:

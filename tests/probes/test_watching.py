@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,12 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hwtest.cli import main
+from hwtest.commands import watch
 from hwtest.commands.watch import status_of
 from hwtest.probes.contract import Evidence, Layer, Verdict
 from hwtest.probes.sheet import Sheet
 from hwtest.report.result import ProbeResult
-from hwtest.watching import LONGEST_FIGURE, Round, checker, suitable, words_of
-from tests.probes.made import made_probe
+from hwtest.site import Site
+from hwtest.watching import LONGEST_FIGURE, Round, checker, suitable, tell, words_of
+from tests.probes.made import LIVE, made_probe
 
 ALPHABET = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.:/+@#()'-]*|")
 
@@ -99,3 +103,65 @@ def test_what_it_refuses(arguments: tuple[str, ...], said: str, tmp_path: Path) 
     """3, and why; nothing is called."""
     ended = CliRunner().invoke(main, ["watch", "--target", str(tmp_path), *arguments])
     assert (ended.exit_code, said in ended.output) == (3, True), ended.output
+
+
+async def test_the_ledger_is_closed_whatever_becomes_of_the_round(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A watch goes on for months, and a control link may be down for a night of it."""
+    closed = list[bool]()
+
+    class Reader:
+        """A ledger that only counts."""
+
+        def last_sequence(self) -> int:
+            """Nothing yet."""
+            return 0
+
+        def close(self) -> None:
+            """It is closed."""
+            closed.append(True)
+
+    monkeypatch.setattr("edge.ledger.store.open_reader", lambda _: Reader())
+    async with Site(replace(LIVE, ledger="sqlite:///x"), tmp_path) as site:
+        told = await tell(site, [result(Verdict.PASS)])
+    assert told == ("an appliance gives no AMI account", False)
+    assert closed == [True]
+
+
+async def test_rounds_share_the_minute_and_a_bad_one_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A live target takes six calls a minute from all rounds together; after a full disk there is another round."""
+    seen = list[object]()
+
+    async def round_of(*arguments: object) -> Round:
+        seen.append(arguments[-1])
+        match len(seen):
+            case 1:
+                raise OSError(28, "No space left on device")
+            case 2:
+                raise ZeroDivisionError("a fault of ours")
+        return Round(results=(result(Verdict.PASS),), trouble=None, interrupted=len(seen) == 4, seen=True)
+
+    monkeypatch.setattr(watch, "round_of", round_of)
+    monkeypatch.setattr(watch, "open_target", lambda _: LIVE)
+    assert await watch._watch(Path("x"), [], 0, 1) == 0
+    assert len(seen) == 4 and all(each is seen[0] for each in seen)
+
+
+async def test_a_signal_between_the_probes_and_the_record_ends_the_watch_in_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """3 and a line, no stack trace."""
+    telling = asyncio.Event()
+
+    async def round_of(*_: object) -> Round:
+        telling.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr(watch, "round_of", round_of)
+    monkeypatch.setattr(watch, "open_target", lambda _: LIVE)
+    task = asyncio.create_task(watch._watch(Path("x"), [], 60, 1))
+    await telling.wait()
+    task.cancel()
+    assert await task == 3

@@ -260,6 +260,11 @@ class AmiClient:
             self._protocol.close()
 
     @property
+    def lost(self) -> bool:
+        """Whether the link stood and is no more."""
+        return self._protocol is not None and self._protocol.closed
+
+    @property
     def _connected(self) -> Protocol:
         if self._protocol is None or self._protocol.closed:
             raise LinkError(f"{self._where}: not connected")
