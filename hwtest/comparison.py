@@ -8,11 +8,17 @@ from enum import StrEnum
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from hwtest.probes.contract import Figure, Verdict
 from hwtest.probes.sheet import SHARES
 from hwtest.report.result import ProbeResult, Run
 from hwtest.statistics import CONFIDENCE, RESAMPLES, Interval
+
+LEAST_SAMPLES = 6
+"""With fewer even a median has no 95 % interval: 2 x 0.5^6 = 0.03."""
+_DRAWN_AT_ONCE = 2_000_000
+_Floats = npt.NDArray[np.float64]
 
 
 class Change(StrEnum):
@@ -33,6 +39,7 @@ class FigureChange(msgspec.Struct, frozen=True, kw_only=True):
     probe: str
     figure: str
     statistic: str
+    """The one that is judged; `p50` where so few samples cannot tell a change of that from chance."""
     unit: str
     before: float | None
     after: float | None
@@ -69,14 +76,15 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def exit_status(self) -> int:
-        """0 nothing is worse, 1 a figure is, 2 a probe fails that did not, 3 something is not measured that was before."""
+        """0 nothing is worse, 1 a figure is or a warning is new, 2 a probe fails now, 3 something is not measured now."""
         if not self.figures:
             return 3
         if any(change.after is Verdict.FAIL for change in self.verdicts):
             return 2
         if any(change.after is Verdict.NOT_MEASURED for change in self.verdicts):
             return 3
-        return int(any(figure.change is Change.WORSE for figure in self.figures))
+        warns = any((each.before, each.after) == (Verdict.PASS, Verdict.WARN) for each in self.verdicts)
+        return int(warns or any(figure.change is Change.WORSE for figure in self.figures))
 
 
 def compare(before: Run, after: Run) -> Comparison:
@@ -115,34 +123,59 @@ def _figures(old: ProbeResult, new: ProbeResult) -> Iterator[FigureChange]:
 def _figure(probe: str, name: str, before: Figure | None, after: Figure | None) -> FigureChange:
     known = after or before
     assert known is not None
-    old, new = (figure.value if figure else None for figure in (before, after))
+    statistic = _statistic(before, after)
+    old, new = (_number(figure, statistic) for figure in (before, after))
     interval: Interval | None = None
     if before is None or after is None or old is None or new is None:
         change = (
             Change.GONE if new is None and old is not None else Change.NEW if new is not None else Change.SAME
         )
+    elif before.unit != after.unit:
+        change = Change.DIFFERENT
     else:
-        interval = _interval(before, after)
-        change = _judge(before, after, interval)
+        interval = _interval(before, after, statistic)
+        change = _judge(before, after, (old, new), interval)
+    comparable = before is not None and after is not None and before.unit == after.unit
     return FigureChange(
         probe=probe,
         figure=name,
-        statistic=known.statistic,
+        statistic=statistic,
         unit=known.unit,
         before=old,
         after=new,
         n_before=before.n if before else 0,
         n_after=after.n if after else 0,
-        ratio=new / old if old and new is not None else None,
+        ratio=new / old if comparable and old and new is not None else None,
         low=interval.low if interval else None,
         high=interval.high if interval else None,
         change=change,
     )
 
 
-def _interval(before: Figure, after: Figure) -> Interval | None:
+def _statistic(before: Figure | None, after: Figure | None) -> str:
+    """Which number of a distribution is compared: that which is judged, if both have enough samples to give its interval.
+
+    Else it is the median: of the highest of a few samples, or of their 95th percentile, chance alone makes another each time.
+    """
+    known = after or before
+    assert known is not None
+    if before is None or after is None or before.distribution is None or after.distribution is None:
+        return known.statistic
+    same = before.statistic == after.statistic
+    return known.statistic if same and None not in (before.low, before.high, after.low, after.high) else "p50"
+
+
+def _number(figure: Figure | None, statistic: str) -> float | None:
+    if figure is None or figure.distribution is None or figure.statistic == statistic:
+        return figure.value if figure is not None else None
+    return figure.distribution.p50
+
+
+def _interval(before: Figure, after: Figure, statistic: str) -> Interval | None:
     if before.distribution is not None and after.distribution is not None:
-        return bootstrap_ratio(before.distribution.samples, after.distribution.samples, after.statistic)
+        if min(before.n, after.n) < LEAST_SAMPLES:
+            return None
+        return bootstrap_ratio(before.distribution.samples, after.distribution.samples, statistic)
     if before.unit == after.unit == "%" and None not in (before.low, before.high, after.low, after.high):
         return _difference_of_shares(before, after)
     return None
@@ -155,16 +188,24 @@ def bootstrap_ratio(before: tuple[float, ...], after: tuple[float, ...], statist
     """
     dice = np.random.default_rng(101)
     share = 100 * SHARES[statistic]
-    drawn = [
-        np.percentile(dice.choice(np.asarray(samples), (RESAMPLES, len(samples))), share, axis=1)
-        for samples in (before, after)
-    ]
-    ratios = drawn[1][drawn[0] > 0] / drawn[0][drawn[0] > 0]
+    earlier, later = (_resampled(np.asarray(samples), share, dice) for samples in (before, after))
+    ratios = later[earlier > 0] / earlier[earlier > 0]
     if not ratios.size:
         return None
     tail = 100 * (1 - CONFIDENCE) / 2
     low, high = np.percentile(ratios, [tail, 100 - tail])
     return Interval(float(low), float(high))
+
+
+def _resampled(samples: _Floats, share: float, dice: np.random.Generator) -> _Floats:
+    """The percentile of each of so many draws, some at a time: a day's soak has more samples than there is memory for all."""
+    at_once = max(1, _DRAWN_AT_ONCE // len(samples))
+    return np.concatenate(
+        [
+            np.percentile(dice.choice(samples, (min(at_once, RESAMPLES - done), len(samples))), share, axis=1)
+            for done in range(0, RESAMPLES, at_once)
+        ]
+    )
 
 
 def _difference_of_shares(before: Figure, after: Figure) -> Interval:
@@ -182,14 +223,13 @@ def _difference_of_shares(before: Figure, after: Figure) -> Interval:
     return Interval(middle - down, middle + up)
 
 
-def _judge(before: Figure, after: Figure, interval: Interval | None) -> Change:
-    assert before.value is not None and after.value is not None
+def _judge(before: Figure, after: Figure, values: tuple[float, float], interval: Interval | None) -> Change:
+    old, new = values
     even = 0.0 if before.distribution is None or after.distribution is None else 1.0
     if interval is not None and interval.low <= even <= interval.high:
         return Change.SAME
-    if abs(after.value - before.value) <= (before.uncertainty or 0.0) + (after.uncertainty or 0.0):
+    if abs(new - old) <= (before.uncertainty or 0.0) + (after.uncertainty or 0.0):
         return Change.SAME  # equal, or as far as the meter can tell
     if after.threshold is None or (interval is None and before.verdict is after.verdict):
         return Change.DIFFERENT  # a single sample on either side of nothing: who says that it is not chance?
-    risen = after.value > before.value
-    return Change.BETTER if risen is after.threshold.at_least else Change.WORSE
+    return Change.BETTER if (new > old) is after.threshold.at_least else Change.WORSE

@@ -29,8 +29,11 @@ class UnreadableError(Exception):
 def command(before: Path, after: Path, as_json: bool) -> None:
     """What a change did: two results (--json of a run), figure by figure, with 95 % intervals.
 
-    Of twenty figures that are the same, one seems different by chance: look whether the next run says so too.
-    Exit status 0: nothing is worse; 1: a figure is; 2: a probe fails that did not; 3: something is not measured that was.
+    Of twenty figures that are the same, one seems different by chance: look whether the next run says so too. A distribution of
+    too few samples for what is judged of it is compared by its p50.
+
+    Exit status 0: nothing is worse; 1: a figure is, or a warning is new; 2: a probe fails that did not; 3: something is not
+    measured that was.
     """
     from hwtest.comparison import compare
 

@@ -6,7 +6,9 @@ import random
 from dataclasses import replace
 
 import msgspec
+import pytest
 
+from hwtest import comparison
 from hwtest.bench.machine import describe_machine
 from hwtest.comparison import Change, Comparison, bootstrap_ratio, compare
 from hwtest.probes.contract import NotMeasuredError, Verdict
@@ -137,3 +139,59 @@ def test_an_error_has_a_reason_and_a_way_out() -> None:
     """Both parts are there for the report."""
     error = NotMeasuredError("why", "how")
     assert (error.reason, error.mend, str(error)) == ("why", "how", "why")
+
+
+def test_a_new_warning_is_worse() -> None:
+    """Also of a probe that has no figure to be worse."""
+    before, after = Sheet(made_probe()), Sheet(made_probe())
+    for sheet in (before, after):
+        sheet.value("calls", "", 7)
+    after.find("made.up.bad", Verdict.WARN, "not configured")
+    made = compare(result(before, Verdict.PASS), result(after, Verdict.WARN))
+    assert only(made) == (Change.SAME, 1)
+
+
+def test_so_few_samples_are_compared_by_their_median() -> None:
+    """Of twenty, chance makes another 95th percentile each time, and its own interval has no upper end."""
+
+    def twenty(scale: float, seed: int) -> Run:
+        dice, sheet = random.Random(seed), Sheet(made_probe())
+        sheet.distribution("delay", "ms", [scale * dice.lognormvariate(0, 1.0) for _ in range(20)])
+        return result(sheet, Verdict.PASS)
+
+    told = [compare(twenty(1, seed), twenty(1, 1000 + seed)).figures[0] for seed in range(60)]
+    assert {figure.statistic for figure in told} == {"p50"}
+    assert sum(figure.change is not Change.SAME for figure in told) <= 6
+    (slower,) = compare(twenty(1, 1), twenty(9, 2)).figures
+    assert (slower.change, slower.statistic) == (Change.WORSE, "p50")
+    assert slower.before is not None and slower.before < 2
+
+
+def test_a_handful_of_samples_is_judged_by_its_verdict() -> None:
+    """Three samples have no interval at all: they are different, or on the other side of what is expected."""
+
+    def three(value: float) -> Run:
+        sheet = Sheet(made_probe())
+        sheet.distribution("delay", "ms", [value, value + 1, value + 2])
+        return result(sheet)
+
+    assert only(compare(three(1), three(4)))[0] is Change.DIFFERENT
+    assert only(compare(three(1), three(15)))[0] is Change.WORSE
+
+
+def test_another_unit_is_not_compared() -> None:
+    """An older hwtest gave seconds where there are milliseconds now."""
+    before, after = Sheet(made_probe()), Sheet(made_probe())
+    before.value("heard", "s", 95)
+    after.value("heard", "%", 40)
+    (figure,) = compare(result(before), result(after)).figures
+    assert (figure.change, figure.ratio) == (Change.DIFFERENT, None)
+
+
+def test_a_days_samples_are_not_drawn_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two thousand draws of each would take gigabytes; some at a time give the same interval."""
+    samples = tuple(float(each) for each in range(1, 101))
+    whole = bootstrap_ratio(samples, samples, "p50")
+    monkeypatch.setattr(comparison, "_DRAWN_AT_ONCE", 1000)
+    parts = bootstrap_ratio(samples, samples, "p50")
+    assert whole == parts
