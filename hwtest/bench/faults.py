@@ -180,13 +180,15 @@ async def _probe(rig: Rig, dice: random.Random, calls: list[OutgoingCall]) -> No
 
 
 def _block(fault: str, measured: Measured, found: Sequence[Reach]) -> Block:
-    """One run. App_queue's own calls and retransmissions are what a fault is like: they make nothing invalid. Who reached nobody
-    counts with the whole time that they waited."""
+    """One run. App_queue's own calls and retransmissions are what a fault is like: they make nothing invalid; a capture that lost
+    packets does, as who was not seen to reach anybody counts with the whole time that they waited."""
     waited = PATIENCE_SECONDS * 1000
     samples = [waited if reach.milliseconds is None else reach.milliseconds for reach in found]
     block = measured.block(name_of(fault), OURS, samples)
-    faults = "" if len(found) == PROBES else f"{len(found)} of {PROBES} calls on the wire"
-    return dataclasses.replace(block, invalid=faults or None)
+    faults = [*measured.faults_of_the_meter()]
+    if len(found) != PROBES:
+        faults.append(f"{len(found)} of {PROBES} calls on the wire")
+    return dataclasses.replace(block, invalid=", ".join(faults) or None)
 
 
 async def _all_by_fallback(rig: Rig, hurt: Hurt, count: int) -> Figure:

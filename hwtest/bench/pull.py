@@ -33,6 +33,7 @@ from hwtest.lab import configuration as lab_configuration
 from hwtest.lab import daemon, management, processes
 from hwtest.lab.contract import Lab
 from hwtest.lab.packages import LabError
+from hwtest.lab.processes import ProcessIdentity
 from hwtest.statistics import percentile
 
 RATE = "pull as NDJSON"
@@ -53,6 +54,7 @@ PERSONAL_EVERY = 16
 PORT_ABOVE_MI = 1
 PARTS = 5
 TIMEOUT_SECONDS = 60.0
+ENDING_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,8 +250,7 @@ def served(lab: Lab, url: str, folder: Path) -> Iterator[tuple[Reader, int]]:
         management.wait_until_ready(port, started, folder / "mi.log")
         yield Reader(port, token), started.pid
     finally:
-        started.terminate()
-        started.wait()
+        ProcessIdentity.of(started.pid).stop(ENDING_SECONDS)
         file.unlink()
 
 

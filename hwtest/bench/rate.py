@@ -51,8 +51,15 @@ class Found:
 
     @property
     def rate(self) -> float:
-        """Calls a second without a failure or a backlog; 0 when none was."""
-        return next((each.rate for each in self.held if each.kept_up), 0.0)
+        """Calls a second without a failure or a backlog; 0 when none was. What SIPp did not offer was not taken either."""
+        return next((each.rate for each in self.held if each.kept_up and each.was_offered), 0.0)
+
+    @property
+    def unoffered(self) -> bool:
+        """Whether nothing was found because the generator, not the switch, came to its end."""
+        return not self.rate and any(
+            each.kept_up and not each.was_offered for each in (*self.searched, *self.held)
+        )
 
     @property
     def limited(self) -> bool:
@@ -64,6 +71,7 @@ class Found:
         """How it was found."""
         tried = "; ".join(
             f"{each.rate:.0f}/s: {each.failed} of {each.calls} failed, {each.told}"
+            + ("" if each.was_offered else f", {each.offered:.0f}/s offered")
             + (f", p95 of the answer {each.answer_ms:.0f} ms" if each.answer_ms is not None else "")
             for each in self.held
         )
@@ -114,7 +122,7 @@ class _Caller:
         """That rate for many calls, and lower while one of them fails."""
         rate = max((each.rate for each in searched if each.kept_up and each.was_offered), default=0.0)
         held = list[Pass]()
-        while rate and len(held) < TRIES and not (held and held[-1].kept_up):
+        while rate and len(held) < TRIES and not (held and held[-1].kept_up and held[-1].was_offered):
             held.append(await self._pass(system, rate, calls))
             rate *= LOWER
         return held
@@ -155,6 +163,8 @@ class _Caller:
 def figures(ours: Found, theirs: Found, plan: Plan) -> list[Figure]:
     """Both rates, and ours by theirs. A rate that was never found is 0, and nothing can be said of a ratio to that."""
     small = plan.calls < plan.least
+    if ours.unoffered:
+        return not_measured(f"SIPp could not offer so many calls on this machine: {ours.words}")
     held = Figure(
         name=NAME,
         system=OURS,
@@ -170,7 +180,13 @@ def figures(ours: Found, theirs: Found, plan: Plan) -> list[Figure]:
         return [
             other,
             held,
-            unmeasured(BESIDE, BESIDE_TARGET, f"{PLAIN_QUEUE} took no rate without a failure"),
+            unmeasured(
+                BESIDE,
+                BESIDE_TARGET,
+                f"SIPp could not offer {PLAIN_QUEUE} so many calls on this machine"
+                if theirs.unoffered
+                else f"{PLAIN_QUEUE} took no rate without a failure",
+            ),
         ]
     ratio = ours.rate / theirs.rate
     beside = Figure(

@@ -294,12 +294,16 @@ class Measured:
             yield self.fault
         if repeated:
             yield retransmission_fault(repeated)
+        if stray:
+            yield f"{stray} calls from the other system"
+        yield from self.faults_of_the_meter()
+
+    def faults_of_the_meter(self) -> Iterator[str]:
+        """What makes any reading of this stretch doubtful, whatever was done to the daemon meanwhile."""
         if self.taken.dropped:
             yield f"{self.taken.dropped} packets lost by the capture"
         if self.taken.malformed:
             yield f"{self.taken.malformed} unreadable packets"
-        if stray:
-            yield f"{stray} calls from the other system"
         if abs(self.load.clock_step_ms) > _CLOCK_STEP_MS:
             yield "the clock stepped"
 

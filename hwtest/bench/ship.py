@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from edge.ledger.measure import arrivals
 from edge.ledger.store import open_sql_ledger
-from edge.ship.shipping import Shipper, Source
+from edge.ship.shipping import BATCH, Shipper, Source
 from edge.ship.target import Target
 from hwtest.bench.machine import LoadMeter
 from hwtest.bench.results import Block, Figure, Outcome, unmeasured
@@ -81,7 +81,7 @@ def _ship_one(running: Server, database: str, number: int, facts: int) -> Block:
         try:
             shipper.step()
             meter = LoadMeter()
-            shipped = shipper.run_until_level().head.sequence - APPENDED_AT_ONCE
+            shipped = shipper.run_until_level().head.sequence - BATCH  # the first one was before the meter
             load = meter.read()
         finally:
             shipper.close()

@@ -153,8 +153,8 @@ def server(*, durable: bool = True) -> Iterator[Server]:
     with tempfile.TemporaryDirectory(prefix="edge101-pg-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)
         made = Server(Path(folder, "pg"), durable=durable)
-        made.start()
         try:
+            made.start()
             yield made
         finally:
             made.drop()

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from hwtest.bench import answers, finding, mouth, rate
+from hwtest.bench import answers, faults, finding, mouth, rate
 from hwtest.bench.machine import Load
-from hwtest.bench.readings import arrival_rate
+from hwtest.bench.readings import Reach, arrival_rate
 from hwtest.bench.results import Figure
-from hwtest.bench.rig import OURS, PLAIN_DIAL, PLAIN_QUEUE
+from hwtest.bench.rig import OURS, PLAIN_DIAL, PLAIN_QUEUE, Measured
+from hwtest.capture import Taken
 from hwtest.lab.faults import FAULTS
 from hwtest.probes.contract import Finding, Layer, Verdict
 from hwtest.probes.registry import all_probes
@@ -77,6 +78,30 @@ def test_a_rate_at_which_a_backlog_grows_does_not_hold() -> None:
     then = Pass(rate=64, calls=2000, failed=0, offered=64, answer_ms=40.0)
     made = rate.Found(system=OURS, searched=[], held=[late, then])
     assert (made.rate, made.limited) == (64, True)
+
+
+def test_a_rate_that_was_not_offered_was_not_taken() -> None:
+    """SIPp came to its end before the switch: nothing is said of that rate, and nothing was missed."""
+    short = Pass(rate=400, calls=2000, failed=0, offered=250, answer_ms=9.0)
+    then = Pass(rate=280, calls=2000, failed=0, offered=270, answer_ms=9.0)
+    assert rate.Found(system=OURS, searched=[], held=[short, then]).rate == 280
+    nothing = rate.Found(system=OURS, searched=[short], held=[short])
+    made = rate.figures(nothing, found(PLAIN_QUEUE, (100, 0)), rate.Plan(calls=2000))
+    assert [(figure.met, figure.measured) for figure in made] == [(None, False)] * 2
+    assert "250/s offered" in made[0].notes[0]
+    theirs = rate.Found(system=PLAIN_QUEUE, searched=[short], held=[])
+    beside = rate.figures(found(OURS, (100, 0)), theirs, rate.Plan(calls=2000))[-1]
+    assert (beside.measured, "could not offer" in beside.notes[0]) == (False, True)
+
+
+def test_a_capture_that_lost_packets_blames_no_daemon() -> None:
+    """Who was not seen to reach an agent would count with twelve seconds."""
+    reaches = [Reach(0, None), *[Reach(0, 10_000_000)] * (faults.PROBES - 1)]
+    load = Load(1, 0, 0, 0, 0)
+    lost, whole = (Measured(Taken(records=[], dropped=dropped), load, frozenset()) for dropped in (3, 0))
+    assert faults._block("killed", lost, reaches).invalid == "3 packets lost by the capture"
+    assert faults._block("killed", whole, reaches).invalid is None
+    assert faults._block("killed", whole, reaches[1:]).invalid == f"8 of {faults.PROBES} calls on the wire"
 
 
 # Mouth to ear
