@@ -6,7 +6,7 @@ When it is over the lab's own daemon runs again, whatever happened.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,9 +84,8 @@ async def staged(site: Site, line: str = LINE) -> AsyncIterator[Stage]:
             f"the lab has no line {line}, or no agents", "hwtest lab up, without a policy that removes them"
         )
     site.interlock.check(lab.lines[line])
-    for number, agent in enumerate(lab.agents):
-        if number == 0 and not agent.registrar.endswith(f":{lab.sip.port}"):
-            raise NotMeasuredError("the lab's phones register elsewhere", "end the fault that is in the lab")
+    if not lab.agents[0].registrar.endswith(f":{lab.sip.port}"):
+        raise NotMeasuredError("the lab's phones register elsewhere", "end the fault that is in the lab")
     try:
         async with rig(lab, site.say) as made, _hurt(lab) as hurt:
             reader = open_reader(lab.ledger)
@@ -118,18 +117,31 @@ def lab_of(site: Site) -> Lab:
 
 @asynccontextmanager
 async def _hurt(lab: Lab) -> AsyncIterator[Hurt]:
-    await asyncio.to_thread(faults.stop_daemon, lab)
+    faults.refuse_supervised(lab)
     hurt: Hurt | None = None
     try:
+        await to_its_end(faults.stop_daemon, lab)
         hurt = Hurt(lab)
         hurt.start()
         yield hurt
     finally:
-        await asyncio.to_thread(_mend, lab, hurt)
+        await to_its_end(_mend, lab, hurt)
+
+
+async def to_its_end(work: Callable[..., object], *arguments: object) -> None:
+    """Work in a thread, which goes on when a person ends the run: what follows must not begin beside it."""
+    working = asyncio.ensure_future(asyncio.to_thread(work, *arguments))
+    try:
+        await asyncio.shield(working)
+    except asyncio.CancelledError:
+        await asyncio.wait({working})
+        raise
 
 
 def _mend(lab: Lab, hurt: Hurt | None) -> None:
-    if hurt is not None:
-        hurt.close()
-    Path(lab.directory, "hurt.toml").unlink(missing_ok=True)
-    faults.start_daemon(lab)
+    try:
+        if hurt is not None:
+            hurt.close()
+    finally:
+        Path(lab.directory, "hurt.toml").unlink(missing_ok=True)
+        faults.serve_again(lab)

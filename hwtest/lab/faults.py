@@ -152,10 +152,15 @@ def _running(lab: Lab) -> ProcessIdentity:
     return found[0]
 
 
-def stop_daemon(lab: Lab) -> None:
-    """No daemon. LabError where a supervisor would start it again."""
+def refuse_supervised(lab: Lab) -> None:
+    """LabError for a lab whose daemon a supervisor would start again."""
     for supervisor in processes.running(daemon.supervisor_command(Path(lab.directory))):
         raise LabError(f"The lab is supervised (process {supervisor.pid}): start it without --supervise.")
+
+
+def stop_daemon(lab: Lab) -> None:
+    """No daemon. LabError where a supervisor would start it again."""
+    refuse_supervised(lab)
     for running in processes.running(lab.commands["edge"]):
         running.stop(10)
 
@@ -174,30 +179,34 @@ def start_daemon(lab: Lab, command: tuple[str, ...] | None = None) -> ProcessIde
     return process
 
 
+def serve_again(lab: Lab) -> None:
+    """The lab's own daemon, if it does not run; an interruption may come at any moment, even before it was stopped."""
+    if not processes.running(lab.commands["edge"]):
+        start_daemon(lab)
+
+
 @contextmanager
 def _instead(lab: Lab, command: tuple[str, ...]) -> Iterator[ProcessIdentity]:
     """Another daemon in the place of the lab's own."""
-    stop_daemon(lab)
-    other: ProcessIdentity | None = None
+    refuse_supervised(lab)
     try:
-        other = start_daemon(lab, command)
-        yield other
+        stop_daemon(lab)
+        yield start_daemon(lab, command)
     finally:
-        if other is not None:
-            other.stop(10)
         for left in processes.running(command):
             left.stop(10)
-        start_daemon(lab)
+        serve_again(lab)
 
 
 @contextmanager
 def absent(lab: Lab) -> Iterator[None]:
     """No daemon."""
-    stop_daemon(lab)
+    refuse_supervised(lab)
     try:
+        stop_daemon(lab)
         yield
     finally:
-        start_daemon(lab)
+        serve_again(lab)
 
 
 @contextmanager
@@ -258,13 +267,14 @@ def false_clock(how: str) -> tuple[str, ...]:
 def stepped(lab: Lab) -> Iterator[None]:
     """The daemon's clock is set by some seconds against the wire's; its monotonic clock is true."""
     environment = false_clock(f"FAKETIME={STEP_SECONDS:+.6f}")
-    stop_daemon(lab)
+    refuse_supervised(lab)
     try:
+        stop_daemon(lab)
         start_daemon(lab, (*environment, *lab.commands["edge"]))
         yield
     finally:
         stop_daemon(lab)
-        start_daemon(lab)
+        serve_again(lab)
 
 
 def policy(pattern: str, replacement: str) -> Seed:

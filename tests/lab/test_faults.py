@@ -1,0 +1,82 @@
+"""Faults of the daemon, interrupted where it hurts: a lab is never left without one."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+
+import pytest
+
+from hwtest import rehearsal
+from hwtest.lab import faults, processes
+from hwtest.lab.contract import Lab
+from hwtest.lab.packages import LabError
+from hwtest.lab.processes import ProcessIdentity
+from tests.lab.test_stack import description
+
+
+@pytest.fixture
+def began(monkeypatch: pytest.MonkeyPatch) -> list[Lab]:
+    """Daemons of the lab's own that were started; none runs before."""
+    started = list[Lab]()
+    monkeypatch.setattr(processes, "running", lambda _: [])
+    monkeypatch.setattr(faults, "start_daemon", lambda lab, *_: started.append(lab))
+    return started
+
+
+@pytest.mark.parametrize("fault", ["daemon-absent", "clock-step"])
+def test_interrupted_as_the_daemon_stops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, began: list[Lab], fault: str
+) -> None:
+    """Ctrl-C comes at any moment, also before the fault is there."""
+    stops = iter([KeyboardInterrupt()])
+
+    def stop(_: Lab) -> None:
+        if (error := next(stops, None)) is not None:
+            raise error
+
+    monkeypatch.setattr(faults, "stop_daemon", stop)
+    monkeypatch.setattr(faults, "false_clock", lambda _: ())
+    with pytest.raises(KeyboardInterrupt), faults.FAULTS[fault].seed(description(tmp_path)):
+        pass
+    assert len(began) == 1
+
+
+def test_a_supervised_lab_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, began: list[Lab]
+) -> None:
+    """Its supervisor would start what is stopped; and no second daemon is begun beside."""
+    monkeypatch.setattr(processes, "running", lambda _: [ProcessIdentity(1, 1)])
+    with pytest.raises(LabError, match="--supervise"), faults.absent(description(tmp_path)):
+        pass
+    assert began == []
+
+
+async def test_a_probe_that_is_ended_as_the_daemon_stops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, began: list[Lab]
+) -> None:
+    """The thread that stops it goes on; only then is it started again."""
+    stopping, may_stop, order = threading.Event(), threading.Event(), list[str]()
+
+    def stop(_: Lab) -> None:
+        stopping.set()
+        may_stop.wait(10)
+        order.append("stopped")
+
+    monkeypatch.setattr(faults, "stop_daemon", stop)
+    monkeypatch.setattr(faults, "start_daemon", lambda _: order.append("started"))
+
+    async def probe() -> None:
+        async with rehearsal._hurt(description(tmp_path)):
+            raise AssertionError
+
+    task = asyncio.create_task(probe())
+    await asyncio.to_thread(stopping.wait, 10)
+    task.cancel()
+    await asyncio.sleep(0)
+    may_stop.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert order == ["stopped", "started"]
+    assert began == []
