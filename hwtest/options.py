@@ -6,6 +6,7 @@ lab of their own, and always keep what they came to.
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -79,12 +80,19 @@ def lab_option(made_with: str = "") -> Option:
 
 
 def named_lab(place: Path, made_with: str = "") -> Lab:
-    """The lab that was named. LabError where none is up there."""
+    """The lab that was named. LabError where none is up there, and for one that is not on this machine: it is loaded and broken
+    without asking for each call, and only on loopback does a call reach nobody.
+    """
     folder = place.parent if place.name == FILE else place
     lab = Lab.read(folder.absolute())
     if lab is None:
         how = f"hwtest lab up --dir {folder} {made_with}".rstrip()
         raise LabError(f"No lab is up in {folder}. Start it: {how}")
+    if not ipaddress.ip_address(lab.sip.host).is_loopback:
+        raise LabError(
+            f"{folder}/{FILE}: its switch ({lab.sip.host}) is not on this machine, where alone a lab is loaded and broken. "
+            "Start one here, or run probes against that: hwtest run --target FILE"
+        )
     return lab
 
 

@@ -140,11 +140,17 @@ class AsteriskProcess:
     def attach(cls, directory: Path) -> Self:
         """The Asterisk that another process started in this directory. Raises LabError if none was."""
         directory = directory.absolute()
+        file = directory / "asterisk.json"
         try:
-            kept = json.loads((directory / "asterisk.json").read_text())
+            kept = json.loads(file.read_text())
+            return cls(directory, tuple(kept["command"]), kept["pid"], kept["started_ticks"])
         except FileNotFoundError:
             raise LabError(f"No Asterisk was started in {directory}. `hwtest lab up` starts one.") from None
-        return cls(directory, tuple(kept["command"]), kept["pid"], kept["started_ticks"])
+        except (ValueError, KeyError, TypeError):
+            raise LabError(
+                f"{file} is damaged: end the Asterisk whose command has `-C {_configuration(directory)}` by its id (pgrep -af), "
+                "and remove the file."
+            ) from None
 
     @property
     def running(self) -> bool:
@@ -208,7 +214,9 @@ class AsteriskProcess:
 
     def _remember(self) -> None:
         content = json.dumps({"pid": self.pid, "started_ticks": self.started_ticks, "command": self.command})
-        (self.directory / "asterisk.json").write_text(content)
+        draft = self.directory / ".asterisk.json"
+        draft.write_text(content)
+        draft.replace(self.directory / "asterisk.json")
 
     def _wait_until_booted(self, deadline: float) -> None:
         socket = self.directory / "run/asterisk.ctl"

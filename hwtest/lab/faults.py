@@ -123,7 +123,10 @@ def switch_file(name: str, pattern: str, replacement: str, reload: str) -> Seed:
 @contextmanager
 def slow_switch(lab: Lab) -> Iterator[None]:
     """The switch stands still most of the time, as on a machine that has no processor time left for it."""
-    switch = ProcessIdentity.of(lab.pids.asterisk)
+    found = AsteriskProcess.attach(Path(lab.asterisk_directory))
+    switch = ProcessIdentity(found.pid, found.started_ticks)
+    if not switch.running:  # its id may be another's by now
+        raise LabError(f"No Asterisk runs in {lab.directory}. `hwtest lab down` and `up` make all afresh.")
     over = threading.Event()
 
     def stutter() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from hwtest.bench.machine import LoadMeter
+from hwtest.lab.command import Terminated
 from hwtest.lab.faults import Fault
 from hwtest.lab.packages import LabError
 from hwtest.probes.contract import Verdict
@@ -122,7 +123,7 @@ def _result(directory: Path, words: Sequence[str], dice: int) -> Run:
 
 
 def _done(command: Sequence[str]) -> str:
-    """What it said. It always gets the time to take its fault away again: a Ctrl-C reaches it as well as us."""
+    """What it said. It always gets the time to take its fault away again; Ctrl-C reaches it as well as us, SIGTERM does not."""
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
     ) as started:
@@ -132,7 +133,9 @@ def _done(command: Sequence[str]) -> str:
             started.terminate()
             _ended(started)
             raise LabError(f"it did not end within {LIMIT_SECONDS:.0f} s: {' '.join(command)}") from None
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as end:
+            if isinstance(end, Terminated):
+                started.terminate()
             _ended(started)
             raise
 

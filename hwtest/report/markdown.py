@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from edge.cli.output import clean
+
 NONE = "-"
 _TAG = re.compile(r"<(?=[A-Za-z/!?])")
 
@@ -19,7 +21,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
 
 def cell(text: str) -> str:
     """A text in one cell of one line, whatever it holds."""
-    return " ".join(_TAG.sub("&lt;", text.replace("|", "\\|")).split())
+    return clean(" ".join(_TAG.sub("&lt;", text.replace("|", "\\|")).split()))
 
 
 def _row(cells: Sequence[str]) -> str:

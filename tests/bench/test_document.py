@@ -24,7 +24,7 @@ def made() -> Report:
     """A run of dispatch with one block that is not valid, of a kind of fact, and of the figures of a month."""
     blocks = [block(OURS, [9.25]), block(OURS, [900.0], "3 retransmissions"), block(PLAIN_QUEUE, [500.0])]
     dispatch = numbered("dispatch-20", Outcome(figures("dispatch", blocks), blocks))
-    facts = numbered("facts", Outcome([unmeasured("fact time", "p99 | <= 20", "no <ledger>\nat all")]))
+    facts = numbered("facts", Outcome([unmeasured("fact time", "p99 | <= 20", "no <ledger>\n\x1bat all")]))
     log = numbered(
         "journal", Outcome([Figure(name="log", unit="facts/s", value=14285, target="t", met=True)])
     )
@@ -89,7 +89,7 @@ def test_texts_cannot_break_the_table() -> None:
     """A bar, a tag or a line break in a text stays in its cell."""
     (row,) = rows(page(made()), "fact time")
     assert row[8:10] == ["p99 \\| <= 20", "not measured"]
-    assert "- fact time: no &lt;ledger> at all" in page(made())
+    assert "- fact time: no &lt;ledger> \\x1bat all" in page(made())
 
 
 @pytest.mark.parametrize(

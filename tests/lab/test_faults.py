@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 import threading
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from hwtest import rehearsal
 from hwtest.lab import faults, processes
-from hwtest.lab.contract import Lab
+from hwtest.lab.contract import Address, Lab
 from hwtest.lab.packages import LabError
 from hwtest.lab.processes import ProcessIdentity
+from hwtest.options import named_lab
 from tests.lab.test_stack import description
 
 
@@ -80,3 +84,22 @@ async def test_a_probe_that_is_ended_as_the_daemon_stops(
         await task
     assert order == ["stopped", "started"]
     assert began == []
+
+
+def test_nobody_else_is_stopped_in_the_switchs_place(tmp_path: Path) -> None:
+    """Of a lab that is no more the process id may be given to another: to this test, say."""
+    note = {"pid": os.getpid(), "started_ticks": 1, "command": ["asterisk"]}
+    lab = msgspec.structs.replace(description(tmp_path), asterisk_directory=str(tmp_path))
+    (tmp_path / "asterisk.json").write_text(json.dumps(note))
+    with pytest.raises(LabError, match="No Asterisk runs"), faults.slow_switch(lab):
+        pass
+
+
+def test_a_lab_elsewhere_is_not_loaded(tmp_path: Path) -> None:
+    """Its description may have come here by a copy; a trunk may be behind it."""
+    lab = description(tmp_path)
+    lab.write()
+    assert named_lab(tmp_path) == named_lab(tmp_path / "lab.json") == lab
+    msgspec.structs.replace(lab, sip=Address(host="192.0.2.1", port=5060)).write()
+    with pytest.raises(LabError, match="not on this machine"):
+        named_lab(tmp_path)

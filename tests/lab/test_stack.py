@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from hwtest.lab import stack
+from hwtest.lab.asterisk import AsteriskProcess
 from hwtest.lab.contract import Address, Lab, LabAgent, Login, Pids
 from hwtest.lab.packages import LabError
 
@@ -126,3 +127,10 @@ def test_a_description_that_may_not_be_read_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(LabError, match="cannot be read"):
         Lab.read(tmp_path / "file")
+
+
+def test_a_damaged_note_of_asterisk_is_said(tmp_path: Path) -> None:
+    """A machine that was switched off in the middle of writing: which file, and how to go on."""
+    (tmp_path / "asterisk.json").write_text('{"pid": 1')
+    with pytest.raises(LabError, match=r"asterisk.json is damaged"):
+        AsteriskProcess.attach(tmp_path)
