@@ -7,6 +7,7 @@ A control interface listens on the appliance's loopback alone, so a remote one i
 from __future__ import annotations
 
 import ipaddress
+import re
 import stat
 import tomllib
 from pathlib import Path
@@ -22,6 +23,8 @@ from hwtest.probes.registry import all_probes
 from hwtest.target import CALLS_PER_MINUTE, Calls, Daemon, Kind, Line, Phone, Target, TargetError
 
 SIP_PORT = 5060
+_OTHERS_READ = stat.S_IROTH | stat.S_IRGRP
+_PASSWORD = re.compile(r"//[^/@]*:[^/@]+@")
 
 
 def _address(text: str) -> str:
@@ -47,6 +50,20 @@ def _number(text: str) -> str:
     if digits_of(text) is None:
         raise ValueError(
             "must be a plain number: digits, perhaps with a leading + and spaces or hyphens between"
+        )
+    return text
+
+
+def _url(text: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/@]+/?", text):
+        raise ValueError('must be an address without a path, such as "https://10.1.2.3:28090"')
+    return text.rstrip("/")
+
+
+def _ledger(text: str) -> str:
+    if not text.startswith(("sqlite:", "postgresql")):
+        raise ValueError(
+            'must be as in edge101.toml: "sqlite:////path/ledger.sqlite" or "postgresql+psycopg://..."'
         )
     return text
 
@@ -118,14 +135,14 @@ class LoginTable(_Table):
 class MiTable(_Table):
     """The daemon's pull API."""
 
-    url: Annotated[str, Field(pattern=r"^https?://[^\s/]+$")]
+    url: Annotated[str, AfterValidator(_url)]
     token_file: str
 
 
 class RecordTable(_Table):
     """The daemon's ledger, where this machine can read it."""
 
-    ledger: Annotated[str, Field(pattern=r"^(sqlite|postgresql)")]
+    ledger: Annotated[str, AfterValidator(_ledger)]
 
 
 class LimitsTable(_Table):
@@ -186,6 +203,7 @@ class _ProfileReading(Reading[ProfileFile]):
         """What it describes; `findings` says whether it may be used."""
         self._check_lines(profile)
         self._check_thresholds(profile)
+        self._check_record(profile)
         return Target(
             name=profile.target.name,
             kind=profile.target.kind,
@@ -267,6 +285,17 @@ class _ProfileReading(Reading[ProfileFile]):
                         f"passes is {order} warns there.",
                     )
 
+    def _check_record(self, profile: ProfileFile) -> None:
+        """A ledger's address may have a password in it, which then stands in this file."""
+        if profile.record is None or not _PASSWORD.search(profile.record.ledger):
+            return
+        if self.path.stat().st_mode & _OTHERS_READ:
+            self.add(
+                ("record", "ledger"),
+                "has a password, and others on this machine can read this file",
+                f"chmod 600 {self.path}",
+            )
+
     def _phone(self, name: str, phone: PhoneTable, profile: ProfileFile) -> Phone:
         registrar = _split(phone.registrar or profile.target.sip)
         return Phone(
@@ -289,7 +318,7 @@ class _ProfileReading(Reading[ProfileFile]):
         file = self.path.parent / name
         try:
             secret = file.read_text(encoding="utf-8").partition("\n")[0].strip()
-            readable = file.stat().st_mode & (stat.S_IROTH | stat.S_IRGRP)
+            readable = file.stat().st_mode & _OTHERS_READ
         except (OSError, UnicodeDecodeError) as error:
             told = error.strerror if isinstance(error, OSError) else "it is no text"
             self.add(

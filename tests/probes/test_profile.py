@@ -175,3 +175,42 @@ def test_the_profile_in_the_documentation_is_good(folder: Path) -> None:
         ("test", target.lines["test"]),
     )
     assert target.daemon is not None and target.ari is not None
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ('[mi]\nurl = "10.1.2.3:28090"\ntoken_file = "secrets/ami"', r"mi\.url.*without a path, such as"),
+        (
+            '[mi]\nurl = "https://10.1.2.3/v1"\ntoken_file = "secrets/ami"',
+            r"mi\.url.*without a path, such as",
+        ),
+        ('[record]\nledger = "/var/lib/ledger.sqlite"', r"record\.ledger.*as in edge101\.toml"),
+        (
+            '[record]\nledger = "postgresql+psycopg://edge:word@10.1.2.3/ledger"',
+            r"record\.ledger: has a password, and others .* chmod 600",
+        ),
+    ],
+)
+def test_where_the_record_is(folder: Path, more: str, said: str) -> None:
+    """What would be right is said in words, and a password is for its owner alone."""
+    file = profile(folder)
+    file.chmod(0o644)
+    good = file.read_text()
+    file.write_text(f"{good}\n{more}\n")
+    with pytest.raises(TargetError, match=said):
+        open_target(file)
+
+
+def test_an_address_may_end_with_a_slash(folder: Path) -> None:
+    """As a browser shows it; and a profile of one's own may have a password in it."""
+    file = profile(folder)
+    record = '[record]\nledger = "postgresql+psycopg://edge:word@10.1.2.3/ledger"\n'
+    mi = '[mi]\nurl = "https://10.1.2.3:28090/"\ntoken_file = "secrets/ami"\n'
+    file.write_text(f"{file.read_text()}\n{mi}\n{record}")
+    file.chmod(0o600)
+    target = open_target(file)
+    assert (target.mi.url, target.ledger) == (
+        "https://10.1.2.3:28090",
+        "postgresql+psycopg://edge:word@10.1.2.3/ledger",
+    )
