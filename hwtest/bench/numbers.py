@@ -15,12 +15,14 @@ _RANGES = (  # prefix, digits that follow
     ("02896496", 3),
     ("02920180", 3),
 )
+CALLERS = sum(10**digits for _, digits in _RANGES)
+"""How many numbers there are."""
 _COMPARED_DIGITS = 9
 """What the national and the international form of a number share."""
 
 
 def caller_numbers() -> Iterator[str]:
-    """18,000 numbers in national form; ValueError is never raised, the iterator ends."""
+    """`CALLERS` numbers in national form, each once; then the iterator ends."""
     for prefix, digits in _RANGES:
         for ending in range(10**digits):
             yield f"{prefix}{ending:0{digits}d}"

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from hwtest.bench.numbers import CALLERS
 from hwtest.bench.rig import RigError, rig
 from hwtest.lab import stack
 from hwtest.lab.packages import LabError
@@ -19,6 +20,8 @@ from hwtest.signals import on_first_signal
 from hwtest.soak.run import Result, soak
 
 SECONDS, RATE, AGENTS = 600.0, 5.0, 12
+MOST_CALLS = CALLERS - 500
+"""Every call has a number of its own, by which it is found in the ledger; and more may come than are to be expected."""
 NOT_PASSED, NOT_MEASURED = 1, 3
 
 
@@ -39,6 +42,11 @@ def command(seconds: float, rate: float, seed: int, file: Path) -> None:
     Ctrl-C ends it early, and the books of what there was are balanced. Exit status 0: every call is accounted for and nothing
     grew; 1: something does not balance, each named; 3: it could not be measured, or was ended before its time.
     """
+    if seconds * rate > MOST_CALLS:
+        raise click.UsageError(
+            f"{seconds * rate:.0f} calls would come, and there are numbers for {MOST_CALLS}: with this --rate choose --for "
+            f"{MOST_CALLS / rate:.0f} at most, or a lower --rate."
+        )
     check_file(file)
     try:
         with tempfile.TemporaryDirectory(prefix="edge101-soak-") as folder:

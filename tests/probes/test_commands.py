@@ -67,6 +67,7 @@ def test_explain() -> None:
         (("prove", "--target", "/nowhere/lab.json"), "No lab is up in /nowhere"),
         (("prove", "--json", "/dev/null/r.json"), "--json /dev/null/r.json: its folder cannot be made"),
         (("soak", "--for", "1"), "not in the range x>=10"),
+        (("soak", "--for", "7200"), "36000 calls would come, and there are numbers for 17500"),
         (("soak", "--json", "/dev/null/r.json"), "--json /dev/null/r.json: its folder cannot be made"),
         (("shift", "--for", "1"), "not in the range x>=5"),
         (("quick", "--target", "/dev/null/lab.json"), "cannot be read"),
