@@ -26,6 +26,7 @@ import signal, sys
 from hwtest.cli import _interrupt
 from hwtest.lab.command import _while
 signal.signal(signal.SIGTERM, _interrupt)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a background job ignores
 sys.exit(_while((sys.executable, "-c", *sys.argv[1:])))
 """
 

@@ -24,6 +24,12 @@ def hwtest(*arguments: str) -> Result:
     return CliRunner().invoke(main, arguments)
 
 
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is kept in the user's own folder."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
 def test_list() -> None:
     """Every probe with its number and its codes."""
     assert all(probe.name in hwtest("list").output for probe in all_probes())
