@@ -84,8 +84,9 @@ async def staged(site: Site, line: str = LINE) -> AsyncIterator[Stage]:
             f"the lab has no line {line}, or no agents", "hwtest lab up, without a policy that removes them"
         )
     site.interlock.check(lab.lines[line])
-    if not lab.agents[0].registrar.endswith(f":{lab.sip.port}"):
-        raise NotMeasuredError("the lab's phones register elsewhere", "end the fault that is in the lab")
+    for number, agent in enumerate(lab.agents):
+        if number == 0 and not agent.registrar.endswith(f":{lab.sip.port}"):
+            raise NotMeasuredError("the lab's phones register elsewhere", "end the fault that is in the lab")
     try:
         async with rig(lab, site.say) as made, _hurt(lab) as hurt:
             reader = open_reader(lab.ledger)
