@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 
 import msgspec
@@ -68,7 +68,13 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the target was configured alike, by its fingerprint."""
     same_machine: bool
     """Whether it was measured on the like of a machine: times of two machines differ by themselves."""
+    compared: tuple[str, ...]
+    """Probes that stand in both and were measured in one of them."""
     verdicts: tuple[VerdictChange, ...]
+    found: tuple[str, ...]
+    """Codes of what they find now and did not before."""
+    mended: tuple[str, ...]
+    """Codes of what they found before and do not now."""
     figures: tuple[FigureChange, ...]
     only_before: tuple[str, ...] = ()
     """Probes that ran before and not now: nothing is said of them."""
@@ -76,15 +82,14 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def exit_status(self) -> int:
-        """0 nothing is worse, 1 a figure is or a warning is new, 2 a probe fails now, 3 something is not measured now."""
-        if not self.figures:
+        """0 nothing is worse, 1 a figure is or a finding is new, 2 a probe fails that did not, 3 one is not measured now."""
+        if not self.compared:
             return 3
         if any(change.after is Verdict.FAIL for change in self.verdicts):
             return 2
         if any(change.after is Verdict.NOT_MEASURED for change in self.verdicts):
             return 3
-        warns = any((each.before, each.after) == (Verdict.PASS, Verdict.WARN) for each in self.verdicts)
-        return int(warns or any(figure.change is Change.WORSE for figure in self.figures))
+        return int(bool(self.found) or any(figure.change is Change.WORSE for figure in self.figures))
 
 
 def compare(before: Run, after: Run) -> Comparison:
@@ -95,6 +100,11 @@ def compare(before: Run, after: Run) -> Comparison:
         same_configuration=before.target.fingerprint == after.target.fingerprint,
         same_machine=(before.machine.processor, before.machine.cores)
         == (after.machine.processor, after.machine.cores),
+        compared=tuple(
+            new.name for old, new in pairs if not old.verdict is new.verdict is Verdict.NOT_MEASURED
+        ),
+        found=_more_codes((old for old, _ in pairs), (new for _, new in pairs)),
+        mended=_more_codes((new for _, new in pairs), (old for old, _ in pairs)),
         verdicts=tuple(
             VerdictChange(probe=new.name, before=old.verdict, after=new.verdict)
             for old, new in pairs
@@ -104,6 +114,13 @@ def compare(before: Run, after: Run) -> Comparison:
         only_before=_missing_in(after, before),
         only_after=_missing_in(before, after),
     )
+
+
+def _more_codes(these: Iterable[ProbeResult], those: Iterable[ProbeResult]) -> tuple[str, ...]:
+    """Codes of those that are not among these, each once."""
+    known = {finding.code for result in these for finding in result.findings}
+    codes = dict.fromkeys(finding.code for result in those for finding in result.findings)
+    return tuple(code for code in codes if code not in known)
 
 
 def _missing_in(run: Run, other: Run) -> tuple[str, ...]:

@@ -32,7 +32,7 @@ def command(before: Path, after: Path, as_json: bool) -> None:
     Of twenty figures that are the same, one seems different by chance: look whether the next run says so too. A distribution of
     too few samples for what is judged of it is compared by its p50.
 
-    Exit status 0: nothing is worse; 1: a figure is, or a warning is new; 2: a probe fails that did not; 3: something is not
+    Exit status 0: nothing is worse; 1: a figure is, or a finding is new; 2: a probe fails that did not; 3: something is not
     measured that was.
     """
     from hwtest.comparison import compare
@@ -68,8 +68,8 @@ def _show(made: Comparison) -> None:
     from hwtest.comparison import Change
 
     console = output.console()
-    if not made.figures:
-        console.print(output.text("No probe stands in both results."))
+    if not made.compared:
+        console.print(output.text("Nothing that stands in both results was measured."))
         return
     if not made.same_machine:
         console.print(
@@ -81,6 +81,9 @@ def _show(made: Comparison) -> None:
         console.print(
             output.text(f"{change.probe}: {change.before.words} before, {change.after.words} now", "bold")
         )
+    for words, codes in (("found now", made.found), ("not found any more", made.mended)):
+        if codes:
+            console.print(output.text(f"{words}: {', '.join(codes)}"))
     rows = [
         (
             figure.probe,

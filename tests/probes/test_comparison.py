@@ -141,14 +141,19 @@ def test_an_error_has_a_reason_and_a_way_out() -> None:
     assert (error.reason, error.mend, str(error)) == ("why", "how", "why")
 
 
-def test_a_new_warning_is_worse() -> None:
-    """Also of a probe that has no figure to be worse."""
+def test_a_new_finding_is_worse() -> None:
+    """Also of a probe that has no figure to be worse, and of one that had failed for another reason already."""
     before, after = Sheet(made_probe()), Sheet(made_probe())
-    for sheet in (before, after):
-        sheet.value("calls", "", 7)
     after.find("made.up.bad", Verdict.WARN, "not configured")
-    made = compare(result(before, Verdict.PASS), result(after, Verdict.WARN))
-    assert only(made) == (Change.SAME, 1)
+    worse = compare(result(before, Verdict.PASS), result(after, Verdict.WARN))
+    assert (worse.exit_status, worse.found, worse.mended) == (1, ("made.up.bad",), ())
+    better = compare(result(after, Verdict.WARN), result(before, Verdict.PASS))
+    assert (better.exit_status, better.found, better.mended) == (0, (), ("made.up.bad",))
+    assert compare(result(after, Verdict.FAIL), result(after, Verdict.FAIL)).exit_status == 0
+    assert (
+        compare(result(before, Verdict.NOT_MEASURED), result(before, Verdict.NOT_MEASURED)).exit_status == 3
+    )
+    assert compare(result(before, Verdict.FAIL), result(after, Verdict.FAIL)).exit_status == 1
 
 
 def test_so_few_samples_are_compared_by_their_median() -> None:
