@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -144,7 +145,10 @@ def perform(names: Sequence[str], wishes: Wishes) -> int:
             return EXIT_NOT_MEASURED
         # Files come before the terminal, whose other end may be gone (`| head`).
         lost = write(made, wishes.outputs, target, Path(folder), numbers=wishes.numbers)
-        show(made, numbers=wishes.numbers, verbose=wishes.verbose)
+        with suppress(
+            SystemExit, BrokenPipeError
+        ):  # rich ends a program whose reader has gone: with 1, a warning here
+            show(made, numbers=wishes.numbers, verbose=wishes.verbose)
     for line in lost:
         click.echo(f"hwtest: {clean(line)}", err=True)
     if wishes.outputs.files and not lost:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -213,6 +216,25 @@ def test_what_could_not_be_written_is_said(tmp_path: Path, monkeypatch: pytest.M
         False,
         False,
     )
+
+
+def test_a_reader_who_has_gone_changes_no_verdict(tmp_path: Path) -> None:
+    """`hwtest run ... | head`: the status is the run's own, and the files are there."""
+    profile, report = tmp_path / "appliance.toml", tmp_path / "a.json"
+    profile.write_text('[target]\nname = "a"\nkind = "live"\nsip = "127.0.0.1:1"\ncaller = "01632960111"\n')
+    words = ("run", "load.burst", "--target", str(profile), "--json", str(report))
+    reading, writing_end = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing_end, "wb") as gone:
+        ended = subprocess.run(
+            (sys.executable, "-m", "hwtest", *words),
+            stdout=gone,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (ended.returncode, report.is_file()) == (3, True), ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 def options(name: str) -> dict[str, set[str]]:
