@@ -170,8 +170,8 @@ class OfferOutcome(StrEnum):
     REJECTED = "rejected"
     UNREACHABLE = "unreachable"
     CROSSED = "crossed"
-    """The phone was busy before it rang, a moment after it had left a call: it had not cleared its line, and the offer crossed the
-    end of that call on the wire. Nobody has refused anything."""
+    """The phone was busy before it rang, a moment after it had left a call: it had not cleared its line, and the offer crossed
+    the end of that call on the wire. Nobody has refused anything."""
     WITHDRAWN = "withdrawn"
     LOST = "lost"
     """The leg ended after its answer and before the pair was connected, or unseen by us."""
