@@ -71,8 +71,13 @@ class Pacer:
         self._turns.discard(turn)
 
     def _tick(self, due: float) -> None:
-        for turn in list(self._turns):
-            turn()
+        try:
+            for turn in list(self._turns):
+                turn()
+        finally:  # a turn that fails costs the other legs one frame, and not all that come
+            self._follow(due)
+
+    def _follow(self, due: float) -> None:
         if not self._turns:
             self._next = None
             return

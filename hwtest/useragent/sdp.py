@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from hwtest.useragent.wire import SipError, decode, encode
+from hwtest.useragent.wire import SipError, decode, encode, ipv4
 
 Direction = Literal["sendrecv", "sendonly", "recvonly", "inactive"]
 PCMU, PCMA = 0, 8  # static payload types (RFC 3551 §6)
@@ -58,7 +58,7 @@ class Description:
 
 
 def parse(body: bytes) -> Description:
-    """First audio stream of a session description; SipError without one."""
+    """First audio stream of a session description; SipError without one, or with audio at no IPv4 address."""
     session, audio = _sections(decode(body).replace("\r\n", "\n").split("\n"))
     if not audio:
         raise SipError("the session description has no audio stream")
@@ -101,8 +101,13 @@ def _parse_media(line: str) -> tuple[int, list[int]]:
 
 
 def _connection_host(lines: Sequence[str]) -> str | None:
-    fields = next((line.split() for line in lines if line.startswith("c=IN IP4 ")), [])
-    return fields[2].partition("/")[0] if len(fields) == 3 else None
+    """Where audio goes; SipError for a name: it would be looked up with every packet."""
+    fields = next((line.split() for line in lines if line.startswith("c=")), None)
+    if fields is None:
+        return None
+    if len(fields) != 3 or fields[:2] != ["c=IN", "IP4"]:
+        raise SipError("the audio stream has no IPv4 address")
+    return ipv4(fields[2].partition("/")[0])
 
 
 def _direction(lines: Sequence[str]) -> Direction | None:
@@ -113,7 +118,6 @@ def _event_payload(lines: Sequence[str]) -> int | None:
     for line in lines:
         payload, _, encoding = line.removeprefix("a=rtpmap:").partition(" ")
         if line.startswith("a=rtpmap:") and encoding.lower().startswith("telephone-event/8000"):
-            return (
-                int(payload) if payload.isascii() and payload.isdigit() and int(payload[:4]) < 128 else None
-            )
+            known = payload.isascii() and payload.isdigit() and len(payload) <= 3 and int(payload) < 128
+            return int(payload) if known else None
     return None

@@ -5,6 +5,7 @@ can be sent again unmodified.
 """
 
 import hashlib
+import ipaddress
 import re
 import secrets
 from collections.abc import Iterator, Sequence
@@ -63,6 +64,7 @@ _PARAMETER = re.compile(r';\s*([^\s;="]+)\s*(?:=\s*("(?:[^"\\]|\\.)*"|[^\s;"]*))
 _CHALLENGE_PARAMETER = re.compile(r'([A-Za-z0-9_-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _URI = re.compile(r"sips?:(?:([^@]*)@)?([^@:;?>\s]+)(?::([0-9]{1,5}))?(?:[;?].*)?", re.IGNORECASE | re.DOTALL)
+_ANY_URI = re.compile(r"sips?:[^\s<>\"]+", re.IGNORECASE)
 
 
 class SipError(ValueError):
@@ -352,6 +354,20 @@ def parse_address(value: str) -> Address:
     raise SipError("not an address")
 
 
+def check_uri(uri: str) -> None:
+    """SipError for what is no SIP URI. Its host may be anything: that a request can be sent there is not said."""
+    if not _ANY_URI.fullmatch(uri):
+        raise SipError(f"not a SIP URI: {uri[:40]!r}")
+
+
+def ipv4(text: str) -> str:
+    """`text`, which must be an IPv4 address: SipError for a name, which would have to be looked up, and for anything else."""
+    try:
+        return str(ipaddress.IPv4Address(text))
+    except ValueError:
+        raise SipError(f"{text[:40]!r} is not an IPv4 address") from None
+
+
 def destination(uri: str) -> tuple[str, int]:
     """Host and port that a request for `uri` is sent to; IPv4 literals and `localhost` only.
 
@@ -360,9 +376,7 @@ def destination(uri: str) -> tuple[str, int]:
     match = _URI.fullmatch(uri)
     if match is None:
         raise SipError(f"not a SIP URI: {uri[:40]!r}")
-    host = "127.0.0.1" if match[2].lower() == "localhost" else match[2]
-    if not re.fullmatch(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}", host):
-        raise SipError("the host of a URI must be an IPv4 address")
+    host = "127.0.0.1" if match[2].lower() == "localhost" else ipv4(match[2])
     return host, decimal(match[3] or "5060", 1, 65535)
 
 

@@ -5,7 +5,16 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from hwtest.useragent import CallEnded, CallState, IncomingCall, Media, OutgoingCall, Timers, UserAgent
+from hwtest.useragent import (
+    CallEnded,
+    CallState,
+    IncomingCall,
+    Media,
+    OutgoingCall,
+    Stamp,
+    Timers,
+    UserAgent,
+)
 
 SECONDS = 5.0
 FAST = Timers(t1=0.01, t2=0.04, t4=0.05)
@@ -257,6 +266,21 @@ async def test_echo(caller: UserAgent) -> None:
     outgoing, _ = await connected(caller, callee, Media("tone", 440))
     await outgoing.until(lambda: outgoing.leg.hears(440), SECONDS)
     callee.close()
+
+
+async def test_a_leg_that_fails_stops_no_other(caller: UserAgent, callee: UserAgent) -> None:
+    """Whoever listens to one leg and fails costs the other legs no more than a frame."""
+    outgoing, incoming = await connected(caller, callee, Media("tone", 440))  # both legs have one pacer
+    failed = list[bytes]()
+
+    def fail(codes: bytes, _: Stamp) -> None:
+        failed.append(codes)
+        raise ValueError("a fault of who listens")
+
+    asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+    incoming.leg.listener = fail
+    await incoming.until(lambda: len(failed) > 2, SECONDS)
+    assert outgoing.leg.sent > 2
 
 
 async def test_held_leg_sends_nothing(caller: UserAgent, callee: UserAgent) -> None:

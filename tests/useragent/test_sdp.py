@@ -62,6 +62,24 @@ def test_refused(body: bytes) -> None:
         sdp.parse(body)
 
 
+@pytest.mark.parametrize(
+    "where",
+    ["IN IP4 media.example.org", "IN IP4 " + "a" * 300, "IN IP4 1.2.3.999", "IN IP4 \0", "IN IP6 ::1", "IN"],
+)
+def test_audio_at_no_ipv4_address(where: str) -> None:
+    """No name is ever looked up, least of all with every packet: a description that needs it is refused."""
+    body = Description("127.0.0.1", 4000).format().replace(b"c=IN IP4 127.0.0.1", b"c=" + where.encode())
+    with pytest.raises(SipError):
+        sdp.parse(body)
+
+
+@pytest.mark.parametrize("payload", ["0" * 5000 + "1", "9" * 5000, "128", "x"])
+def test_impossible_event_payload(payload: str) -> None:
+    """A payload type that cannot be is none, however many digits it has."""
+    body = Description("127.0.0.1", 4000, event_payload=None).format()
+    assert sdp.parse(body + f"a=rtpmap:{payload} telephone-event/8000\r\n".encode()).event_payload is None
+
+
 @given(st.one_of(st.binary(), st.binary().map(lambda tail: Description("127.0.0.1", 4000).format() + tail)))
 def test_arbitrary_bytes(body: bytes) -> None:
     """Parsing returns a description or raises SipError, whatever arrives."""
