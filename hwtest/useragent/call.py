@@ -467,7 +467,7 @@ class IncomingCall(Call):
     """A call that somebody places to us. `cancelled` tells that the caller gave up before an answer."""
 
     def __init__(self, agent: "UserAgent", transaction: ServerTransaction, media: Media) -> None:
-        dialog = Dialog.of_invite(transaction.request, agent.contact)
+        dialog = Dialog.of_invite(transaction.request, agent.contact, "sip:{}:{}".format(*transaction.source))
         super().__init__(agent, dialog, media)
         transaction.on_cancel = self.receive_cancel
         transaction.trace = self._adopt(transaction.trace)

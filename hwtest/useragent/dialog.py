@@ -10,6 +10,7 @@ from hwtest.useragent.wire import (
     Message,
     Request,
     SipError,
+    check_uri,
     destination,
     parse_address,
     split_list,
@@ -36,7 +37,11 @@ def contact_uri(message: Message) -> str | None:
 
 @dataclass(slots=True)
 class Dialog:
-    """Names, target and route of one dialog. `local` and `remote` are whole From and To values."""
+    """Names, target and route of one dialog. `local` and `remote` are whole From and To values.
+
+    `way`: the URI by whose address the other side was reached first. Requests go there, too, where target or route has a name,
+    which is never looked up, or an IPv6 address; they keep their request URI then, by which the other side knows the dialog.
+    """
 
     call_id: str
     local: str
@@ -44,13 +49,14 @@ class Dialog:
     remote: str
     target: str
     contact: str
+    way: str = ""
     routes: list[str] = field(default_factory=list)
     sequence_number: int = 0
     remote_sequence_number: int = -1
 
     @classmethod
-    def of_invite(cls, invite: Request, contact: str) -> "Dialog":
-        """The callee's dialog (§12.1.1); SipError when its requests could not be sent anywhere."""
+    def of_invite(cls, invite: Request, contact: str, way: str) -> "Dialog":
+        """The callee's dialog (§12.1.1); SipError when its caller's Contact is no SIP URI."""
         tag = new_tag()
         dialog = cls(
             call_id=invite.call_id,
@@ -59,10 +65,12 @@ class Dialog:
             remote=invite.required("From"),
             target=contact_uri(invite) or invite.from_address.uri,
             contact=contact,
+            way=way,
             routes=routes_of(invite),
             remote_sequence_number=invite.cseq.number,
         )
-        destination(dialog.next_hop)
+        check_uri(dialog.target)
+        check_uri(dialog.next_hop)
         return dialog
 
     @property
@@ -78,18 +86,20 @@ class Dialog:
     @property
     def next_hop(self) -> str:
         """URI whose address the requests are sent to (loose routing, §12.2.1.1)."""
-        return parse_address(self.routes[0]).uri if self.routes else self.target
+        hop = parse_address(self.routes[0]).uri if self.routes else self.target
+        try:
+            destination(hop)
+        except SipError:
+            return self.way or hop
+        return hop
 
     def learn(self, response: Message) -> None:
-        """Take the remote tag, route and target from a 2xx to the caller's INVITE (§12.1.2).
-
-        A route or target that names no IPv4 address is not taken: the ACK must go somewhere.
-        """
+        """Take the remote tag, route and target from a 2xx to the caller's INVITE (§12.1.2), unless it is no SIP URI."""
         self.remote = response.required("To")
         with contextlib.suppress(SipError):
             routes = routes_of(response)[::-1]
             for route in routes[:1]:
-                destination(parse_address(route).uri)
+                check_uri(parse_address(route).uri)
             self.routes = routes
         with contextlib.suppress(SipError):
             self.retarget(response)
@@ -97,11 +107,11 @@ class Dialog:
     def retarget(self, message: Message) -> None:
         """Take a new target from a target refresh: re-INVITE, UPDATE or a 2xx to them (§12.2).
 
-        SipError, and the old target stays, when the new one names no IPv4 address.
+        SipError, and the old target stays, when the new one is no SIP URI.
         """
         target = contact_uri(message)
         if target is not None:
-            destination(target)
+            check_uri(target)
             self.target = target
 
     def accepts(self, request: Request) -> bool:

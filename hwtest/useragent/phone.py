@@ -119,6 +119,7 @@ class UserAgent:
             remote=f"<{uri}>",
             target=uri,
             contact=self.contact,
+            way=uri,
         )
         chosen = self.media if media is None else _media(media)
         credentials = Credentials(*auth) if auth else None

@@ -169,6 +169,7 @@ class ServerTransaction:
 
     def __init__(self, layer: "Transactions", request: Request, source: SocketAddress, trace: Trace) -> None:
         self.request = request
+        self.source = source
         self.trace = trace
         self._layer = layer
         self._destination = _response_destination(request, source)

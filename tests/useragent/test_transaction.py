@@ -190,13 +190,66 @@ async def test_required_extension(agent: UserAgent, peer: Peer) -> None:
     assert (await peer.receive("420")).header("Unsupported") == "100rel"
 
 
-@pytest.mark.parametrize("contact", ["*", "<sip:a@example.org>", "<sip:a@[::1]>", "<tel:1>"])
+def with_contact(message: Request | Response, *values: str, name: str = "Contact") -> None:
+    message.headers = [pair for pair in message.headers if pair[0] != name] + [
+        (name, value) for value in values
+    ]
+
+
+@pytest.mark.parametrize("contact", ["*", "<tel:1>"])
 async def test_unusable_contact(agent: UserAgent, peer: Peer, contact: str) -> None:
-    """An INVITE whose caller cannot be reached at an IPv4 address gets a 400."""
+    """An INVITE whose Contact is no SIP URI gets a 400."""
     invite = peer.new_request("INVITE", agent)
-    invite.headers = [pair for pair in invite.headers if pair[0] != "Contact"] + [("Contact", contact)]
+    with_contact(invite, contact)
     peer.send(invite, agent.address)
     await peer.receive("400")
+
+
+NAMED = ["sip:edge@pbx.example.org:5062;transport=udp", "sip:edge@[2001:db8::1]:5060", "sip:edge@1.2.3.999"]
+
+
+@pytest.mark.parametrize("uri", NAMED)
+async def test_contact_by_name(agent: UserAgent, peer: Peer, uri: str) -> None:
+    """A far end that gives its name is asked by it, at the address where it was reached: no name is looked up."""
+    call = agent.invite(peer.uri)
+    answer = peer.accept(await peer.request("INVITE"))
+    with_contact(answer, f"<{uri}>")
+    peer.send(answer)
+    assert (await peer.request("ACK")).uri == uri
+    hanging_up = asyncio.create_task(call.hang_up())
+    bye = await peer.request("BYE")
+    assert bye.uri == uri
+    peer.send(wire.respond(bye, 200))
+    await hanging_up
+
+
+async def test_route_by_name(agent: UserAgent, peer: Peer) -> None:
+    """A proxy that records its name stays on the route, and requests go to where it was reached."""
+    call = agent.invite(peer.uri)
+    answer = peer.accept(await peer.request("INVITE"))
+    with_contact(answer, "<sip:p2.example.org;lr>", "<sip:p1.example.org;lr>", name="Record-Route")
+    peer.send(answer)
+    ack = await peer.request("ACK")
+    assert ack.headers_named("Route") == ["<sip:p1.example.org;lr>", "<sip:p2.example.org;lr>"]
+    call.abandon()
+
+
+@pytest.mark.parametrize("uri", NAMED)
+async def test_caller_by_name(agent: UserAgent, peer: Peer, uri: str) -> None:
+    """A call of such a far end is taken, and ended by a BYE that goes to where it came from."""
+    invite = peer.new_request("INVITE", agent)
+    with_contact(invite, f"<{uri}>")
+    peer.send(invite, agent.address)
+    call = await agent.next_invite(SECONDS)
+    call.answer()
+    await peer.receive("200")
+    peer.send(peer.new_request("ACK", agent, call.dialog.local_tag), agent.address)
+    await call.until(lambda: call.acknowledged, SECONDS)
+    hanging_up = asyncio.create_task(call.hang_up())
+    bye = await peer.request("BYE")
+    assert bye.uri == uri
+    peer.send(wire.respond(bye, 200))
+    await hanging_up
 
 
 async def test_noise(agent: UserAgent, peer: Peer) -> None:
