@@ -52,6 +52,8 @@ from hwtest.softphone.messages import (
 
 START_SECONDS = 15.0
 REPLY_SECONDS = 10.0
+REGISTER_SECONDS = 10.0
+"""So long a registrar may take. SIP would ask it for 32 s; no phone that is in use waits so long."""
 END_SECONDS = 5.0
 _LONGEST_LINE_BYTES = 16 * 1024 * 1024
 _SUCCESS = 200
@@ -130,9 +132,13 @@ class Softphones:
     # The conversation
 
     async def ask(
-        self, make: Callable[[int], msgspec.Struct], kind: type[V], within_seconds: float = REPLY_SECONDS
+        self,
+        make: Callable[[int], msgspec.Struct],
+        kind: type[V],
+        within_seconds: float = REPLY_SECONDS,
+        silence: str = "The software phones did not answer in time.",
     ) -> V:
-        """The answer to a command. SoftphoneError when it cannot be carried out."""
+        """The answer to a command. SoftphoneError when it cannot be carried out, with `silence` when none comes."""
         number = next(self._numbers)
         reply: asyncio.Future[Value] = asyncio.get_running_loop().create_future()
         self._waiting[number] = reply
@@ -141,7 +147,7 @@ class Softphones:
             async with asyncio.timeout(within_seconds):
                 value = await reply
         except TimeoutError:
-            raise SoftphoneError("The software phones did not answer in time.") from None
+            raise SoftphoneError(silence) from None
         finally:
             self._waiting.pop(number, None)
         if isinstance(value, Failed):
@@ -247,6 +253,8 @@ class Softphone:
                 seconds=seconds,
             ),
             Granted,
+            REGISTER_SECONDS,
+            f"{registrar} does not answer the registration, within {REGISTER_SECONDS:g} s.",
         )
         if granted.status != _SUCCESS:
             raise SoftphoneError(f"{registrar} refuses the registration: {granted.status} {granted.reason}.")

@@ -95,6 +95,11 @@ def _told(callback: Callback) -> Callback:
     return cast("Callback", careful)
 
 
+def _legible(text: str) -> str:
+    """What a stranger sent, as text: bytes that are no UTF-8 come as lone surrogates, which no line of JSON may hold."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 class NotPossibleError(Exception):
     """A command that cannot be carried out; the message says why."""
 
@@ -136,7 +141,7 @@ class _Call(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
             call=self.name,
             state=state,
             status=int(info.lastStatusCode),
-            reason=info.lastReason,
+            reason=_legible(info.lastReason),
             monotonic_ns=now,
         )
         self._say(change)
@@ -155,10 +160,20 @@ class _Call(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
         """A digit came."""
         heard = DigitHeard(
             call=self.name,
-            digit=prm.digit,
+            digit=_legible(prm.digit),
             monotonic_ns=time.monotonic_ns(),
         )
         self._say(heard)
+
+    @_told
+    def onCallTransferRequest(self, prm: Any) -> None:  # noqa: N802 - PJSUA2's
+        """The far end asks for a call to somebody else (REFER). PJSUA2 would place it, and nobody would ask the interlock."""
+        prm.statusCode = pj.PJSIP_SC_DECLINE
+
+    @_told
+    def onCallReplaceRequest(self, prm: Any) -> None:  # noqa: N802 - PJSUA2's
+        """Somebody wants to take this call over (RFC 3891). What is measured stays between those who began it."""
+        prm.statusCode = pj.PJSIP_SC_DECLINE
 
     def connect(self) -> None:
         """Player to call, call to recorder, and player to recorder for the own voice; once audio flows."""
@@ -244,7 +259,9 @@ class _Account(pj.Account):  # type: ignore[misc]  # pjsua2 has no types
         """The registrar answered."""
         if self.registering is not None:
             number, self.registering = self.registering, None
-            value = Granted(seconds=max(0, int(prm.expiration)), status=int(prm.code), reason=prm.reason)
+            value = Granted(
+                seconds=max(0, int(prm.expiration)), status=int(prm.code), reason=_legible(prm.reason)
+            )
             self._phones.say(Reply(number=number, value=value))
 
     @_told
@@ -257,8 +274,8 @@ class _Account(pj.Account):  # type: ignore[misc]  # pjsua2 has no types
             CallerComes(
                 phone=self.name,
                 call=call.name,
-                call_id=info.callIdString,
-                from_uri=info.remoteUri,
+                call_id=_legible(info.callIdString),
+                from_uri=_legible(info.remoteUri),
                 monotonic_ns=now,
             )
         )

@@ -6,7 +6,7 @@ import dataclasses
 import os
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from statistics import median
 
@@ -20,11 +20,14 @@ from hwtest.probes.registry import all_probes
 from hwtest.report.result import ProbeResult
 from hwtest.site import Site
 from hwtest.softphone import build
+from hwtest.softphone import phone as softphone_phone
 from hwtest.softphone.build import Library
 from hwtest.softphone.messages import Settings
 from hwtest.softphone.pair import Conversation, Pair, pair, pair_at
 from hwtest.softphone.phone import SoftphoneError, Softphones
 from hwtest.target import of_lab
+from hwtest.useragent import UserAgent, wire
+from hwtest.useragent.transport import open_socket
 from tests.live.room import LiveLab
 
 CHIRPS = 3
@@ -103,6 +106,55 @@ async def test_directly(library: Library, tmp_path: Path) -> None:
         async with phones.direct() as conversation:
             await _heard_both_ways(conversation, tmp_path, "PCMA/8000")
         assert conversation.caller.ended and conversation.callee.ended
+
+
+async def test_nobody_sends_a_phone_elsewhere(library: Library) -> None:
+    """A far end that transfers, redirects or takes over moves no phone: whom it calls is the interlock's to say."""
+    async with (
+        UserAgent(user="far", media="silence") as far,
+        UserAgent(user="stranger") as stranger,
+        Softphones(library) as phones,
+    ):
+        far_uri, elsewhere = ("sip:999@{}:{}".format(*agent.address) for agent in (far, stranger))
+        phone = await phones.phone("caller")
+        call = await phone.invite(far_uri)
+        (incoming := await far.next_invite(5)).answer()
+        await call.answered(5)
+        assert await incoming.refer(elsewhere) == 603
+        tags = f"to-tag={incoming.dialog.remote_tag};from-tag={incoming.dialog.local_tag}"
+        taking_over = stranger.invite(phone.uri, headers={"Replaces": f"{call.call_id};{tags}"})
+        await taking_over.ended(5)
+        assert taking_over.status == 603
+        await call.hang_up()
+        moved = await phone.invite(far_uri)
+        (await far.next_invite(5)).reject(302, (("Contact", f"<{elsewhere}>"),))
+        await moved.until(lambda: moved.ended, 5)
+        assert (moved.status, list(stranger.trace)) == (302, [])
+
+
+async def test_bytes_that_are_no_text(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name and a reason that are not UTF-8 are shown as far as they can be, and end nothing."""
+    monkeypatch.setitem(wire.REASONS, 486, wire.decode(b"Occup\xe9"))
+    async with UserAgent(user="far") as far, Softphones(library) as phones:
+        phone = await phones.phone("phone")
+        far.invite(phone.uri, from_name=b"Andr\xe9")
+        incoming = await phone.next_call(5)
+        assert "Andr\ufffd" in incoming.peer
+        await incoming.answer(486)
+        call = await phone.invite("sip:101@{}:{}".format(*far.address))
+        (await far.next_invite(5)).reject(486)
+        await call.until(lambda: call.ended, 5)
+        assert (call.status, call.reason) == (486, "Occup\ufffd")
+
+
+async def test_a_registrar_that_says_nothing(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is named as the one that is silent, and not the software phones."""
+    monkeypatch.setattr(softphone_phone, "REGISTER_SECONDS", 0.3)
+    async with Softphones(library) as phones:
+        with closing(open_socket("127.0.0.1", 0)) as silent:
+            place = "{}:{}".format(*silent.getsockname())
+            with pytest.raises(SoftphoneError, match=f"{place} does not answer the registration"):
+                await (await phones.phone("phone")).register(place, "phone", "secret")
 
 
 async def test_through_the_switch(library: Library, site: Site, tmp_path: Path) -> None:
