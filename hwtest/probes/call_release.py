@@ -34,8 +34,8 @@ from hwtest.useragent import (
     answering,
     ringing_only,
 )
-from hwtest.useragent.binding import wire_seconds
 from hwtest.useragent.call import Call
+from hwtest.useragent.wire import seconds_of
 
 CALLS = 3
 """In each case; a live target is called six times a minute at the most."""
@@ -233,7 +233,7 @@ def _session_interval(call: OutgoingCall) -> int | None:
     if response is None or not 200 <= response.status < 300:
         return 0
     text = response.header("Session-Expires") or ""
-    return wire_seconds(text.partition(";")[0].strip())
+    return seconds_of(text.partition(";")[0].strip())
 
 
 async def _silence_seconds(site: Site) -> int | None:

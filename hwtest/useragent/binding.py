@@ -8,19 +8,19 @@ import secrets
 from dataclasses import dataclass
 
 from hwtest.useragent import wire
+from hwtest.useragent.authorization import CHALLENGES, Authorization
 from hwtest.useragent.dialog import Dialog, new_tag
 from hwtest.useragent.phone import UserAgent
 from hwtest.useragent.transaction import TraceEntry
 from hwtest.useragent.wire import Credentials, Header, Request, Response, SipError
 
-CHALLENGES = frozenset({401, 407})
 ANSWER_SECONDS = 4.0
 """An answer that comes later counts as none: Timer F would wait 32 s, and no phone that is in use does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One REGISTER and, where it was challenged, the second one with the password."""
+    """One REGISTER and, where it was challenged, those with the password."""
 
     status: int | None
     """Of the final answer; None without one."""
@@ -81,12 +81,17 @@ class Binding:
             async with asyncio.timeout(ANSWER_SECONDS):
                 request = self._request(headers, bind=bind)
                 response = await self._agent.exchange(request, self._uri, trace)
-                if response.status in CHALLENGES:
-                    challenged = True
-                    answer = wire.answer_challenge(response, request, credentials)
+                challenged = response.status in CHALLENGES
+                authorization = Authorization(credentials)
+                while authorization.takes(response):
+                    answers = authorization.headers("REGISTER", self._uri)
                     response = None
-                    second = self._request([*headers, answer], bind=bind)
-                    response = await self._agent.exchange(second, self._uri, trace)
+                    request = self._request([*headers, *answers], bind=bind)
+                    response = await self._agent.exchange(request, self._uri, trace)
+                if response.status in CHALLENGES:
+                    wire.challenge_of(
+                        response
+                    )  # one that nobody can answer says nothing of the password: SipError
         return self._seen(trace, response, challenged)
 
     def _request(self, headers: list[Header], *, bind: bool) -> Request:
@@ -112,22 +117,17 @@ class Binding:
     def _bound(self, response: Response) -> tuple[tuple[str, ...], int | None]:
         own = wire.parse_address(self.contact).uri
         contacts = list[str]()
-        granted = wire_seconds(response.header("Expires"))
+        granted = wire.seconds_of(response.header("Expires"))
         for value in response.headers_named("Contact"):
             for item in wire.split_list(value):
                 with contextlib.suppress(SipError):
                     address = wire.parse_address(item)
                     contacts.append(address.uri)
                     if address.uri == own:
-                        granted = wire_seconds(address.parameters.get("expires")) or granted
+                        granted = wire.seconds_of(address.parameters.get("expires")) or granted
         return tuple(contacts), granted
 
     @property
     def uri(self) -> str:
         """Of our contact, as a registrar lists it."""
         return wire.parse_address(self.contact).uri
-
-
-def wire_seconds(text: str | None) -> int | None:
-    """Seconds as a registrar writes them; None for anything else."""
-    return int(text) if text is not None and text.isascii() and text.isdecimal() and len(text) < 10 else None

@@ -8,6 +8,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Literal
 
 from hwtest.useragent import sdp, wire
+from hwtest.useragent.authorization import Authorization
 from hwtest.useragent.dialog import ALLOWED_METHODS, Dialog
 from hwtest.useragent.media import Leg, Media
 from hwtest.useragent.transaction import Repeater, ServerTransaction, Trace, TraceEntry
@@ -135,7 +136,7 @@ class Call:
     async def request(
         self, method: str, headers: Mapping[str, str] | None = None, body: bytes = b""
     ) -> Response:
-        """Send a request inside the dialog and return its final response; a challenge is answered once."""
+        """Send a request inside the dialog and return its final response; challenges are answered."""
         return await self._exchange(method, list((headers or {}).items()), body)
 
     async def refer(self, target: "str | Call") -> int:
@@ -177,18 +178,17 @@ class Call:
         return f"{self.dialog.remote_address.uri.partition(';')[0]}?Replaces={call_id}{tags}"
 
     async def _exchange(self, method: str, headers: list[Header], body: bytes) -> Response:
-        response, request = await self._exchange_once(method, headers, body)
-        if response.status in {401, 407} and self.credentials is not None:
-            headers = [*headers, wire.answer_challenge(response, request, self.credentials)]
-            response, _ = await self._exchange_once(method, headers, body)
+        response = await self._exchange_once(method, headers, body)
+        authorization = Authorization(self.credentials) if self.credentials is not None else None
+        while authorization is not None and authorization.takes(response):
+            answers = authorization.headers(method, self.dialog.target)
+            response = await self._exchange_once(method, [*headers, *answers], body)
         return response
 
-    async def _exchange_once(
-        self, method: str, headers: list[Header], body: bytes
-    ) -> tuple[Response, Request]:
+    async def _exchange_once(self, method: str, headers: list[Header], body: bytes) -> Response:
         request = self.dialog.request(method, self.agent.new_via(), headers, body)
         on_success = self._acknowledge_refresh if method == "INVITE" else lambda _: None
-        return await self.agent.exchange(request, self.dialog.next_hop, self.trace, on_success), request
+        return await self.agent.exchange(request, self.dialog.next_hop, self.trace, on_success)
 
     async def _reinvite(self, direction: sdp.Direction) -> int:
         offer = sdp.Description(*self.leg.address, direction=direction)
@@ -355,13 +355,13 @@ class OutgoingCall(Call):
     ) -> None:
         super().__init__(agent, dialog, media)
         self.credentials = credentials or self.credentials
+        self._authorization = Authorization(self.credentials) if self.credentials else None
         self.response: Response | None = None
         self._headers = headers
         self._offer = sdp.Description(*self.leg.address).format()
         self._cancelling = False
         self._provisional = False
         self._remote_tag: str | None = None
-        self._authorized = False
         self._invite = self._send_invite(headers)
 
     def _send_invite(self, headers: list[Header]) -> Request:
@@ -411,10 +411,10 @@ class OutgoingCall(Call):
             self._receive_provisional(response)
         elif response.status < 300:
             self._receive_success(response)
-        elif (
-            response.status in {401, 407} and self.credentials and not (self._authorized or self._cancelling)
-        ):
-            self._authorize(response, self.credentials)
+        elif self._authorization and not self._cancelling and self._authorization.takes(response):
+            self._provisional = False
+            answers = self._authorization.headers("INVITE", self.dialog.target)
+            self._invite = self._send_invite([*self._headers, *answers])
         else:
             self.status = response.status
             self._note_cause(response)
@@ -450,17 +450,6 @@ class OutgoingCall(Call):
             self._take_description(response)
         except SipError:  # the call stays as it is; what it does without audio is the test's to judge
             self.leg.forget_heard()
-
-    def _authorize(self, response: Response, credentials: Credentials) -> None:
-        try:
-            authorization = wire.answer_challenge(response, self._invite, credentials)
-        except SipError:
-            self.status = response.status
-            self._end("remote")
-            return
-        self._authorized = True
-        self._provisional = False
-        self._invite = self._send_invite([*self._headers, authorization])
 
 
 class IncomingCall(Call):

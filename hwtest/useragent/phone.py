@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from hwtest.useragent import wire
+from hwtest.useragent.authorization import CHALLENGES, Authorization
 from hwtest.useragent.call import Call, IncomingCall, OutgoingCall
 from hwtest.useragent.dialog import ALLOWED_METHODS, Dialog, new_tag
 from hwtest.useragent.media import Media, Mode
@@ -301,24 +302,30 @@ class _Registration:
         return self._granted(response, int(headers[0][1]))
 
     async def _exchange(self, headers: list[Header]) -> Response:
-        request = self._dialog.request("REGISTER", self._agent.new_via(), headers)
-        response = await self._agent.exchange(request, self._uri, self._agent.trace)
-        if response.status in {401, 407} and self._agent.credentials is not None:
-            authorization = wire.answer_challenge(response, request, self._agent.credentials)
-            request = self._dialog.request("REGISTER", self._agent.new_via(), [*headers, authorization])
-            response = await self._agent.exchange(request, self._uri, self._agent.trace)
+        credentials = self._agent.credentials
+        authorization = Authorization(credentials) if credentials is not None else None
+        response = await self._exchange_once(headers)
+        while authorization is not None and authorization.takes(response):
+            response = await self._exchange_once([*headers, *authorization.headers("REGISTER", self._uri)])
+        if response.status in CHALLENGES:
+            wire.challenge_of(response)  # one that nobody can answer says nothing of the password: SipError
         return response
+
+    async def _exchange_once(self, headers: list[Header]) -> Response:
+        request = self._dialog.request("REGISTER", self._agent.new_via(), headers)
+        return await self._agent.exchange(request, self._uri, self._agent.trace)
 
     def _granted(self, response: Response, asked: int) -> int:
         """Expiry of our own binding among those listed (§10.3), else of the whole response."""
         own = wire.parse_address(self._agent.contact).uri
+        granted = wire.seconds_of(response.header("Expires"))
         for value in response.headers_named("Contact"):
             for item in wire.split_list(value):
                 address = wire.parse_address(item)
-                if address.uri == own and address.parameters.get("expires", "").isdecimal():
-                    return int(address.parameters["expires"])
-        expires = response.header("Expires") or ""
-        return int(expires) if expires.isdecimal() else asked
+                if address.uri == own:
+                    own_seconds = wire.seconds_of(address.parameters.get("expires"))
+                    granted = granted if own_seconds is None else own_seconds
+        return asked if granted is None else granted
 
     def confirm(self, granted: int, expires: int) -> None:
         """The binding holds; refresh it at half its time, long before the registrar drops it."""

@@ -271,6 +271,11 @@ def decimal(text: str, lowest: int, highest: int) -> int:
     return int(text)
 
 
+def seconds_of(text: str | None) -> int | None:
+    """Seconds as a registrar writes them; None for anything else."""
+    return int(text) if text is not None and text.isascii() and text.isdecimal() and len(text) < 10 else None
+
+
 def parse_cseq(value: str) -> CSeq:
     """`314159 INVITE` as number (below 2**31, §8.1.1.5) and method."""
     number, _, method = value.partition(" ")
@@ -420,14 +425,29 @@ class Credentials(NamedTuple):
 _DIGEST_ALGORITHMS = {"MD5": "md5", "SHA-256": "sha256"}  # RFC 7616 §3.3, RFC 8760
 
 
-def answer_challenge(response: Response, request: Request, credentials: Credentials) -> Header:
-    """Authorization (401) or Proxy-Authorization (407) header that answers the challenge in `response`."""
-    proxy = "Proxy-" if response.status == 407 else ""
+def challenge_of(response: Response) -> tuple[str, str]:
+    """The challenge in a 401 or 407 that can be answered, and the header that answers it; SipError without one."""
+    proxy = response.status == 407
     challenges = response.headers_named(f"{'Proxy' if proxy else 'WWW'}-Authenticate")
-    supported = [challenge for challenge in challenges if _algorithm(challenge) in _DIGEST_ALGORITHMS]
+    supported = [challenge for challenge in challenges if _can_be_answered(challenge)]
     if not supported:
-        raise SipError("no digest challenge with MD5 or SHA-256")
-    return f"{proxy}Authorization", digest(supported[0], request.method, request.uri, credentials)
+        raise SipError("no digest challenge with MD5 or SHA-256, and with qop auth or none")
+    return f"{'Proxy-' if proxy else ''}Authorization", supported[0]
+
+
+def challenge_parameter(challenge: str, name: str) -> str:
+    """A parameter of a digest challenge, such as `realm`; empty where it has none."""
+    return _parse_challenge(challenge).get(name, "")
+
+
+def _can_be_answered(challenge: str) -> bool:
+    parameters = _parse_challenge(challenge)
+    known = "nonce" in parameters and _algorithm(challenge) in _DIGEST_ALGORITHMS
+    return known and ("qop" not in parameters or "auth" in _qualities(parameters))
+
+
+def _qualities(parameters: dict[str, str]) -> list[str]:
+    return re.split(r"[\s,]+", parameters.get("qop", "").lower())
 
 
 def _parse_challenge(challenge: str) -> dict[str, str]:
@@ -445,12 +465,17 @@ def _algorithm(challenge: str) -> str:
     return parameters.get("algorithm", "MD5").upper() if parameters else ""
 
 
-def digest(challenge: str, method: str, uri: str, credentials: Credentials, client_nonce: str = "") -> str:
-    """Value of an Authorization header for `challenge` (RFC 2617 §3.2.2, RFC 7616), qop `auth` if offered."""
+def digest(
+    challenge: str, method: str, uri: str, credentials: Credentials, client_nonce: str = "", count: int = 1
+) -> str:
+    """Value of an Authorization header for `challenge` (RFC 2617 §3.2.2, RFC 7616), qop `auth` if offered.
+
+    `count`: how often its nonce has been used, this time included.
+    """
     parameters = _parse_challenge(challenge)
-    name = _DIGEST_ALGORITHMS.get(_algorithm(challenge))
-    if name is None or "nonce" not in parameters:
+    if not _can_be_answered(challenge):
         raise SipError("not a digest challenge that can be answered")
+    name = _DIGEST_ALGORITHMS[_algorithm(challenge)]
 
     def hashed(text: str) -> str:
         return hashlib.new(name, encode(text), usedforsecurity=False).hexdigest()
@@ -460,10 +485,10 @@ def digest(challenge: str, method: str, uri: str, credentials: Credentials, clie
     subject = hashed(f"{method}:{uri}")
     answer = [("username", quote(credentials.user)), ("realm", quote(realm))]
     answer += [("nonce", quote(nonce)), ("uri", quote(uri)), ("algorithm", _algorithm(challenge))]
-    if "auth" in re.split(r"[\s,]+", parameters.get("qop", "").lower()):
+    if "auth" in _qualities(parameters):
         client_nonce = client_nonce or secrets.token_hex(8)
-        result = hashed(f"{secret}:{nonce}:00000001:{client_nonce}:auth:{subject}")
-        answer += [("qop", "auth"), ("nc", "00000001"), ("cnonce", quote(client_nonce))]
+        result = hashed(f"{secret}:{nonce}:{count:08x}:{client_nonce}:auth:{subject}")
+        answer += [("qop", "auth"), ("nc", f"{count:08x}"), ("cnonce", quote(client_nonce))]
     else:
         result = hashed(f"{secret}:{nonce}:{subject}")
     answer += [("response", quote(result))]

@@ -291,6 +291,47 @@ async def test_wrong_credentials(agent: UserAgent, peer: Peer) -> None:
     assert call.status == 401
 
 
+async def test_proxy_and_server_both_ask(agent: UserAgent, peer: Peer) -> None:
+    """A proxy's 407 and then a 401 of the server behind it are both answered, the proxy's nonce counted on."""
+    call = agent.invite(peer.uri, auth=("ann", "secret"))
+    asked = {
+        "Proxy-Authenticate": 'Digest realm="p", nonce="1", qop="auth"',
+        "WWW-Authenticate": 'Digest realm="r", nonce="2"',
+    }
+    for status, (name, challenge) in zip((407, 401), asked.items(), strict=True):
+        invite = await peer.request("INVITE")
+        peer.send(wire.respond(invite, status, tag="x", headers=((name, challenge),)))
+        await peer.request("ACK")
+    invite = await peer.request("INVITE")
+    assert "nc=00000002" in invite.required("Proxy-Authorization")
+    assert 'nonce="2"' in invite.required("Authorization")
+    peer.send(peer.accept(invite))
+    await call.answered(SECONDS)
+    call.abandon()
+
+
+@pytest.mark.parametrize(("stale", "asked"), [("true", 4), ("false", 1)])
+async def test_a_nonce_that_is_too_old(agent: UserAgent, peer: Peer, stale: str, asked: int) -> None:
+    """A challenge whose nonce alone was too old is answered anew, but not for ever; a password that was refused is not."""
+    call = agent.invite(peer.uri, auth=("ann", "secret"))
+    for number in range(asked + 1):
+        challenge = ("WWW-Authenticate", f'Digest realm="r", nonce="{number}", stale={stale}')
+        peer.send(wire.respond(await peer.request("INVITE"), 401, tag="x", headers=(challenge,)))
+        await peer.request("ACK")
+    await call.ended(SECONDS)
+    assert call.status == 401
+    assert sum(entry.label == "INVITE" for entry in call.trace) == asked + 1
+
+
+async def test_a_challenge_that_nobody_can_answer(agent: UserAgent, peer: Peer) -> None:
+    """It is told as that, and not as a password that was refused."""
+    registering = asyncio.create_task(agent.register(peer.uri.partition("@")[2], "ann", "secret"))
+    challenge = ("WWW-Authenticate", 'Digest realm="r", nonce="n", qop="auth-int"')
+    peer.send(wire.respond(await peer.request("REGISTER"), 401, tag="x", headers=(challenge,)))
+    with pytest.raises(SipError, match="challenge"):
+        await registering
+
+
 async def test_bye_with_credentials(agent: UserAgent, peer: Peer) -> None:
     """A challenged BYE is sent again, answered."""
     call = agent.invite(peer.uri, auth=("ann", "secret"))
@@ -385,6 +426,12 @@ async def test_register_interval_too_brief(agent: UserAgent, peer: Peer) -> None
             pass
     peer.send(wire.respond(second, 200))
     assert await registering == 77
+
+
+@pytest.mark.parametrize("granted", ["9" * 5000, "\u0663", "soon"])
+async def test_register_for_no_time_that_is_one(agent: UserAgent, peer: Peer, granted: str) -> None:
+    """A time that is no number of seconds is none: what was asked for stands."""
+    assert await registered(agent, peer, granted) == 60
 
 
 async def test_register_unanswered(agent: UserAgent, peer: Peer) -> None:

@@ -215,7 +215,13 @@ def test_digest_without_qop() -> None:
 
 
 @pytest.mark.parametrize(
-    "challenge", ["Basic realm=x", 'Digest realm="x", nonce="y", algorithm=MD5-sess', "Digest x=y"]
+    "challenge",
+    [
+        "Basic realm=x",
+        'Digest realm="x", nonce="y", qop="auth-int"',
+        'Digest realm="x", nonce="y", algorithm=MD5-sess',
+        "Digest x=y",
+    ],
 )
 def test_digest_refused(challenge: str) -> None:
     """A challenge of another scheme or algorithm, or without a nonce, is refused."""
