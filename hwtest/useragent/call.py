@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import re
 from collections.abc import Callable, Coroutine, Mapping
 from enum import IntEnum
@@ -362,6 +363,8 @@ class OutgoingCall(Call):
         self._cancelling = False
         self._provisional = False
         self._remote_tag: str | None = None
+        self._branches = dict[str, Dialog]()
+        """Of a fork: phones that answered, too, by their tags."""
         self._invite = self._send_invite(headers)
 
     def _send_invite(self, headers: list[Header]) -> Request:
@@ -434,7 +437,8 @@ class OutgoingCall(Call):
             self._remote_tag = response.to_tag
             self.dialog.learn(response)
         if response.to_tag != self._remote_tag:
-            return  # another branch of a fork; it ends itself when no ACK comes
+            self._leave_branch(response)
+            return
         self._acknowledge(response)
         if not first:
             return
@@ -444,6 +448,23 @@ class OutgoingCall(Call):
             return
         self._follow_media(response)
         self._advance(CallState.ANSWERED)
+
+    def _leave_branch(self, response: Response) -> None:
+        """Two phones of a fork have answered: the second is acknowledged and let go (§13.2.2.4), or nobody is there for it."""
+        branch, trace = self._branches.get(response.to_tag), list[TraceEntry]()
+        again = branch is not None
+        if branch is None:
+            number = response.cseq.number
+            branch = dataclasses.replace(
+                self.dialog, routes=[], target=self.dialog.way, sequence_number=number
+            )
+            branch.learn(response)
+            self._branches[response.to_tag] = branch
+        ack = branch.request("ACK", self.agent.new_via(), sequence_number=response.cseq.number)
+        self.agent.send(ack, branch.next_hop, trace)
+        if not again:
+            bye = branch.request("BYE", self.agent.new_via())
+            self.agent.request(bye, branch.next_hop, trace, lambda _: None)
 
     def _follow_media(self, response: Response) -> None:
         try:

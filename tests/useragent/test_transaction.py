@@ -190,7 +190,8 @@ async def test_required_extension(agent: UserAgent, peer: Peer) -> None:
     assert (await peer.receive("420")).header("Unsupported") == "100rel"
 
 
-def with_contact(message: Request | Response, *values: str, name: str = "Contact") -> None:
+def rewrite(message: Request | Response, name: str, *values: str) -> None:
+    """Give this header these values and no others."""
     message.headers = [pair for pair in message.headers if pair[0] != name] + [
         (name, value) for value in values
     ]
@@ -200,9 +201,33 @@ def with_contact(message: Request | Response, *values: str, name: str = "Contact
 async def test_unusable_contact(agent: UserAgent, peer: Peer, contact: str) -> None:
     """An INVITE whose Contact is no SIP URI gets a 400."""
     invite = peer.new_request("INVITE", agent)
-    with_contact(invite, contact)
+    rewrite(invite, "Contact", contact)
     peer.send(invite, agent.address)
     await peer.receive("400")
+
+
+async def test_two_phones_of_a_fork_answer(agent: UserAgent, peer: Peer) -> None:
+    """The second is acknowledged and let go at once; what it says afterwards does not end the call with the first."""
+    call = agent.invite(peer.uri)
+    invite = await peer.request("INVITE")
+    peer.send(peer.accept(invite))
+    await peer.request("ACK")
+    second = peer.accept(invite)
+    rewrite(second, "To", f"{invite.required('To')};tag=second")
+    for _ in range(2):
+        peer.send(second)
+        assert (await peer.request("ACK")).to_tag == "second"
+    bye = await peer.request("BYE")
+    assert (bye.to_tag, bye.cseq.number) == ("second", invite.cseq.number + 1)
+    peer.send(wire.respond(bye, 200))
+    theirs = peer.new_request("BYE", agent, call.dialog.local_tag)
+    rewrite(theirs, "Call-ID", invite.call_id)
+    rewrite(theirs, "From", f"<{peer.uri}>;tag=second")
+    peer.send(theirs, agent.address)
+    await peer.receive("481")
+    assert call.state is CallState.ANSWERED
+    assert call.stamp_of("BYE") is None
+    call.abandon()
 
 
 NAMED = ["sip:edge@pbx.example.org:5062;transport=udp", "sip:edge@[2001:db8::1]:5060", "sip:edge@1.2.3.999"]
@@ -213,7 +238,7 @@ async def test_contact_by_name(agent: UserAgent, peer: Peer, uri: str) -> None:
     """A far end that gives its name is asked by it, at the address where it was reached: no name is looked up."""
     call = agent.invite(peer.uri)
     answer = peer.accept(await peer.request("INVITE"))
-    with_contact(answer, f"<{uri}>")
+    rewrite(answer, "Contact", f"<{uri}>")
     peer.send(answer)
     assert (await peer.request("ACK")).uri == uri
     hanging_up = asyncio.create_task(call.hang_up())
@@ -227,7 +252,7 @@ async def test_route_by_name(agent: UserAgent, peer: Peer) -> None:
     """A proxy that records its name stays on the route, and requests go to where it was reached."""
     call = agent.invite(peer.uri)
     answer = peer.accept(await peer.request("INVITE"))
-    with_contact(answer, "<sip:p2.example.org;lr>", "<sip:p1.example.org;lr>", name="Record-Route")
+    rewrite(answer, "Record-Route", "<sip:p2.example.org;lr>", "<sip:p1.example.org;lr>")
     peer.send(answer)
     ack = await peer.request("ACK")
     assert ack.headers_named("Route") == ["<sip:p1.example.org;lr>", "<sip:p2.example.org;lr>"]
@@ -238,7 +263,7 @@ async def test_route_by_name(agent: UserAgent, peer: Peer) -> None:
 async def test_caller_by_name(agent: UserAgent, peer: Peer, uri: str) -> None:
     """A call of such a far end is taken, and ended by a BYE that goes to where it came from."""
     invite = peer.new_request("INVITE", agent)
-    with_contact(invite, f"<{uri}>")
+    rewrite(invite, "Contact", f"<{uri}>")
     peer.send(invite, agent.address)
     call = await agent.next_invite(SECONDS)
     call.answer()
@@ -369,8 +394,8 @@ async def test_transfer(agent: UserAgent, peer: Peer, report: int, hung_up: bool
     peer.send(wire.respond(refer, 202))
     for number, status in enumerate((100, report), start=1):
         notify = peer.new_request("NOTIFY", agent, call.dialog.local_tag, number)
-        notify.headers = [pair for pair in notify.headers if pair[0] != "Call-ID"]
-        notify.headers.append(("Call-ID", invite.call_id))
+        rewrite(notify, "Call-ID", invite.call_id)
+        rewrite(notify, "From", f"<{peer.uri}>;tag=peer")
         notify.body = f"SIP/2.0 {status} x".encode()
         peer.send(notify, agent.address)
     if hung_up:
