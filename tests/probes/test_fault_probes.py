@@ -24,6 +24,7 @@ from hwtest.lab.relay import HOST, Harm, Relay
 from hwtest.probes import fault_clock, fault_ctl, fault_disk, fault_net, fault_restart
 from hwtest.probes.contract import Layer, Verdict
 from hwtest.probes.sheet import Sheet
+from hwtest.useragent import Media, UserAgent
 from tests.probes.made import LIVE
 from tests.probes.test_record_probes import CALLER, MS, PHONE, START_NS, SWITCH, entries_of, message, said
 
@@ -212,3 +213,21 @@ async def test_the_relay_loses_what_it_is_told_to_lose() -> None:
     """30 % of 400 is 120; far from none and from all."""
     lost = 400 - len(await exchange(Harm(sip_loss=0.3)))
     assert 80 <= lost <= 160
+
+
+async def test_callers_who_fall_silent_are_listened_to_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Packets of silence after a tone are a silence at once, and one that lasts is followed past the limit of a failure."""
+    monkeypatch.setattr(fault_ctl, "LISTEN_SECONDS", 0.2)
+    monkeypatch.setattr(fault_ctl, "LISTEN_MOST_SECONDS", 0.6)
+    monkeypatch.setattr(fault_ctl, "_GAP_SECONDS", 0.05)
+    async with UserAgent(media="silence") as caller, UserAgent(media=Media("tone", 440)) as switch:
+        calls, played = [], []
+        for _ in range(2):
+            calls.append(call := caller.invite("sip:101@{}:{}".format(*switch.address)))
+            played.append(music := await switch.next_invite(5))
+            music.answer()
+            await call.until(lambda call=call: call.leg.packets > 10, 5)
+        played[1].leg.media = Media("silence")
+        silences = await fault_ctl._listen(calls)
+    assert silences[0] < 0.4
+    assert silences[1] >= 0.5
