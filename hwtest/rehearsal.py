@@ -19,6 +19,7 @@ from edge.ports import LedgerError
 from edge.views.reading import open_state
 from hwtest.bench.ledger import entries_after
 from hwtest.bench.rig import Rig, RigError, rig
+from hwtest.capture import Record
 from hwtest.lab import faults, processes
 from hwtest.lab.contract import Lab
 from hwtest.lab.hurt import Hurt
@@ -39,6 +40,13 @@ class Stage:
     rig: Rig
     hurt: Hurt
     reader: SqlReader
+
+    async def records(self) -> list[Record]:
+        """What was on the wire since it was looked at last. NotMeasuredError where some of it was lost: it would be the daemon's."""
+        taken = await self.rig.wire.take()
+        if taken.dropped:
+            raise NotMeasuredError(f"the capture lost {taken.dropped} packets", "hwtest run meter.capture")
+        return taken.records
 
     async def no_tasks(self) -> None:
         """Close every ring-back task: they would ring the phones that are here for callers. NotMeasuredError if one stays."""
@@ -76,14 +84,17 @@ class Stage:
 
 
 @asynccontextmanager
-async def staged(site: Site, line: str = LINE) -> AsyncIterator[Stage]:
-    """NotMeasuredError where there is no lab with a daemon, agents and that line; the interlock is asked for it."""
+async def staged(site: Site, *more: str) -> AsyncIterator[Stage]:
+    """NotMeasuredError where there is no lab with a daemon, agents and the lines that the probe calls (`LINE` and `more`); the
+    interlock is asked for each."""
     lab = lab_of(site)
-    if line not in lab.lines or not lab.agents:
-        raise NotMeasuredError(
-            f"the lab has no line {line}, or no agents", "hwtest lab up, without a policy that removes them"
-        )
-    site.interlock.check(lab.lines[line])
+    for line in (LINE, *more):
+        if line not in lab.lines or not lab.agents:
+            raise NotMeasuredError(
+                f"the lab has no line {line}, or no agents",
+                "hwtest lab up, without a policy that removes them",
+            )
+        site.interlock.check(lab.lines[line])
     for number, agent in enumerate(lab.agents):
         if number == 0 and not agent.registrar.endswith(f":{lab.sip.port}"):
             raise NotMeasuredError("the lab's phones register elsewhere", "end the fault that is in the lab")

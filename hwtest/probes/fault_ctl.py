@@ -32,7 +32,7 @@ EMERGENCY = "999"
 
 async def measure(site: Site, sheet: Sheet) -> None:
     """Each link in turn: callers of 101 and of 999 wait, it is cut, they are listened to, agents become free."""
-    async with staged(site) as stage:
+    async with staged(site, EMERGENCY) as stage:
         await stage.rig.staff(min(AGENTS, len(stage.rig.lab.agents)))
         dead_man = await asyncio.to_thread(_dead_man_seconds, stage.rig.lab)
         for link in LINKS:
@@ -98,7 +98,7 @@ async def _cut(site: Site, sheet: Sheet, stage: Stage, link: str, dead_man: floa
             free_ns = time.time_ns()
             free.set()
             await _served([*calls, *emergencies])
-            records = (await rig.wire.take()).records
+            records = await stage.records()
     found = reaches(records, rig.caller_ports, rig.agent_ports)
     judge(sheet, link, found[:WAITING], found[WAITING:], cut_ns + round(dead_man * 1e9), free_ns)
     await rig.clear()

@@ -63,7 +63,7 @@ async def _hurt(
         until = loop.time() + CALLS_EACH * (wrap_up + TALK_SECONDS) + SPARE_SECONDS
         for call in placed:
             await call.lasts(max(0.1, until - loop.time()))
-        records = (await rig.wire.take()).records
+        records = await stage.records()
     await rig.clear()
     site.say("the disk is mended: what does the record say?")
     entries = await stage.told(before, (LedgerTroubleBegan, LedgerTroubleEnded), RECORD_SECONDS)

@@ -41,7 +41,7 @@ async def measure(site: Site, sheet: Sheet) -> None:
             site.say("agents sign in and serve them")
             await rig.serve_for(OURS)
             await _all_served(site, stage)
-        records = (await rig.wire.take()).records
+        records = await stage.records()
         entries = await stage.told(before, (GapEnded,), 5.0)
         judge(sheet, records, entries, rig.caller_ports, rig.agent_ports)
     sheet.value("resumed", "s", resumed, note="from SIGKILL until the daemon sees the switch again")

@@ -63,7 +63,7 @@ async def serving(site: Site, count: int, behaviour: Behaviour) -> AsyncIterator
             phone = AgentPhone(agent.user, agent.password, agent.registrar, behaviour, media="sink")
             phones.append(phone)
             await phone.start()
-            await _dial(phone, lab.codes["sign_in"])
+            await _dial(phone, site.interlock.check(lab.codes["sign_in"]))
         yield phones
     except SipError as error:
         raise NotMeasuredError(
@@ -72,7 +72,7 @@ async def serving(site: Site, count: int, behaviour: Behaviour) -> AsyncIterator
     finally:
         for phone in phones:
             with contextlib.suppress(NotMeasuredError, SipError):
-                await _dial(phone, lab.codes["sign_out"])
+                await _dial(phone, site.interlock.check(lab.codes["sign_out"]))
             await phone.stop()
 
 
