@@ -42,7 +42,7 @@ class Stage:
     reader: SqlReader
 
     async def records(self) -> list[Record]:
-        """What was on the wire since it was looked at last. NotMeasuredError where some of it was lost: it would be the daemon's."""
+        """What was on the wire since it was looked at last. NotMeasuredError where some of it was lost."""
         taken = await self.rig.wire.take()
         if taken.dropped:
             raise NotMeasuredError(f"the capture lost {taken.dropped} packets", "hwtest run meter.capture")

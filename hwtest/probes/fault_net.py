@@ -14,7 +14,7 @@ from hwtest.probes.sheet import Sheet
 from hwtest.rehearsal import lab_of
 from hwtest.site import Site
 from hwtest.target import Phone, Target
-from hwtest.useragent import CallEnded, SipError, answering
+from hwtest.useragent import Call, CallEnded, SipError, answering
 from hwtest.useragent.transaction import TraceEntry
 
 CALLS = 15
@@ -86,6 +86,8 @@ async def _calls(site: Site, sheet: Sheet, path: Path, target: Target) -> None:
                 except (CallEnded, TimeoutError, SipError):
                     lost.append(f"{call.dialog.call_id} ({call.status or 'no answer'})")
                     continue
+                if fault := fault_of(call):
+                    lost.append(f"{call.dialog.call_id} ({fault})")
                 delays.append(_delay(call.trace))
                 again += sum(e.label == "INVITE" and e.direction == "sent" for e in call.trace) - 1
     told = [
@@ -102,6 +104,13 @@ async def _calls(site: Site, sheet: Sheet, path: Path, target: Target) -> None:
         note=f"SRD of calls that were answered, {path.words}",
         evidence=told,
     )
+
+
+def fault_of(call: Call) -> str | None:
+    """Why a call that was answered did not end as its caller wanted; None when it did."""
+    if call.ended_by == "remote":
+        return "ended before its caller hung up"
+    return None if call.stamp_of("200", "BYE", "received") else "its BYE had no 200"
 
 
 def _delay(trace: Sequence[TraceEntry]) -> float:

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import dataclasses
 import socket
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -18,13 +20,18 @@ from edge.core.facts import (
     OfferMade,
 )
 from edge.core.model import Blindness, Bound, CallOutcome, Instant, Side, Stage
+from hwtest import rehearsal
 from hwtest.bench.readings import Reach
-from hwtest.capture import Record
+from hwtest.capture import Record, Taken
+from hwtest.interlock import InterlockError
+from hwtest.lab.contract import Address
 from hwtest.lab.relay import HOST, Harm, Relay
 from hwtest.probes import fault_clock, fault_ctl, fault_disk, fault_net, fault_restart
-from hwtest.probes.contract import Layer, Verdict
+from hwtest.probes.contract import Layer, NotMeasuredError, Verdict
 from hwtest.probes.sheet import Sheet
-from hwtest.useragent import Media, UserAgent
+from hwtest.site import Site
+from hwtest.target import Kind, Line
+from hwtest.useragent import Media, Timers, UserAgent
 from tests.probes.made import LIVE
 from tests.probes.test_record_probes import CALLER, MS, PHONE, START_NS, SWITCH, entries_of, message, said
 
@@ -231,3 +238,54 @@ async def test_callers_who_fall_silent_are_listened_to_longer(monkeypatch: pytes
         silences = await fault_ctl._listen(calls)
     assert silences[0] < 0.4
     assert silences[1] >= 0.5
+
+
+async def test_the_interlock_is_asked_for_every_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lab on another machine may have a trunk: no fault probe rings its line of 999."""
+    lines = {rehearsal.LINE: "5000", fault_ctl.EMERGENCY: "999"}
+    target = dataclasses.replace(
+        LIVE,
+        kind=Kind.LAB,
+        sip=Address(host="192.0.2.1", port=5060),
+        lines={name: Line(number=number) for name, number in lines.items()},
+    )
+    lab = SimpleNamespace(lines=lines, agents=("one",))
+    monkeypatch.setattr(rehearsal, "lab_of", lambda _: lab)
+    async with Site(target, Path(), lab_allowed=True) as site:
+        with pytest.raises(InterlockError, match="ends in 99"):
+            await fault_ctl.measure(site, Sheet(fault_ctl.PROBE))
+
+
+@pytest.mark.parametrize("dropped", [0, None, 3])
+async def test_what_the_capture_lost_is_nobodys_fault(dropped: int | None) -> None:
+    """Records that are missing would be callers that were lost: with packets lost nothing is judged."""
+
+    class Wire:
+        async def take(self) -> Taken:
+            return Taken(records=room([]), dropped=dropped)
+
+    stage = rehearsal.Stage(None, SimpleNamespace(wire=Wire()), None, None)  # type: ignore[arg-type]
+    if dropped:
+        with pytest.raises(NotMeasuredError, match="3 packets"):
+            await stage.records()
+    else:
+        assert await stage.records() == room([])
+
+
+async def test_a_call_over_a_poor_path_that_is_cut_or_cannot_be_ended() -> None:
+    """A BYE without its 200, and an end that the caller did not want, are calls lost; a call that ended as wanted is none."""
+    fast = Timers(t1=0.005, t2=0.02, t4=0.02)
+    async with UserAgent(timers=fast) as caller, UserAgent(timers=fast) as switch:
+        faults = []
+        for end in ("as wanted", "cut", "unanswered"):
+            call = caller.invite("sip:101@{}:{}".format(*switch.address))
+            (leg := await switch.next_invite(5)).answer()
+            await call.answered(5)
+            await leg.until(lambda leg=leg: leg.acknowledged, 5)
+            if end == "cut":
+                await leg.hang_up()
+            elif end == "unanswered":
+                switch.close()
+            await call.hang_up()
+            faults.append(fault_net.fault_of(call))
+    assert faults == [None, "ended before its caller hung up", "its BYE had no 200"]
