@@ -54,6 +54,8 @@ class Step:
     """What was measured with so many callers waiting."""
 
     waiting: int
+    there: int
+    """So many of them had come; fewer where the switch or SIPp was too slow."""
     seconds: float
     before: dict[str, Use]
     after: dict[str, Use]
@@ -63,6 +65,11 @@ class Step:
     """Calls that were placed, those of callers who came when others had been served included."""
     lost: int
     """Callers whose call failed before we ended the step."""
+
+    @property
+    def counts(self) -> bool:
+        """Whether it says something of so many who wait: they were there, or it is known what became of the others."""
+        return self.lost > 0 or self.there >= self.waiting
 
     def cpu_percent(self, who: str) -> float:
         """Of one core."""
@@ -105,8 +112,9 @@ async def measure(site: Site, sheet: Sheet) -> None:
         for waiting in WAITING:
             steps.append(await _step(site, sheet, capture, number, waiting, usual))
             await quiet(site, LEAVE_SECONDS, usual)
-            if steps[-1].lost:
-                sheet.note(f"with {waiting} callers some were lost, so more were not tried")
+            if steps[-1].lost or not steps[-1].counts:
+                why = "were lost" if steps[-1].lost else "did not come"
+                sheet.note(f"with {waiting} callers some {why}, so more were not tried")
                 break
     judge(sheet, steps, descriptors_allowed(processes(site)))
 
@@ -123,7 +131,7 @@ async def _step(site: Site, sheet: Sheet, capture: Capture, number: str, waiting
     )
     async with load(site, sheet, f"hold-{waiting}", traffic) as running:
         site.say(f"{waiting} callers come")
-        await _filled(site, running, usual + waiting, waiting)
+        there = await _filled(site, running, usual, waiting)
         await asyncio.sleep(SETTLE_SECONDS)
         site.say(f"{waiting} wait")
         loop = asyncio.get_running_loop()
@@ -140,6 +148,7 @@ async def _step(site: Site, sheet: Sheet, capture: Capture, number: str, waiting
         raise NotMeasuredError(outcome.trouble or "SIPp was late", "hwtest run meter.timing")
     return Step(
         waiting=waiting,
+        there=there,
         seconds=seconds,
         before=before,
         after=after,
@@ -149,12 +158,15 @@ async def _step(site: Site, sheet: Sheet, capture: Capture, number: str, waiting
     )
 
 
-async def _filled(site: Site, running: Running, wanted: int, waiting: int) -> None:
+async def _filled(site: Site, running: Running, usual: int, waiting: int) -> int:
+    """How many have come, once all have or when it is clear that they will not."""
+    there = await channels(site) - usual
     for _ in range(round((FILL_SECONDS + waiting / FILL_RATE) / _POLL_SECONDS)):
-        there = await channels(site)
-        if there >= wanted or not running.running:
-            return
+        if there >= waiting or not running.running:
+            break
         await asyncio.sleep(_POLL_SECONDS)
+        there = await channels(site) - usual
+    return there
 
 
 def _uses(site: Site) -> dict[str, Use]:
@@ -189,7 +201,20 @@ async def _served(phone: AgentPhone) -> None:
 
 
 def judge(sheet: Sheet, steps: Sequence[Step], allowed: dict[str, int]) -> None:
-    """Write down what each step cost, the straight lines through them, and where they end."""
+    """Write down what was seen of so many as were there. NotMeasuredError where it were fewer than were to be."""
+    if full := [step for step in steps if step.counts]:
+        _judge(sheet, full, allowed)
+    for step in steps:
+        if not step.counts:
+            raise NotMeasuredError(
+                f"{step.there} of {step.waiting} callers were waiting, and none of the others had failed: "
+                "they had not been answered yet, or SIPp had not called",
+                "hwtest run meter.timing load.ramp --lab",
+            )
+
+
+def _judge(sheet: Sheet, steps: Sequence[Step], allowed: dict[str, int]) -> None:
+    """What each step cost, the straight lines through them, and where they end."""
     most = max(steps, key=lambda step: step.waiting)
     for who in most.after:
         cpu = [(float(step.waiting), step.cpu_percent(who)) for step in steps]

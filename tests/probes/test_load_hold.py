@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from hwtest.probes.contract import Layer, Verdict
+from hwtest.probes.contract import Layer, NotMeasuredError, Verdict
 from hwtest.probes.load_hold import PROBE, Step, fit, judge
 from hwtest.probes.sheet import Sheet
 from hwtest.sipp.room import Use
@@ -16,11 +18,18 @@ def use(cpu_seconds: float, rss_mb: float = 100, descriptors: int = 20, threads:
 
 
 def step(
-    waiting: int, *, cpu: float = 0.05, rss_mb: float = 100, dispatch_ms: float = 5, lost: int = 0
+    waiting: int,
+    *,
+    cpu: float = 0.05,
+    rss_mb: float = 100,
+    dispatch_ms: float = 5,
+    lost: int = 0,
+    there: int | None = None,
 ) -> Step:
     """One of five seconds in which the daemon worked for `cpu` seconds, and the switch five descriptors for each caller."""
     return Step(
         waiting=waiting,
+        there=waiting if there is None else there,
         seconds=5,
         before={"switch": use(0), "daemon": use(0)},
         after={"switch": use(1, descriptors=40 + 5 * waiting), "daemon": use(cpu, rss_mb)},
@@ -86,8 +95,19 @@ def test_slow_at_every_length() -> None:
 
 def test_nobody_was_served() -> None:
     """Then dispatch was not measured, which is no pass."""
-    one = step(10)
-    nobody = Step(
-        waiting=100, seconds=5, before=one.before, after=one.after, dispatch_ms=[], created=100, lost=0
-    )
+    nobody = replace(step(100), dispatch_ms=[])
     assert judged(step(1), step(10), nobody).verdict is Verdict.NOT_MEASURED
+
+
+def test_fewer_are_there_than_are_to_be() -> None:
+    """What forty cost is not told as what a hundred cost; what was seen of the steps before is kept."""
+    sheet = Sheet(PROBE)
+    with pytest.raises(NotMeasuredError, match="40 of 100 callers were waiting"):
+        judge(sheet, [step(1), step(10), step(100, there=40)], {})
+    assert "dispatch_10" in (names := {figure.name for figure in sheet.figures})
+    assert "dispatch_100" not in names
+
+
+def test_those_who_failed_are_told() -> None:
+    """Where the others were lost it is known why fewer are there, and that is judged."""
+    assert blamed(judged(step(1), step(10), step(100, there=40, lost=60)))[-1][0] == "lost"
