@@ -25,7 +25,7 @@ from hwtest.probes.contract import (
 )
 from hwtest.probes.sheet import Sheet
 from hwtest.sipp.room import channels, lab_of, ports_of, queue_line, quiet, serving, wrap_up_seconds
-from hwtest.sipp.sessions import Session, sessions, statuses, tally
+from hwtest.sipp.sessions import REDIRECTED, Session, sessions, statuses, tally
 from hwtest.sipp.traffic import QUEUE_CALLER, Outcome, Traffic, load, program
 from hwtest.site import Site
 from hwtest.useragent import answering
@@ -130,7 +130,7 @@ def judge(sheet: Sheet, burst: Burst) -> None:
     sheet.share(
         "audio_refused", len(counted.exhausted), counted.requests, evidence=_evidence(counted.exhausted)
     )
-    others = [*counted.phone, *counted.refused]
+    others = [*counted.phone, *counted.refused, *(one for one in found if one.status in REDIRECTED)]
     sheet.share("refused", len(others), counted.requests, note=statuses(others), evidence=_evidence(others))
     answers = [session.answer_seconds for session in found if session.answer_seconds is not None]
     sheet.distribution("answer_delay", "s", answers, uncertainty=0.0001, note="INVITE to its 200")
@@ -157,6 +157,11 @@ def judge(sheet: Sheet, burst: Burst) -> None:
     repeated = sum(session.repeated for session in found)
     sheet.value("repeated", "messages", float(repeated), note="sent again; not judged on a loaded machine")
     _plot(sheet, found, served)
+    if burst.outcome.asked is not None and len(found) < burst.outcome.asked:
+        raise NotMeasuredError(
+            f"SIPp offered {len(found)} of {burst.outcome.asked} calls",
+            "hwtest run meter.timing meter.capture",
+        )
 
 
 def _judge_order(

@@ -87,7 +87,7 @@ def judge(sheet: Sheet, passes: Sequence[Pass], alone: Pass) -> None:
     bad = [one for one in passes if not one.good]
     late = [one for one in passes if not one.was_offered]
     best = max(good, default=0.0)
-    if not good and not bad:
+    if len(late) == len(passes):
         raise NotMeasuredError(
             f"SIPp offered {late[0].offered:.1f} calls a second in place of {late[0].rate:.0f}",
             "hwtest run meter.timing",

@@ -88,6 +88,7 @@ def test_a_call_that_was_refused() -> None:
     assert judged(order, failed={7: None}) == [("ineffective", Verdict.FAIL, Layer.SWITCH)]
     assert judged(order, failed={7: "488"}) == [("audio", Verdict.FAIL, Layer.SWITCH)]
     assert judged(order, failed={7: "404"}) == [("refused", Verdict.FAIL, Layer.DIALPLAN)]
+    assert judged(order, failed={7: "302"}) == [("refused", Verdict.FAIL, Layer.DIALPLAN)]
 
 
 def test_somebody_was_forgotten() -> None:
@@ -147,6 +148,12 @@ def test_what_is_clearly_later(later_ns: int, wrong: list[tuple[int, int]]) -> N
 def test_no_burst() -> None:
     """Calls that took two seconds to place are the meter's fault, a warning."""
     assert judged(range(100), spacing_ms=20) == [("meter", Verdict.WARN, Layer.METER)]
+
+
+def test_a_burst_that_was_not_offered() -> None:
+    """Cannot pass, however well it went."""
+    with pytest.raises(NotMeasuredError, match="99 of 100 calls"):
+        judged(range(99), callers=99)
 
 
 def test_calls_that_stay() -> None:

@@ -83,3 +83,9 @@ def test_the_generator_alone_fails() -> None:
     """Then nothing is said of the switch."""
     with pytest.raises(NotMeasuredError, match="alone loses 3 of 100"):
         judge(Sheet(PROBE), [made(10, 100)], made(200, 100))
+
+
+def test_nothing_was_offered_as_it_was_to_be() -> None:
+    """A machine that cannot place ten calls a second says nothing of a switch, though calls fail on it."""
+    with pytest.raises(NotMeasuredError, match=r"offered 4\.0 calls a second in place of 10"):
+        judge(Sheet(PROBE), [made(10, 3, offered=4)], ALONE)
