@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hwtest.capture import Record
 from hwtest.lab.contract import Address
@@ -103,7 +103,10 @@ async def measure(site: Site, sheet: Sheet) -> None:
         async with load(site, sheet, "register", _traffic(wave, registrar, EXPIRES_SECONDS)) as running:
             outcome = await running.ended()
         taken = await capture.take()
-    async with load(site, sheet, "unregister", _traffic(phones, registrar, 0)) as leaving:
+    withdrawal = replace(
+        _traffic(phones, registrar, 0), port=running.port
+    )  # the same contacts, or nothing is withdrawn
+    async with load(site, sheet, "unregister", withdrawal) as leaving:
         await leaving.ended()
     if outcome.trouble:
         raise NotMeasuredError(outcome.trouble, "hwtest run meter.timing")
@@ -158,7 +161,10 @@ def judge(sheet: Sheet, found: Sequence[Registration], outcome: Outcome) -> None
         "ira",
         len(lost),
         len(found),
-        note="challenges (401, 407) count neither as attempts nor as failures (RFC 6076 §4.2)",
+        note=(
+            "challenges (401, 407) count neither as attempts nor as failures (RFC 6076 §4.2); 403 and 404, which count there, "
+            "stand under refused"
+        ),
         evidence=[_evidence(one) for one in lost[:3]],
     )
     sheet.share("refused", len(refused), len(found), evidence=[_evidence(one) for one in refused[:3]])

@@ -64,6 +64,8 @@ class Traffic:
     keys: dict[str, str] = field(default_factory=dict)
     target: Address | None = None
     """Where it goes; None: to the switch."""
+    port: int | None = None
+    """SIPp's own UDP port; None: any that is free."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,7 +210,7 @@ async def _play(
     scenario = resources.files("hwtest.sipp").joinpath("scenarios", f"{traffic.scenario}.xml")
     with _sink(site.target.local_address) as audio_port, resources.as_file(scenario) as path:
         files["inf"].write_text("\n".join(["SEQUENTIAL", *_lines(traffic)]) + "\n", encoding="utf-8")
-        port = _free_port(site.target.local_address)
+        port = traffic.port or _free_port(site.target.local_address)
         arguments = _arguments(site, traffic, path, files, port, audio_port)
         with files["out"].open("wb") as output:
             process = await asyncio.create_subprocess_exec(

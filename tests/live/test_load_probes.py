@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import threading
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -134,6 +135,13 @@ async def test_a_wrong_password(site: Site) -> None:
     phones["agent1"] = replace(phones["agent1"], password="another")
     site.target = replace(site.target, phones=phones)
     assert failed(await run(site, load_register.PROBE)) == {("refused", Layer.PHONE)}
+
+
+async def test_a_wave_leaves_no_contact(live: LiveLab, site: Site) -> None:
+    """What it registered is withdrawn: nothing goes to a port where nobody is."""
+    await run(site, load_register.PROBE)
+    shown = live.asterisk.cli("pjsip show contacts")
+    assert set(re.findall(r"Contact:\s+(\w+)/sip", shown)) == {"callee"}, "which stands in the configuration"
 
 
 async def test_a_burst_on_too_few_audio_ports(live: LiveLab, site: Site) -> None:
