@@ -28,6 +28,7 @@ from hwtest.probes.contract import (
 from hwtest.probes.queue_greet import queue_line
 from hwtest.probes.sheet import Sheet
 from hwtest.site import Site
+from hwtest.target import Target
 from hwtest.useragent import OutgoingCall
 from hwtest.useragent.call import Call, IncomingCall
 
@@ -71,7 +72,7 @@ async def measure(site: Site, sheet: Sheet) -> None:
     reader = _reader(site, sheet)
     trials, written = list[Trial](), list[Written]()
     try:
-        recorder = _Recorder(reader)
+        recorder = Recorder(reader)
         for seconds in WAITS_SECONDS:
             await recorder.take(await _waiting(site, seconds), trials, written)
         await _at_the_test_phone(site, sheet, recorder, trials, written)
@@ -82,7 +83,12 @@ async def measure(site: Site, sheet: Sheet) -> None:
     judge(sheet, trials, written if reader is not None else None)
 
 
-async def _waiting(site: Site, seconds: float) -> tuple[str, Trial]:
+def sender(target: Target) -> str | None:
+    """The number by which the record knows test calls; None where the switch decides it: a phone of its own places them."""
+    return None if target.caller_phone or not comparable(target.caller) else target.caller
+
+
+async def _waiting(site: Site, seconds: float) -> tuple[str | None, Trial]:
     _, line = queue_line(site)
     if site.target.ami is not None:
         await nobody_at_work(await site.control())
@@ -91,11 +97,11 @@ async def _waiting(site: Site, seconds: float) -> tuple[str, Trial]:
         await call.answered(RUNG_SECONDS)
         await call.lasts(seconds)
         await call.hang_up()
-    return site.target.caller, Trial(where=WAITING, waited=_waited(call), call_id=call.dialog.call_id)
+    return sender(site.target), Trial(where=WAITING, waited=_waited(call), call_id=call.dialog.call_id)
 
 
 async def _at_the_test_phone(
-    site: Site, sheet: Sheet, recorder: _Recorder, trials: list[Trial], written: list[Written]
+    site: Site, sheet: Sheet, recorder: Recorder, trials: list[Trial], written: list[Written]
 ) -> None:
     _, line = site.test_line()
     assert line.phone is not None, "a test line has a phone"
@@ -113,7 +119,7 @@ async def _at_the_test_phone(
             site.say(f"{TEST} {number} of {RINGS}")
             async with site.dial(line.number) as call:
                 done = await _given_up(sheet, call, rung, TEST, number)
-            await recorder.take((site.target.caller, done), trials, written)
+            await recorder.take((sender(site.target), done), trials, written)
 
 
 async def _given_up(
@@ -153,7 +159,7 @@ async def _ends(call: Call) -> None:
 
 
 async def _at_an_agent(
-    site: Site, sheet: Sheet, recorder: _Recorder, trials: list[Trial], written: list[Written]
+    site: Site, sheet: Sheet, recorder: Recorder, trials: list[Trial], written: list[Written]
 ) -> None:
     """In a lab where nobody is at work, the same at an agent's phone."""
     if site.target.lab is None or site.target.ami is None:
@@ -204,25 +210,31 @@ def _reader(site: Site, sheet: Sheet) -> SqlReader | None:
         return None
 
 
-class _Recorder:
-    """Reads the record after each call, and finds the call by the caller's number."""
+class Recorder:
+    """Reads the record after each call, and finds the call by the caller's number; without one, as the only call that came."""
 
     def __init__(self, reader: SqlReader | None) -> None:
         self._reader = reader
         self._after = 0 if reader is None else reader.last_sequence()
         self._known = set[str]()
 
-    async def take(self, told: tuple[str, Trial], trials: list[Trial], written: list[Written]) -> None:
+    async def take(self, told: tuple[str | None, Trial], trials: list[Trial], written: list[Written]) -> None:
         """Keep this trial, and what the record says of it."""
         number, trial = told
         trials.append(trial)
         if self._reader is not None:
             written.append(await self._written(self._reader, number))
 
-    async def _written(self, reader: SqlReader, number: str) -> Written:
+    async def _written(self, reader: SqlReader, number: str | None) -> Written:
         until = time.monotonic() + RECORD_SECONDS
         while True:
             entries = entries_after(reader, self._after)
+            if number is None and len(arrived(entries, None) - self._known) > 1:
+                raise NotMeasuredError(
+                    "other calls came meanwhile, and the record cannot tell which of them was ours: the switch decides the "
+                    "number of calls that a phone of its own places",
+                    "test when nobody else calls, or let test calls be placed without [phone] of the target",
+                )
             for call_id, found in written_of(entries, number).items():
                 if call_id not in self._known:
                     self._known.add(call_id)
@@ -232,13 +244,19 @@ class _Recorder:
             await asyncio.sleep(_POLL_SECONDS)
 
 
-def written_of(entries: Sequence[Entry], number: str) -> dict[str, Written]:
-    """What became of each call from this number that has ended, by its id."""
-    own = {
+def arrived(entries: Sequence[Entry], number: str | None) -> set[str]:
+    """Ids of the calls from this number; None: of all."""
+    return {
         entry.fact.call_id
         for entry in entries
-        if isinstance(entry.fact, CallArrived) and comparable(entry.fact.caller_number) == comparable(number)
+        if isinstance(entry.fact, CallArrived)
+        and (number is None or comparable(entry.fact.caller_number) == comparable(number))
     }
+
+
+def written_of(entries: Sequence[Entry], number: str | None) -> dict[str, Written]:
+    """What became of each call from this number that has ended, by its id; None: of any call."""
+    own = arrived(entries, number)
     return {
         entry.fact.call_id: Written(outcome=entry.fact.outcome.value, waited=entry.fact.waited_seconds)
         for entry in entries

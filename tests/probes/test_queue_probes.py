@@ -9,6 +9,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from edge.core.facts import CallArrived, Entry, Fact
+from edge.core.facts import CallEnded as CallHasEnded
+from edge.core.model import CallOutcome, Side, Stage
 from hwtest.audio.hearing import NANOSECONDS, Hearing, likeness
 from hwtest.audio.signal import silence, tone
 from hwtest.desks import POLICY as QUEUES
@@ -23,10 +26,13 @@ from hwtest.probes import (
     queue_order,
     queue_overflow,
 )
-from hwtest.probes.contract import Layer, Probe, Verdict
+from hwtest.probes.contract import Layer, NotMeasuredError, Probe, Verdict
 from hwtest.probes.sheet import Sheet
+from hwtest.target import Target
 from hwtest.useragent.g711 import A_LAW
 from hwtest.useragent.g711 import tone as coded_tone
+from tests.probes.made import LIVE
+from tests.probes.test_record_probes import entries_of
 
 
 def found(sheet: Sheet) -> list[tuple[str, Layer, Verdict]]:
@@ -395,6 +401,67 @@ def test_without_a_record_its_part_is_not_measured() -> None:
     sheet = abandoned(written=None)
     assert sheet.verdict is Verdict.NOT_MEASURED
     assert sheet.findings == []
+
+
+class Ledger:
+    """A record that holds these facts."""
+
+    def __init__(self, *facts: Fact) -> None:
+        self._entries = entries_of([(float(place), fact) for place, fact in enumerate(facts)], first=1)
+
+    def last_sequence(self) -> int:
+        """Of the newest fact before the test."""
+        return 0
+
+    def read(self, after: int) -> list[Entry]:
+        """Those after it."""
+        return [entry for entry in self._entries if entry.sequence > after]
+
+
+def call_of(name: str, number: str | None, waited: float) -> tuple[Fact, Fact]:
+    """A call that came and was given up."""
+    return (
+        CallArrived(
+            call_id=name,
+            leg_id=name,
+            line="queue",
+            number_withheld=number is None,
+            adopted=False,
+            caller_number=number,
+        ),
+        CallHasEnded(
+            call_id=name,
+            outcome=CallOutcome.ABANDONED,
+            stage=Stage.QUEUE,
+            side=Side.CALLER,
+            cause="16",
+            waited_seconds=waited,
+            talked_seconds=0.0,
+            agent=None,
+        ),
+    )
+
+
+async def recorded(target: Target, *facts: Fact) -> list[queue_abandon.Written]:
+    """What is found of one trial."""
+    trials, written = list[queue_abandon.Trial](), list[queue_abandon.Written]()
+    recorder = queue_abandon.Recorder(Ledger(*facts))  # type: ignore[arg-type]
+    await recorder.take((queue_abandon.sender(target), WAITED), trials, written)
+    return written
+
+
+async def test_a_call_is_found_by_the_number_that_was_sent() -> None:
+    """And not mixed up with another's."""
+    facts = (*call_of("theirs", None, 9.0), *call_of("ours", "+447700900123", 2.5))
+    assert [one.waited for one in await recorded(LIVE, *facts)] == [2.5]
+
+
+async def test_the_call_of_a_phone_of_the_switch_has_the_number_that_the_switch_gives_it() -> None:
+    """It is the only call that came; with others beside it nothing is said."""
+    target = replace(LIVE, caller_phone="caller")
+    assert [one.waited for one in await recorded(target, *call_of("ours", "5001", 2.5))] == [2.5]
+    with pytest.raises(NotMeasuredError, match="other calls"):
+        await recorded(target, *call_of("theirs", None, 9.0), *call_of("ours", "5001", 2.5))
 
 
 # --- queue.callback ---
