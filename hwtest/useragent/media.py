@@ -23,7 +23,7 @@ DIGITS = "0123456789*#ABCD"  # RFC 4733 §3.2: event codes 0 to 15
 _DIGIT_FRAMES, _GAP_FRAMES, _END_COPIES = 5, 5, 3  # 100 ms on, 100 ms off, the end sent three times
 _HEADER = struct.Struct("!BBHII")
 _EVENT = struct.Struct("!BBH")
-_VERSION = 0x80
+_VERSION, _PADDING, _EXTENSION = 0x80, 0x20, 0x10
 _END = 0x80
 _EVENT_LEVEL = 10  # dBm0 below zero
 _LEAST_HEARD_DBM0 = -45.0
@@ -175,8 +175,8 @@ class Leg:
                     self._take(datagram, stamp)
 
     def _take(self, packet: bytes, stamp: Stamp) -> None:
-        payload_type, start = packet[1] & 0x7F, _HEADER.size + 4 * (packet[0] & 0x0F)
-        if 72 <= payload_type <= 76:  # RTCP of a neighbour's port (RFC 5761 §4)
+        payload_type, payload = packet[1] & 0x7F, payload_of(packet)
+        if 72 <= payload_type <= 76 or payload is None:  # RTCP of a neighbour's port (RFC 5761 §4), or no RTP
             return
         self.packets += 1
         self.last_arrival = stamp
@@ -184,19 +184,18 @@ class Leg:
         if self.packets % _PACKETS_PER_CHANGE == 1:
             self._on_change()
         if self._remote is not None and payload_type == self._remote.event_payload:
-            self._take_event(packet, start)
+            self._take_event(_HEADER.unpack_from(packet)[3], payload)
         elif payload_type in {PCMU, PCMA}:
-            self._heard.append(packet[start:])
+            self._heard.append(payload)
             if self.listener is not None:
-                self.listener(packet[start:], stamp)
+                self.listener(payload, stamp)
             if self.media.mode == "echo" and self._sending:
-                self._send(payload_type, packet[start:])
+                self._send(payload_type, payload)
 
-    def _take_event(self, packet: bytes, start: int) -> None:
-        timestamp = _HEADER.unpack_from(packet)[3]
-        if len(packet) < start + _EVENT.size or timestamp == self._last_event_timestamp:
+    def _take_event(self, timestamp: int, payload: bytes) -> None:
+        if len(payload) < _EVENT.size or timestamp == self._last_event_timestamp:
             return
-        code, flags, _ = _EVENT.unpack_from(packet, start)
+        code, flags, _ = _EVENT.unpack_from(payload)
         if flags & _END and code < len(DIGITS):  # the end comes three times, with one timestamp
             self._last_event_timestamp = timestamp
             self.digits += DIGITS[code]
@@ -236,6 +235,16 @@ class Leg:
         with contextlib.suppress(OSError):  # RTP may be lost; a peer that has gone is seen by signalling
             self._socket.sendto(header + payload, (self._remote.host, self._remote.port))
             self.sent += 1
+
+
+def payload_of(packet: bytes) -> bytes | None:
+    """What an RTP packet carries, without header extension and padding (RFC 3550 §5.1, §5.3.1); None where it is cut."""
+    start, end = _HEADER.size + 4 * (packet[0] & 0x0F), len(packet)
+    if packet[0] & _EXTENSION:
+        start += 4 + 4 * int.from_bytes(packet[start + 2 : start + 4], "big")
+    if packet[0] & _PADDING:
+        end -= packet[-1]
+    return packet[start:end] if start <= end else None
 
 
 def _packets_of_digit(digit: str, timestamp: int) -> Iterator[tuple[int, bool, bytes] | None]:

@@ -19,6 +19,7 @@ from hwtest.useragent.wire import (
     acknowledge_failure,
     parse,
     respond,
+    split_list,
 )
 
 BRANCH_COOKIE = "z9hG4bK"  # §8.1.1.7
@@ -234,10 +235,9 @@ def _note_source(request: Request, source: SocketAddress) -> None:
     if request.via.parameters.get("rport") != "":
         return
     index = next(index for index, (name, _) in enumerate(request.headers) if name.lower() == "via")
-    parts = [
-        f"rport={source[1]}" if p.strip() == "rport" else p for p in request.headers[index][1].split(";")
-    ]
-    request.headers[index] = ("Via", ";".join([*parts, f"received={source[0]}"]))
+    top, *others = split_list(request.headers[index][1])
+    parts = [f"rport={source[1]}" if part.strip() == "rport" else part for part in top.split(";")]
+    request.headers[index] = ("Via", ", ".join([";".join([*parts, f"received={source[0]}"]), *others]))
 
 
 class Transactions:

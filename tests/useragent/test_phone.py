@@ -15,6 +15,7 @@ from hwtest.useragent import (
     Timers,
     UserAgent,
 )
+from hwtest.useragent.media import payload_of
 
 SECONDS = 5.0
 FAST = Timers(t1=0.01, t2=0.04, t4=0.05)
@@ -258,6 +259,27 @@ async def test_tone_is_heard(caller: UserAgent, callee: UserAgent) -> None:
     await incoming.until(lambda: incoming.leg.packets >= 5, SECONDS)
     assert incoming.leg.level_dbm0 == pytest.approx(-13.0, abs=0.5)
     assert (incoming.leg.hears(1000), incoming.leg.hears(440)) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("packet", "payload"),
+    [
+        ("80 00" + 10 * "00" + "d5d5", "d5d5"),
+        ("81 00" + 14 * "00" + "d5", "d5"),  # a contributing source
+        (
+            "90 00" + 10 * "00" + "bede0001" + "10ff0000" + "d5d5",
+            "d5d5",
+        ),  # an extension: audio level (RFC 6464)
+        ("a0 00" + 10 * "00" + "d5" + "000003", "d5"),  # padding
+        ("b1 00" + 14 * "00" + "bede0000" + "d5" + "01", "d5"),
+        ("90 00" + 10 * "00" + "bedeffff" + "d5", None),  # an extension longer than the packet
+        ("90 00" + 10 * "00" + "be", None),
+        ("a0 00" + 10 * "00" + "d5ff", None),  # padding longer than it
+    ],
+)
+def test_payload_of_a_packet(packet: str, payload: str | None) -> None:
+    """Audio is heard without what stands around it, as some servers send it."""
+    assert payload_of(bytes.fromhex(packet)) == (None if payload is None else bytes.fromhex(payload))
 
 
 async def test_echo(caller: UserAgent) -> None:

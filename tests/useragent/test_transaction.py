@@ -60,6 +60,13 @@ class Peer:
         self._socket.close()
 
 
+def rewrite(message: Request | Response, name: str, *values: str) -> None:
+    """Give this header these values and no others."""
+    message.headers = [pair for pair in message.headers if pair[0] != name] + [
+        (name, value) for value in values
+    ]
+
+
 @pytest.fixture
 async def peer() -> AsyncIterator[Peer]:
     """The scripted side."""
@@ -182,19 +189,24 @@ async def test_stray_request(agent: UserAgent, peer: Peer, method: str, status: 
     assert (await peer.receive(status)).to_tag != ""
 
 
+async def test_several_vias_in_one_line(agent: UserAgent, peer: Peer) -> None:
+    """Where a request came from is written into the top Via, though a proxy has its own behind it in the same line."""
+    options = peer.new_request("OPTIONS", agent)
+    top, behind = options.required("Via"), "SIP/2.0/UDP 192.0.2.9;branch=z9hG4bKbehind"
+    rewrite(options, "Via", f"{top}, {behind}")
+    peer.send(options, agent.address)
+    port = peer.uri.rpartition(":")[2]
+    assert (await peer.receive("200")).header("Via") == (
+        f"{top.removesuffix('rport')}rport={port};received=127.0.0.1, {behind}"
+    )
+
+
 async def test_required_extension(agent: UserAgent, peer: Peer) -> None:
     """An INVITE that requires an extension gets a 420 that names it."""
     invite = peer.new_request("INVITE", agent)
     invite.headers.append(("Require", "100rel"))
     peer.send(invite, agent.address)
     assert (await peer.receive("420")).header("Unsupported") == "100rel"
-
-
-def rewrite(message: Request | Response, name: str, *values: str) -> None:
-    """Give this header these values and no others."""
-    message.headers = [pair for pair in message.headers if pair[0] != name] + [
-        (name, value) for value in values
-    ]
 
 
 @pytest.mark.parametrize("contact", ["*", "<tel:1>"])
