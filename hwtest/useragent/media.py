@@ -104,6 +104,7 @@ class Leg:
         self._remote: Description | None = None
         self._sending = False
         self._heard: deque[bytes] = deque(maxlen=KEPT_FRAMES)
+        self._heard_codec: int | None = None
         self._source = secrets.randbits(32)
         self._sequence = secrets.randbits(16)
         self._timestamp = secrets.randbits(32)
@@ -118,8 +119,8 @@ class Leg:
 
     @property
     def law(self) -> g711.Law:
-        """The companding law in use."""
-        return g711.A_LAW if self._codec == PCMA else g711.MU_LAW
+        """The companding law of what is heard: where an answer has both, the far end may send either (RFC 3264 §6.1)."""
+        return _law(self._codec if self._heard_codec is None else self._heard_codec)
 
     @property
     def level_dbm0(self) -> float:
@@ -186,6 +187,9 @@ class Leg:
         if self._remote is not None and payload_type == self._remote.event_payload:
             self._take_event(_HEADER.unpack_from(packet)[3], payload)
         elif payload_type in {PCMU, PCMA}:
+            if payload_type != self._heard_codec:
+                self._heard_codec = payload_type
+                self._heard.clear()
             self._heard.append(payload)
             if self.listener is not None:
                 self.listener(payload, stamp)
@@ -205,12 +209,13 @@ class Leg:
         self._timestamp = (self._timestamp + g711.FRAME_SAMPLES) & 0xFFFFFFFF
         if self._send_digit():
             return
+        law = _law(self._codec)
         if self.media.mode == "tone":
-            second = g711.tone(self.law, self.media.frequency_hz, self.media.level_dbm0)
+            second = g711.tone(law, self.media.frequency_hz, self.media.level_dbm0)
             self._send(self._codec, second[self._position : self._position + g711.FRAME_SAMPLES])
             self._position = (self._position + g711.FRAME_SAMPLES) % g711.SAMPLE_RATE_HZ
         elif self.media.mode == "silence":
-            self._send(self._codec, bytes([self.law.silence]) * g711.FRAME_SAMPLES)
+            self._send(self._codec, bytes([law.silence]) * g711.FRAME_SAMPLES)
 
     def _send_digit(self) -> bool:
         """Send the next packet of a digit (or of the gap after it); False when there is none to send."""
@@ -235,6 +240,10 @@ class Leg:
         with contextlib.suppress(OSError):  # RTP may be lost; a peer that has gone is seen by signalling
             self._socket.sendto(header + payload, (self._remote.host, self._remote.port))
             self.sent += 1
+
+
+def _law(payload_type: int) -> g711.Law:
+    return g711.A_LAW if payload_type == PCMA else g711.MU_LAW
 
 
 def payload_of(packet: bytes) -> bytes | None:

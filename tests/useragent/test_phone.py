@@ -16,6 +16,7 @@ from hwtest.useragent import (
     UserAgent,
 )
 from hwtest.useragent.media import payload_of
+from hwtest.useragent.sdp import PCMA, PCMU, Description
 
 SECONDS = 5.0
 FAST = Timers(t1=0.01, t2=0.04, t4=0.05)
@@ -259,6 +260,18 @@ async def test_tone_is_heard(caller: UserAgent, callee: UserAgent) -> None:
     await incoming.until(lambda: incoming.leg.packets >= 5, SECONDS)
     assert incoming.leg.level_dbm0 == pytest.approx(-13.0, abs=0.5)
     assert (incoming.leg.hears(1000), incoming.leg.hears(440)) == (True, False)
+
+
+async def test_the_other_law_is_heard_as_what_it_is(caller: UserAgent, callee: UserAgent) -> None:
+    """A far end that answers with both laws may send either: its silence is none of the other law's noise."""
+    outgoing, incoming = await connected(caller, callee, Media("silence"))
+    incoming.leg.connect(Description(*outgoing.leg.address, codecs=(PCMA, PCMU)))
+    await outgoing.until(lambda: outgoing.leg.packets >= 5, SECONDS)
+    assert outgoing.leg._remote is not None and outgoing.leg._remote.codecs[0] == PCMU
+    outgoing.leg.forget_heard()
+    packets = outgoing.leg.packets
+    await outgoing.until(lambda: outgoing.leg.packets > packets + 5, SECONDS)
+    assert outgoing.leg.level_dbm0 < -60
 
 
 @pytest.mark.parametrize(
