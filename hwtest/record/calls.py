@@ -125,7 +125,10 @@ async def _one(site: Site, capture: Capture, phone: AgentPhone, number: str, cou
                 await rung.ended(SETTLE_SECONDS)
         except (TimeoutError, CallEnded):
             pass
-    trial.records = [r for r in (await capture.take()).records if _is_of(r, trial)]
+    taken = await capture.take()
+    if taken.dropped:  # a message that is missing here would be an event too much in the record
+        raise NotMeasuredError(f"the capture lost {taken.dropped} packets", "hwtest run meter.capture")
+    trial.records = [record for record in taken.records if _is_of(record, trial)]
     return trial
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
@@ -95,7 +95,8 @@ class PulledRecord:
     async def head(self) -> tuple[str, int]:
         """The ledger's id and the sequence of the newest fact."""
         answer = await self._get({"limit": "1"})
-        return str(answer["ledger_id"]), int(answer["head"]["sequence"])
+        with self._as_documented():
+            return str(answer["ledger_id"]), int(answer["head"]["sequence"])
 
     async def last_sequence(self) -> int:
         """Of the newest fact."""
@@ -118,16 +119,18 @@ class PulledRecord:
         """The next page. `start`: a cursor, or what `start` gave."""
         asked = {"limit": str(limit), "wait_seconds": f"{wait_seconds:g}", **start}
         answer = await self._get(asked)
-        return Page(
-            entries=[entry_of(fact) for fact in answer["facts"]],
-            ids=[str(fact["id"]) for fact in answer["facts"]],
-            cursor=str(answer["cursor"]),
-            more=bool(answer["more"]),
-        )
+        with self._as_documented():
+            return Page(
+                entries=[entry_of(fact) for fact in answer["facts"]],
+                ids=[str(fact["id"]) for fact in answer["facts"]],
+                cursor=str(answer["cursor"]),
+                more=bool(answer["more"]),
+            )
 
     async def begin_and_cut(self, start: Mapping[str, str], limit: int = PAGE) -> int:
         """Ask for a page and cut the connection when its first bytes have come, as a reader that dies; how many came."""
-        async with self._session.get(self._url, params={"limit": str(limit), **start}) as answer:
+        asked = {"limit": str(limit), **start}
+        async with self._session.get(self._url, params=asked, allow_redirects=False) as answer:
             begun = len(await answer.content.read(256))
             if answer.connection is not None:
                 answer.connection.close()
@@ -135,15 +138,15 @@ class PulledRecord:
 
     async def _get(self, parameters: Mapping[str, str]) -> dict[str, Any]:
         try:
-            async with self._session.get(self._url, params={"format": "json", **parameters}) as answer:
+            asked = {"format": "json", **parameters}
+            # A redirection is not followed: it would take the token to somebody else.
+            async with self._session.get(self._url, params=asked, allow_redirects=False) as answer:
                 body = await answer.read()
                 if answer.status != 200:
                     raise _refused(self._url, answer.status, body)
                 found = msgspec.json.decode(body)
                 if not isinstance(found, dict) or not isinstance(found.get("facts"), list):
-                    raise NotMeasuredError(
-                        f"{self._url} does not answer as the pull API does", "look at the url under [mi]"
-                    )
+                    raise self._stranger("it names no facts")
                 return found
         except (aiohttp.ClientError, TimeoutError, msgspec.DecodeError) as error:
             words = str(error) or "no answer in time"
@@ -151,6 +154,18 @@ class PulledRecord:
                 f"the pull API at {self._url} does not answer: {words}",
                 "systemctl status edge101-mi; curl URL/readyz",
             ) from None
+
+    @contextmanager
+    def _as_documented(self) -> Iterator[None]:
+        try:
+            yield
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._stranger(f"{type(error).__name__} {error}"[:80]) from None
+
+    def _stranger(self, why: str) -> NotMeasuredError:
+        return NotMeasuredError(
+            f"{self._url} does not answer as the pull API does: {why}", "look at the url under [mi]"
+        )
 
 
 def _refused(url: str, status: int, body: bytes) -> NotMeasuredError:

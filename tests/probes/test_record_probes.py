@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from edge.core.facts import (
     CallArrived,
@@ -17,12 +22,15 @@ from edge.core.facts import (
     OfferMade,
 )
 from edge.core.model import CallOutcome, ClockState, Instant, Side, Stage
-from hwtest.capture import Record
+from hwtest.capture import Record, Taken
+from hwtest.lab.contract import Mi
 from hwtest.probes import log_complete, log_error, log_pull
-from hwtest.probes.contract import Layer, Probe, Verdict
+from hwtest.probes.contract import Layer, NotMeasuredError, Probe, Verdict
 from hwtest.probes.sheet import Sheet
-from hwtest.record.calls import Course, Trial, compare, match
-from hwtest.record.reading import entry_of
+from hwtest.record.calls import Course, Trial, _one, compare, match
+from hwtest.record.reading import entry_of, pulled
+from hwtest.useragent import CallState
+from tests.probes.made import LIVE
 
 SWITCH, CALLER, PHONE = 5060, 40001, 40002
 START_NS = 1_790_000_000_000_000_000
@@ -255,3 +263,60 @@ def test_a_pulled_fact_is_the_fact() -> None:
     )
     assert entry.fact == OfferAnswered(offer_id="o", call_id="c", agent="a")
     assert entry.at.utc_us == 1_795_713_876_311_963
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (web.json_response({"facts": []}), "does not answer as the pull API does: KeyError 'ledger_id'"),
+        (web.json_response({"facts": [], "ledger_id": 1, "head": [1]}), "pull API does: TypeError"),
+        (
+            web.json_response({"facts": [], "ledger_id": 1, "head": {"sequence": "x"}}),
+            "pull API does: ValueError",
+        ),
+        (web.json_response([]), "it names no facts"),
+        (web.Response(text="<html>"), "does not answer"),
+        (web.Response(status=302, headers={"Location": "/elsewhere"}), "answered 302"),
+    ],
+)
+async def test_a_pull_api_that_is_none(answer: web.Response, words: str) -> None:
+    """What answers otherwise is not measured, and a redirection is not followed: the token stays with whom it is for."""
+    asked = list[str]()
+
+    async def reply(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        return answer
+
+    application = web.Application()
+    application.router.add_get("/{path:.*}", reply)
+    async with TestServer(application) as server:
+        mi = Mi(url=str(server.make_url("/")), token="secret")
+        async with pulled(dataclasses.replace(LIVE, mi=mi)) as record:
+            with pytest.raises(NotMeasuredError, match=words):
+                await record.last_sequence()
+    assert asked == ["/v1/facts"]
+
+
+class _Ended:
+    """A call that was refused at once, a site that places it, and a capture that lost packets meanwhile."""
+
+    dialog = SimpleNamespace(call_id="c")
+    agent = SimpleNamespace(address=("127.0.0.1", CALLER))
+    state = CallState.ENDED
+
+    async def lasts(self, _: float) -> bool:
+        return False
+
+    @asynccontextmanager
+    async def dial(self, _: str) -> AsyncIterator[_Ended]:
+        yield self
+
+    async def take(self) -> Taken:
+        return Taken(records=[], dropped=2)
+
+
+async def test_a_call_of_which_the_capture_lost_messages() -> None:
+    """Is not compared with the record: what is missing on the wire would be too much there."""
+    fake, phone = _Ended(), SimpleNamespace(calls=[], agent=SimpleNamespace(address=("127.0.0.1", PHONE)))
+    with pytest.raises(NotMeasuredError, match="lost 2 packets"):
+        await _one(fake, fake, phone, "5990", Course.CALLER_ENDS)  # type: ignore[arg-type]
