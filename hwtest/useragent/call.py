@@ -214,12 +214,17 @@ class Call:
         self.agent.send(ack, self.dialog.next_hop, self.trace)
 
     async def _bye(self) -> None:
-        if self._saying_bye:
-            await self.ended(self.agent.timers.lifetime + 1)
-            return
-        self._saying_bye = True
-        await self._exchange("BYE", [], b"")
-        self._end("local")
+        """Say goodbye and wait until it is over. Who waits may be cancelled: the goodbye goes on."""
+        if not self._saying_bye:
+            self._saying_bye = True
+            self._start(self._say_bye())
+        await self.ended(2 * self.agent.timers.lifetime + 1)  # once more where it is challenged
+
+    async def _say_bye(self) -> None:
+        try:
+            await self._exchange("BYE", [], b"")
+        finally:
+            self._end("local")
 
     def _start(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.create_task(work)

@@ -369,6 +369,21 @@ async def test_a_challenge_that_nobody_can_answer(agent: UserAgent, peer: Peer) 
         await registering
 
 
+async def test_whoever_hangs_up_may_be_interrupted(agent: UserAgent, peer: Peer) -> None:
+    """The goodbye that was said goes on, and whoever hangs up again waits for its answer alone."""
+    call = agent.invite(peer.uri)
+    peer.send(peer.accept(await peer.request("INVITE")))
+    await call.answered(SECONDS)
+    interrupted = asyncio.create_task(call.hang_up())
+    bye = await peer.request("BYE")
+    interrupted.cancel()
+    again = asyncio.create_task(call.hang_up())
+    peer.send(wire.respond(bye, 200))
+    async with asyncio.timeout(0.3):  # far sooner than the goodbye would be given up
+        await again
+    assert call.stamp_of("200", "BYE") is not None
+
+
 async def test_bye_with_credentials(agent: UserAgent, peer: Peer) -> None:
     """A challenged BYE is sent again, answered."""
     call = agent.invite(peer.uri, auth=("ann", "secret"))
