@@ -19,6 +19,7 @@ from hwtest.probes.contract import (
     Threshold,
 )
 from hwtest.probes.sheet import Sheet
+from hwtest.sipp.counters import GAVE_UP
 from hwtest.sipp.liveness import answers
 from hwtest.sipp.room import Use, lab_of, living_and_dead, processes, queue_line, quiet, serving, use_of
 from hwtest.sipp.traffic import QUEUE_CALLER, Outcome, Traffic, load, program
@@ -130,7 +131,10 @@ def judge(sheet: Sheet, soak: Soak) -> None:
             "lost",
             bad,
             soak.outcome.asked or counted.created,
-            note=", ".join(f"{count} {word}" for word, count in counted.failures.items())
+            note=", ".join(
+                f"{count} {'waited in vain' if word == GAVE_UP else word}"
+                for word, count in counted.failures.items()
+            )
             or "by SIPp's count",
         )
     silent = [second for second, answer in enumerate(soak.options) if answer is None]

@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+GAVE_UP = "CallRejected"
+"""SIPp's word for a call that its own scenario stops: a caller of `uac_queue_caller` whom nobody served in time."""
 _FAILURE = re.compile(r"Failed(\w+)\(C\)")
 
 

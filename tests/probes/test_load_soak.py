@@ -9,6 +9,7 @@ import pytest
 from hwtest.probes.contract import Layer, Verdict
 from hwtest.probes.load_soak import PROBE, Soak, judge
 from hwtest.probes.sheet import Sheet
+from hwtest.sipp.counters import GAVE_UP
 from tests.probes.test_load_burst import WELL
 from tests.probes.test_load_hold import use
 
@@ -75,3 +76,11 @@ def test_a_pool_that_moves() -> None:
     assert (
         blamed(soak(after={"switch": use(1, descriptors=30, threads=14), "daemon": use(1, threads=1)})) == []
     )
+
+
+def test_callers_whom_nobody_served() -> None:
+    """Are told as that, and not in SIPp's words."""
+    sheet = Sheet(PROBE)
+    failed = replace(WELL.counters, successful=90, failed=10, failures={GAVE_UP: 10})
+    judge(sheet, soak(outcome=replace(WELL, counters=failed)))
+    assert next(figure.note for figure in sheet.figures if figure.name == "lost") == "10 waited in vain"
