@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -32,6 +33,7 @@ PATIENCE_SECONDS = 32.0
 """Timer F (RFC 3261 §17.1.2.2)."""
 _FORBIDDEN = frozenset({403, 404})
 _NANOSECONDS_PER_MS = 1e6
+_SEPARATES = re.compile(r"[;,\[\]\"\s]")
 
 
 @dataclass(slots=True)
@@ -93,6 +95,7 @@ async def measure(site: Site, sheet: Sheet) -> None:
         raise NotMeasuredError(
             f"{site.target.name} names no phones", f"give [phone.NAME] in {site.target.source}"
         )
+    _refuse_what_cannot_be_said(phones)
     await program(site)
     registrar = _registrar(phones)
     wave = phones * TIMES
@@ -117,6 +120,17 @@ async def measure(site: Site, sheet: Sheet) -> None:
         "before is not any more and registers again by itself"
     )
     judge(sheet, registrations(taken.records, {running.port}), outcome)
+
+
+def _refuse_what_cannot_be_said(phones: Sequence[Phone]) -> None:
+    """A password that SIPp would read otherwise would be taken for a wrong one, and the phone be blamed."""
+    for phone in phones:
+        if _SEPARATES.search(phone.user + phone.password):
+            raise NotMeasuredError(
+                f"the user or the password of phone {phone.user} has a sign that SIPp's injection file cannot hold: "
+                '; [ ] " , or a blank',
+                "give these phones of a lab other passwords, in the switch and in the target's file",
+            )
 
 
 def _registrar(phones: Sequence[Phone]) -> Address:

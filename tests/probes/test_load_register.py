@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from hwtest.capture import Record
 from hwtest.probes.contract import Layer, NotMeasuredError, Verdict
-from hwtest.probes.load_register import PROBE, judge, registrations
+from hwtest.probes.load_register import PROBE, judge, measure, registrations
 from hwtest.probes.sheet import Sheet
+from hwtest.site import Site
+from hwtest.target import Phone
+from tests.probes.made import LIVE
 from tests.probes.test_load_burst import WELL
 from tests.sipp.made import CALLER, record
 
@@ -83,3 +87,13 @@ def test_a_wave_that_was_not_offered() -> None:
     found = registrations(way_in("a", "401", "200"), {CALLER})
     with pytest.raises(NotMeasuredError, match="1 of 50"):
         judge(Sheet(PROBE), found, replace(WELL, asked=50))
+
+
+@pytest.mark.parametrize("password", ["x;y", "x]y", "x y", 'x"y', "x,y"])
+async def test_a_password_that_sipp_cannot_say(password: str, tmp_path: Path) -> None:
+    """Is no wrong password of a phone, and is not shown."""
+    phones = {"one": Phone(user="one", password=password, registrar="127.0.0.1:5060")}
+    async with Site(replace(LIVE, phones=phones), tmp_path) as site:
+        with pytest.raises(NotMeasuredError, match="phone one has a sign") as refused:
+            await measure(site, Sheet(PROBE))
+    assert password not in refused.value.reason
