@@ -175,6 +175,10 @@ class _Call(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
         """Somebody wants to take this call over (RFC 3891). What is measured stays between those who began it."""
         prm.statusCode = pj.PJSIP_SC_DECLINE
 
+    def onCallRedirected(self, prm: Any) -> int:  # noqa: ARG002, N802 - PJSUA2's
+        """Another address is given (3xx). It is not called, and the call ends with that answer: PJSUA2 would say 487."""
+        return int(pj.PJSIP_REDIRECT_REJECT)
+
     def connect(self) -> None:
         """Player to call, call to recorder, and player to recorder for the own voice; once audio flows."""
         if not (there := self._audio_if_any()):

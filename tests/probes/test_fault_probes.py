@@ -31,7 +31,7 @@ from hwtest.probes.contract import Layer, NotMeasuredError, Verdict
 from hwtest.probes.sheet import Sheet
 from hwtest.site import Site
 from hwtest.target import Kind, Line
-from hwtest.useragent import Media, Timers, UserAgent
+from hwtest.useragent import Call, IncomingCall, Media, Timers, UserAgent
 from tests.probes.made import LIVE
 from tests.probes.test_record_probes import CALLER, MS, PHONE, START_NS, SWITCH, entries_of, message, said
 
@@ -222,6 +222,14 @@ async def test_the_relay_loses_what_it_is_told_to_lose() -> None:
     assert 80 <= lost <= 160
 
 
+async def _hears(call: Call) -> None:
+    await call.until(lambda: call.leg.packets > 10, 5)
+
+
+async def _acknowledged(call: IncomingCall) -> None:
+    await call.until(lambda: call.acknowledged, 5)
+
+
 async def test_callers_who_fall_silent_are_listened_to_longer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Packets of silence after a tone are a silence at once, and one that lasts is followed past the limit of a failure."""
     monkeypatch.setattr(fault_ctl, "LISTEN_SECONDS", 0.2)
@@ -233,7 +241,7 @@ async def test_callers_who_fall_silent_are_listened_to_longer(monkeypatch: pytes
             calls.append(call := caller.invite("sip:101@{}:{}".format(*switch.address)))
             played.append(music := await switch.next_invite(5))
             music.answer()
-            await call.until(lambda call=call: call.leg.packets > 10, 5)
+            await _hears(call)
         played[1].leg.media = Media("silence")
         silences = await fault_ctl._listen(calls)
     assert silences[0] < 0.4
@@ -281,7 +289,7 @@ async def test_a_call_over_a_poor_path_that_is_cut_or_cannot_be_ended() -> None:
             call = caller.invite("sip:101@{}:{}".format(*switch.address))
             (leg := await switch.next_invite(5)).answer()
             await call.answered(5)
-            await leg.until(lambda leg=leg: leg.acknowledged, 5)
+            await _acknowledged(leg)
             if end == "cut":
                 await leg.hang_up()
             elif end == "unanswered":
