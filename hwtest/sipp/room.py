@@ -121,8 +121,9 @@ def use_of(pid: int, who: str) -> Use:
 
 
 def processes(site: Site) -> dict[str, int]:
-    """Process ids of the lab's switch and daemon."""
-    pids = lab_of(site).pids
+    """Process ids of the lab's switch and daemon as lab.json has them now: a fault probe of this run may have started another."""
+    lab = lab_of(site)
+    pids = (Lab.read(Path(lab.directory)) or lab).pids
     return {"switch": pids.asterisk, **({"daemon": pids.edge} if pids.edge is not None else {})}
 
 
