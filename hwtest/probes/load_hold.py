@@ -31,6 +31,7 @@ from hwtest.sipp.room import (
     quiet,
     serving,
     use_of,
+    wrap_up_seconds,
 )
 from hwtest.sipp.traffic import QUEUE_CALLER, Running, Traffic, load, program
 from hwtest.site import Site
@@ -59,12 +60,18 @@ class Step:
     seconds: float
     before: dict[str, Use]
     after: dict[str, Use]
-    dispatch_ms: Sequence[float]
+    freed_ms: Sequence[float]
     """Agent's BYE to the next INVITE at the same phone; empty where nobody was waiting behind the one who was served."""
     created: int
     """Calls that were placed, those of callers who came when others had been served included."""
     lost: int
     """Callers whose call failed before we ended the step."""
+    wrap_up_seconds: float = 0.0
+
+    @property
+    def dispatch_ms(self) -> list[float]:
+        """The same less the wrap-up, which is on purpose."""
+        return [sample - 1000 * self.wrap_up_seconds for sample in self.freed_ms]
 
     @property
     def counts(self) -> bool:
@@ -152,9 +159,10 @@ async def _step(site: Site, sheet: Sheet, capture: Capture, number: str, waiting
         seconds=seconds,
         before=before,
         after=after,
-        dispatch_ms=dispatch,
+        freed_ms=dispatch,
         created=counted.created,
         lost=counted.failed,
+        wrap_up_seconds=wrap_up_seconds(site),
     )
 
 
@@ -259,7 +267,8 @@ def _judge(sheet: Sheet, steps: Sequence[Step], allowed: dict[str, int]) -> None
                 "ms",
                 step.dispatch_ms,
                 uncertainty=0.1,
-                note=f"agent's BYE to the next INVITE at that phone, {step.waiting} in the queue",
+                note=f"agent's BYE to the next INVITE at that phone, {step.waiting} in the queue"
+                + (f", less the wrap-up of {step.wrap_up_seconds:g} s" if step.wrap_up_seconds else ""),
             )
     served = [step for step in steps if step.dispatch_ms]
     medians = [(float(step.waiting), percentile(step.dispatch_ms, 0.5)) for step in served]

@@ -21,7 +21,17 @@ from hwtest.probes.contract import (
 from hwtest.probes.sheet import Sheet
 from hwtest.sipp.counters import GAVE_UP
 from hwtest.sipp.liveness import answers
-from hwtest.sipp.room import Use, lab_of, living_and_dead, processes, queue_line, quiet, serving, use_of
+from hwtest.sipp.room import (
+    Use,
+    lab_of,
+    living_and_dead,
+    processes,
+    queue_line,
+    quiet,
+    serving,
+    use_of,
+    wrap_up_seconds,
+)
 from hwtest.sipp.traffic import QUEUE_CALLER, Outcome, Traffic, load, program
 from hwtest.site import Site
 from hwtest.useragent import answering
@@ -35,6 +45,8 @@ WARM_UP_CALLS = 20
 """Before anything is counted: pools fill with the first calls."""
 MOST_AGENTS = 4
 TALK_SECONDS = 0.5
+BUSY_SHARE = 0.8
+"""Of their time agents may work at the most; with more some callers wait for long, by chance alone."""
 PATIENCE_SECONDS = 30.0
 SETTLE_SECONDS = 10.0
 OPTIONS_EVERY_SECONDS = 1.0
@@ -73,6 +85,7 @@ async def measure(site: Site, sheet: Sheet) -> None:
     seconds = site.target.thresholds.get(PROBE.name, {}).get("soaked", (SECONDS, 0.0))[0]
     site.interlock.on_wait(max(0.0, seconds - SECONDS))  # the limit of this probe is meant for the default
     count = min(MOST_AGENTS, len(lab.agents))
+    refuse_what_cannot_be(count, wrap_up_seconds(site))
     async with serving(site, count, answering(talk_seconds=TALK_SECONDS)), site.user_agent() as agent:
         usual, dead = await living_and_dead(site)
         site.say("warming up")
@@ -99,6 +112,17 @@ async def measure(site: Site, sheet: Sheet) -> None:
     if soak.outcome.trouble:
         raise NotMeasuredError(soak.outcome.trouble, "hwtest run meter.timing")
     judge(sheet, soak)
+
+
+def refuse_what_cannot_be(agents: int, wrap_up: float) -> None:
+    """Callers whom so few agents cannot serve, or not for their wrap-up, are no fault of the switch or the daemon."""
+    busy = RATE * (TALK_SECONDS + wrap_up)
+    if busy > BUSY_SHARE * agents:
+        raise NotMeasuredError(
+            f"{agents} agents who talk for {TALK_SECONDS:g} s and wrap up for {wrap_up:g} s after each call cannot serve "
+            f"{BUSY_HOUR} calls an hour: that is work for {busy:.1f} of them",
+            f"a lab with hwtest lab up --agents {MOST_AGENTS} --wrap-up 0",
+        )
 
 
 def _traffic(number: str, calls: int, rate: float) -> Traffic:

@@ -33,7 +33,7 @@ def step(
         seconds=5,
         before={"switch": use(0), "daemon": use(0)},
         after={"switch": use(1, descriptors=40 + 5 * waiting), "daemon": use(cpu, rss_mb)},
-        dispatch_ms=[dispatch_ms] * 20 if waiting > 1 else [],
+        freed_ms=[dispatch_ms] * 20 if waiting > 1 else [],
         created=waiting + 20,
         lost=lost,
     )
@@ -95,7 +95,7 @@ def test_slow_at_every_length() -> None:
 
 def test_nobody_was_served() -> None:
     """Then dispatch was not measured, which is no pass."""
-    nobody = replace(step(100), dispatch_ms=[])
+    nobody = replace(step(100), freed_ms=[])
     assert judged(step(1), step(10), nobody).verdict is Verdict.NOT_MEASURED
 
 
@@ -111,3 +111,12 @@ def test_fewer_are_there_than_are_to_be() -> None:
 def test_those_who_failed_are_told() -> None:
     """Where the others were lost it is known why fewer are there, and that is judged."""
     assert blamed(judged(step(1), step(10), step(100, there=40, lost=60)))[-1][0] == "lost"
+
+
+def test_a_wrap_up_is_no_delay() -> None:
+    """It is taken off, and that is said."""
+    steps = [replace(step(waiting, dispatch_ms=5012), wrap_up_seconds=5.0) for waiting in (1, 10, 100)]
+    sheet = judged(*steps)
+    figure = next(one for one in sheet.figures if one.name == "dispatch_100")
+    assert (figure.value, sheet.findings) == (12, [])
+    assert "less the wrap-up of 5 s" in figure.note

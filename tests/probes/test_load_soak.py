@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from hwtest.probes.contract import Layer, Verdict
-from hwtest.probes.load_soak import PROBE, Soak, judge
+from hwtest.probes.contract import Layer, NotMeasuredError, Verdict
+from hwtest.probes.load_soak import PROBE, Soak, judge, refuse_what_cannot_be
 from hwtest.probes.sheet import Sheet
 from hwtest.sipp.counters import GAVE_UP
 from tests.probes.test_load_burst import WELL
@@ -84,3 +84,12 @@ def test_callers_whom_nobody_served() -> None:
     failed = replace(WELL.counters, successful=90, failed=10, failures={GAVE_UP: 10})
     judge(sheet, soak(outcome=replace(WELL, counters=failed)))
     assert next(figure.note for figure in sheet.figures if figure.name == "lost") == "10 waited in vain"
+
+
+@pytest.mark.parametrize(("agents", "wrap_up"), [(4, 5.0), (1, 0.0), (0, 0.0)])
+def test_what_so_few_agents_cannot_serve(agents: int, wrap_up: float) -> None:
+    """Is not measured, with the lab that could; what can be done is."""
+    with pytest.raises(NotMeasuredError, match=f"{agents} agents") as refused:
+        refuse_what_cannot_be(agents, wrap_up)
+    assert "--wrap-up 0" in (refused.value.mend or "")
+    refuse_what_cannot_be(4, 0.0)
