@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from edge.config.position import KeyPath, Positions
 from edge.config.reading import Reading
+from hwtest.addresses import on_the_way_to
 from hwtest.interlock import digits_of, fault_of_test_number
 from hwtest.lab.contract import Address, Login, Mi
 from hwtest.probes.registry import all_probes
@@ -84,8 +85,8 @@ class TargetTable(_Table):
     name: Annotated[str, Field(min_length=1, max_length=80)]
     kind: Annotated[Kind, Field(strict=False)]
     sip: AddressText
-    local_address: HostText = "127.0.0.1"
-    """Ours on the way to it."""
+    local_address: HostText | None = None
+    """Ours on the way to it; by default the one from which this machine's routes lead there."""
     caller: NumberText
     """The number that test calls come from."""
     phone: str | None = None
@@ -209,7 +210,7 @@ class _ProfileReading(Reading[ProfileFile]):
             kind=profile.target.kind,
             source=self.path,
             sip=_split(profile.target.sip),
-            local_address=profile.target.local_address,
+            local_address=profile.target.local_address or on_the_way_to(_split(profile.target.sip).host),
             caller=profile.target.caller,
             caller_phone=profile.target.phone,
             lines={

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import random
 import sys
 from collections import deque
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from edge.cli.output import clean
+from hwtest.addresses import is_own
 from hwtest.capture import Capture, CaptureUnavailableError
 from hwtest.interlock import Interlock
 from hwtest.lab.contract import Address
@@ -146,7 +146,8 @@ class Site:
             raise NotMeasuredError(
                 f"{self.target.name} has no phone {name!r}", f"give [phone.{name}] in {self.target.source}"
             )
-        phone = AgentPhone(known.user, known.password, known.registrar, behaviour, media=media)
+        host = self.target.local_address
+        phone = AgentPhone(known.user, known.password, known.registrar, behaviour, host=host, media=media)
         try:
             async with asyncio.timeout(REGISTER_SECONDS):
                 await phone.start()
@@ -231,7 +232,7 @@ class Site:
     async def capture(self, address: Address | None = None) -> AsyncIterator[Capture]:
         """SIP of the target's port as the kernel saw it, from now on. NotMeasuredError without a raw socket."""
         place = address or self.target.sip
-        if not ipaddress.ip_address(place.host).is_loopback:
+        if not is_own(place.host):  # what goes to an address of one's own goes by loopback
             raise NotMeasuredError(
                 "the capture sees loopback alone, and this target is another machine",
                 "run hwtest on the appliance itself to have times from the wire",

@@ -7,6 +7,7 @@ import socket
 import time
 from typing import TYPE_CHECKING
 
+from hwtest.addresses import is_own
 from hwtest.probes.contract import (
     Evidence,
     Explanation,
@@ -199,7 +200,7 @@ async def _others(site: Site, sheet: Sheet, names: Mapping[str, str]) -> None:
         return
     if not is_own(site.target.sip.host):
         sheet.note(
-            f"The switch speaks to {len(names)} others by name, which were looked up on the appliance alone."
+            f"The switch speaks to {len(names)} others by name. Run hwtest on the appliance itself to have them looked up."
         )
         return
     known = await asyncio.gather(*(_is_known(name) for name in names))
@@ -217,16 +218,6 @@ async def _is_known(name: str) -> bool:
             return await asyncio.to_thread(look_up_ms, name) is not None
     except TimeoutError:
         return False
-
-
-def is_own(host: str) -> bool:
-    """Whether an address is of the machine that we run on."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as trying:
-        try:
-            trying.bind((host, 0))
-        except OSError:
-            return False
-    return True
 
 
 def look_up_ms(name: str) -> float | None:

@@ -64,7 +64,8 @@ class AgentPhone:
     """One registered phone with one line: a call that comes while another lasts gets 486.
 
     `behaviour` may be replaced at any time and holds for later calls. `calls` keeps every incoming call,
-    busy ones included, for those who check the shift afterwards.
+    busy ones included, for those who check the shift afterwards. `host`: the address of ours that the
+    registrar can reach.
     """
 
     def __init__(
@@ -74,13 +75,14 @@ class AgentPhone:
         registrar: str,
         behaviour: Behaviour,
         *,
+        host: str = "127.0.0.1",
         media: Media | Mode = "sink",
         timers: Timers | None = None,
     ) -> None:
         self.user = user
         self.behaviour = behaviour
         self.calls = list[IncomingCall]()
-        self.agent = UserAgent(user=user, media=media, timers=timers)
+        self.agent = UserAgent(host, user=user, media=media, timers=timers)
         self.agent.on_invite = self._receive
         self._password = password
         self._registrar = registrar

@@ -84,6 +84,16 @@ def test_a_good_profile(folder: Path) -> None:
     assert "word of" not in repr(target.phones)
 
 
+def test_our_own_address_is_the_one_on_the_way(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Phones on loopback reach no other machine, so a profile that does not give our address has that of the route."""
+    assert open_target(profile(folder)).local_address == "127.0.0.1"
+    monkeypatch.setattr("hwtest.profile.on_the_way_to", {"10.1.2.3": "10.1.2.9"}.__getitem__)
+    elsewhere = ('sip = "127.0.0.1"', 'sip = "10.1.2.3:5070"')
+    assert open_target(profile(folder, elsewhere)).local_address == "10.1.2.9"
+    given = (elsewhere[0], f'{elsewhere[1]}\nlocal_address = "10.9.9.9"')
+    assert open_target(profile(folder, given)).local_address == "10.9.9.9"
+
+
 @pytest.mark.parametrize(
     ("before", "after", "said"),
     [

@@ -15,7 +15,7 @@ import pytest
 from hwtest import site
 from hwtest.lab.contract import Address, Login
 from hwtest.probes import call_one, ctl_link, sip_options
-from hwtest.probes.contract import Layer, Probe, Verdict
+from hwtest.probes.contract import Layer, NotMeasuredError, Probe, Verdict
 from hwtest.probes.sheet import Sheet
 from hwtest.report.result import ProbeResult
 from hwtest.report.words import gist
@@ -23,6 +23,7 @@ from hwtest.running import run
 from hwtest.site import Site
 from hwtest.target import Line, Phone, Target
 from hwtest.useragent import UserAgent
+from hwtest.useragent import answering as at_once
 from hwtest.useragent.transport import Endpoint, SocketAddress, Stamp
 from hwtest.useragent.wire import Request, parse, respond
 from tests.probes.made import LIVE
@@ -193,6 +194,37 @@ async def test_a_test_phone_that_cannot_register(tmp_path: Path, monkeypatch: py
         result = await measured(call_one.PROBE, target, tmp_path)
     assert result.verdict is Verdict.NOT_MEASURED
     assert result.reason == "phone test1 cannot register at 127.0.0.1:9: no answer"
+
+
+async def test_a_test_phone_stands_on_our_address_on_the_way_to_the_target(tmp_path: Path) -> None:
+    """A phone on loopback would reach no appliance but this machine, and no appliance would reach it."""
+    bound = list[str]()
+
+    def register(request: Request) -> bytes:
+        bound.append(request.header("Contact") or "")
+        return respond(request, 200).format()
+
+    async with answering(register) as target:
+        at = f"{target.sip.host}:{target.sip.port}"
+        phones = {"test1": Phone(user="test1", password="x", registrar=at)}
+        target = replace(target, local_address="127.0.0.7", phones=phones)
+        async with Site(target, tmp_path) as opened, opened.phone("test1", at_once()):
+            pass
+    assert bound and all(contact.startswith("<sip:test1@127.0.0.7:") for contact in bound)
+
+
+async def test_the_wire_of_an_appliance_is_seen_on_all_of_its_addresses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """hwtest on the appliance itself may reach the switch by its address on the network: that is loopback all the same."""
+    monkeypatch.setattr(site, "is_own", lambda host: host == "10.1.2.3")
+    monkeypatch.setattr(site, "Capture", lambda port: contextlib.nullcontext(port))
+    async with Site(replace(LIVE, sip=Address(host="10.1.2.3", port=5070)), tmp_path) as opened:
+        async with opened.capture() as capture:
+            assert capture == 5070  # type: ignore[comparison-overlap]
+        with pytest.raises(NotMeasuredError, match="another machine"):
+            async with opened.capture(Address(host="10.1.2.4", port=5070)):
+                pass
 
 
 @pytest.mark.parametrize("banner", [b"HTTP/1.1 200 OK\r\n\r\n", b"SSH-2.0-OpenSSH_9\r\n", b"\xff" * 100_000])
