@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
-import re
+import math
 import shutil
 import time
 from dataclasses import dataclass
@@ -13,6 +13,10 @@ STA_UNSYNC = 0x40  # <linux/timex.h>
 STA_NANO = 0x2000
 TIME_ERROR = 5
 CHRONYC_SECONDS = 5.0
+_OWN_CLOCK = "7F7F0101"
+"""As chrony's reference: no source at all, but this machine's clock by its own word (`local stratum`)."""
+_FIELDS, _NUMBERS = 14, (2, 4, 10, 11)
+"""Of `chronyc -c tracking`: stratum, offset, root delay, root dispersion. The source's name may be an address: no number."""
 
 
 class _Timex(ctypes.Structure):
@@ -97,17 +101,21 @@ async def chrony_tracking() -> Tracking | None:
 def parse_tracking(text: str) -> Tracking | None:
     """The one line of `chronyc -c tracking`; None for anything else."""
     fields = text.strip().split(",")
-    numbers = [float(f) if re.fullmatch(r"-?[0-9.]+(?:e-?[0-9]+)?", f) else None for f in fields]
-    if len(fields) != 14 or any(numbers[place] is None for place in (2, 4, 10, 11)):
+    if len(fields) != _FIELDS:
         return None
-    stratum, offset, delay, dispersion = (numbers[place] or 0.0 for place in (2, 4, 10, 11))
+    try:
+        stratum, offset, delay, dispersion = (float(fields[place]) for place in _NUMBERS)
+    except ValueError:
+        return None
+    if not all(map(math.isfinite, (stratum, offset, delay, dispersion))):
+        return None
     return Tracking(
         source=fields[1],
         stratum=int(stratum),
         offset_ms=1000 * offset,
         root_delay_ms=1000 * delay,
         root_dispersion_ms=1000 * dispersion,
-        synchronised=fields[13] != "Not synchronised" and stratum > 0,
+        synchronised=fields[13] != "Not synchronised" and stratum > 0 and fields[0] != _OWN_CLOCK,
     )
 
 

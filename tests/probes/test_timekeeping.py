@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 
-from hwtest.probes.clock_sync import _bound_ms
+from hwtest.probes import clock_sync
+from hwtest.probes.clock_sync import _bound
+from hwtest.probes.contract import Verdict
+from hwtest.probes.sheet import Sheet
+from hwtest.site import Site
 from hwtest.timekeeping import KernelClock, StepWatch, kernel_clock, parse_tracking
+from tests.probes.made import LIVE
 
 LINE = "C0A80101,ntp.example,3,1795712421.787,0.000123,-0.000045,0.0002,-12.5,0.01,0.05,0.004,0.0015,64.2,Normal\n"
 
@@ -32,14 +38,45 @@ def test_anything_else_is_no_tracking(text: str) -> None:
     assert parse_tracking(text) is None
 
 
-def test_an_unsynchronised_chrony_proves_nothing() -> None:
-    """Then the kernel's word counts; without either nobody knows."""
+@pytest.mark.parametrize("name", ["192.168.1.1", "2001:db8::1", "1e5", ""])
+def test_a_source_that_has_no_name(name: str) -> None:
+    """chronyc then gives its address, which is no number."""
+    tracking = parse_tracking(LINE.replace("ntp.example", name))
+    assert tracking is not None and tracking.source == name
+    assert tracking.bound_ms == pytest.approx(3.623)
+
+
+def test_a_clock_that_follows_itself_is_not_synchronised() -> None:
+    """With `local stratum 10` chrony serves others from its own clock, says Normal, and is nowhere off from itself."""
+    tracking = parse_tracking(LINE.replace("C0A80101,ntp.example", "7F7F0101,"))
+    assert tracking is not None and not tracking.synchronised
+
+
+def test_whose_word_counts() -> None:
+    """Chrony's where it runs, be it that it knows nothing; without it the kernel's, which is a bound of another kind."""
     unsynchronised = parse_tracking(LINE.replace("Normal", "Not synchronised"))
-    kernel = KernelClock(synchronised=False, most_error_ms=16000, frequency_ppm=0, offset_ms=0)
-    assert _bound_ms(kernel, unsynchronised) is None
-    assert _bound_ms(kernel, parse_tracking(LINE)) == pytest.approx(3.623)
-    assert _bound_ms(KernelClock(True, 12.5, 0, 0), unsynchronised) == 12.5
-    assert _bound_ms(KernelClock(True, 12.5, 0, 0), None) == 12.5
+    nobody = KernelClock(synchronised=False, most_error_ms=16000, frequency_ppm=0, offset_ms=0)
+    known = KernelClock(synchronised=True, most_error_ms=12.5, frequency_ppm=0, offset_ms=0)
+    assert _bound(nobody, parse_tracking(LINE)) == ("clock_error_bound", pytest.approx(3.623))
+    assert _bound(known, unsynchronised) is None
+    assert _bound(known, None) == ("kernel_error_bound", 12.5)
+    assert _bound(nobody, None) is None
+
+
+async def test_a_simple_time_service_is_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No time service at all is a warning; one that last looked half an hour ago is not worse than that."""
+    monkeypatch.setattr(clock_sync, "LOOKS", 1)
+
+    async def nothing() -> None:
+        return None
+
+    monkeypatch.setattr(clock_sync, "chrony_tracking", nothing)
+    for synchronised, code in ((True, "clock.sync.loose"), (False, "clock.sync.unproven")):
+        kernel = KernelClock(synchronised, most_error_ms=1024, frequency_ppm=0, offset_ms=0)
+        monkeypatch.setattr(clock_sync, "kernel_clock", lambda kernel=kernel: kernel)
+        sheet = Sheet(clock_sync.PROBE)
+        await clock_sync.measure(Site(LIVE, tmp_path), sheet)
+        assert [(finding.code, finding.verdict) for finding in sheet.findings] == [(code, Verdict.WARN)]
 
 
 def test_the_kernel_answers() -> None:
