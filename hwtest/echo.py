@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import socket
@@ -13,12 +14,17 @@ ECHO, ECHO_REPLY = 8, 0
 _SO_TIMESTAMPNS = 35
 _IP_MTU_DISCOVER, _IP_PMTUDISC_DO = 10, 2
 _IP_RECVTOS = 13
+_NO_WAY = (errno.ENETUNREACH, errno.EHOSTUNREACH)
 EXPEDITED = 46
 """DSCP of voice (RFC 3246)."""
 
 
 class EchoUnavailableError(Exception):
-    """This machine may not send echoes."""
+    """This machine may not send echoes. `mend`: what a person does so that it may."""
+
+    def __init__(self, reason: str, mend: str) -> None:
+        super().__init__(reason)
+        self.mend = mend
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,18 +76,25 @@ def echoes(
                 sent_ns[number] = time.time_ns()
                 try:
                     link.send(_request(identifier, number, size))
-                except OSError as error:
-                    if error.errno == 90:  # EMSGSIZE
-                        return Echoes(len(sent_ns), tuple(answers.values()), too_big=True)
-                    if error.errno != 111:  # ECONNREFUSED: of one before
-                        raise
+                except ConnectionRefusedError:  # of one before
+                    pass
+                except PermissionError:
+                    raise EchoUnavailableError(
+                        "a firewall on this machine lets no ICMP echo out",
+                        "nft list ruleset; let ICMP echo out",
+                    ) from None
                 _collect(link, raw, due, sent_ns, answers, identifier)
             until = time.monotonic() + wait_seconds
             while len(answers) < count and time.monotonic() < until:
                 _collect(link, raw, min(until, time.monotonic() + 0.05), sent_ns, answers, identifier)
         except OSError as error:
-            if error.errno in (101, 113):  # no route: nothing comes back, which is what is measured
-                return Echoes(max(1, len(sent_ns)), tuple(answers.values()))
+            sent = max(1, len(sent_ns))
+            if (
+                error.errno == errno.EMSGSIZE
+            ):  # our own interface says so at the sending, a router on the way later
+                return Echoes(sent, tuple(answers.values()), too_big=True)
+            if error.errno in _NO_WAY:  # nothing comes back, which is what is measured
+                return Echoes(sent, tuple(answers.values()))
             raise
         return Echoes(count, tuple(answers.values()))
 
@@ -95,7 +108,10 @@ class _open:  # noqa: N801 - a context manager
             except PermissionError:
                 continue
             return self._socket, kind == socket.SOCK_RAW
-        raise EchoUnavailableError("this machine lets only root send ICMP echoes")
+        raise EchoUnavailableError(
+            "this machine lets only root send ICMP echoes",
+            'sudo sysctl -w net.ipv4.ping_group_range="0 65535", or run hwtest as root',
+        )
 
     def __exit__(self, *_: object) -> None:
         """Close it."""

@@ -46,9 +46,7 @@ async def measure(site: Site, sheet: Sheet) -> None:
     except EchoUnavailableError as error:
         sheet.note(f"No echoes were sent: {error}.")
         await _long_sip(site, sheet)
-        raise NotMeasuredError(
-            str(error), 'sudo sysctl -w net.ipv4.ping_group_range="0 65535", or run hwtest as root'
-        ) from None
+        raise NotMeasuredError(str(error), error.mend) from None
     judge(sheet, host, seen, size)
     await _long_sip(site, sheet)
     if not seen.answers:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
+from hwtest import echo
 from hwtest.echo import EXPEDITED, Echo, Echoes, EchoUnavailableError, echoes
 from hwtest.probes.contract import Layer, Verdict
 from hwtest.probes.net_path import PROBE, judge
@@ -89,6 +94,42 @@ def test_real_echoes() -> None:
     assert [answer.number for answer in seen.answers] == list(range(1, 21))
     assert {answer.dscp for answer in seen.answers} == {EXPEDITED}
     assert all(0 < answer.round_trip_ms < 1000 for answer in seen.answers)
+
+
+class Router:
+    """Stands for a socket whose packets a router on the way finds too long: the kernel says so at the next receiving."""
+
+    def __init__(self) -> None:
+        self.near, self.far = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+
+    def setsockopt(self, *_: object) -> None:
+        """Any."""
+
+    def connect(self, *_: object) -> None:
+        """Anywhere."""
+
+    def fileno(self) -> int:
+        """Readable once the router has answered."""
+        return self.near.fileno()
+
+    def send(self, data: bytes) -> int:
+        """It leaves this machine whole."""
+        self.far.send(b"!")
+        return len(data)
+
+    def recvmsg(self, *_: object) -> NoReturn:
+        """What ICMP "fragmentation needed" comes to."""
+        self.near.recv(1)
+        raise OSError(errno.EMSGSIZE, "Message too long")
+
+
+def test_a_router_that_finds_it_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says so as it ought to: that is an answer about this size, and no end of the measurement."""
+    router = Router()
+    with router.near, router.far:
+        monkeypatch.setattr(echo, "_open", lambda: contextlib.nullcontext((router, False)))
+        seen = echoes("192.0.2.1", 3, 0.001, 1500, whole=True, wait_seconds=0.01)
+    assert (seen.answers, seen.too_big) == ((), True)
 
 
 def test_a_path_that_is_too_narrow() -> None:
