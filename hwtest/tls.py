@@ -11,9 +11,13 @@ from dataclasses import dataclass, field
 
 CONNECT_SECONDS = 4.0
 _OLD = (ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1)
-_EXPIRED = 10
-_NOT_YET = 9
-"""Of OpenSSL's codes of verification (X509_V_ERR_...)."""
+_WRONG_NAME = frozenset({62, 64})
+"""Of OpenSSL's codes of verification: X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH."""
+_WHENEVER = 0x200000
+"""X509_V_FLAG_NO_CHECK_TIME, which Python does not name: whatever the date is."""
+_OURS = frozenset({"NO_PROTOCOLS_AVAILABLE", "NO_CIPHERS_AVAILABLE", "NO_CIPHER_MATCH"})
+"""Reasons of OpenSSL that are this machine's own: it could not even ask."""
+_DAY_SECONDS = 86400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,8 +27,8 @@ class Endpoint:
     name: str
     host: str
     port: int
-    server_name: str
-    """Which the certificate must be for."""
+    server_name: str | None
+    """Which the certificate must be for; None: nothing but an address is known, and names are not judged."""
 
     @property
     def where(self) -> str:
@@ -37,11 +41,13 @@ class Look:
     """What one endpoint showed. Where it did not get so far, a field is None."""
 
     trouble: str | None = None
-    """Why no handshake was made at all."""
+    """Why nothing can be said: a handshake that failed, the first or a later one."""
     version: str | None = None
     cipher: str | None = None
     old: tuple[str, ...] = ()
     """Versions before 1.2 that it agrees to."""
+    unasked: tuple[str, ...] = ()
+    """Those that this machine's own OpenSSL refuses to ask for."""
     days_left: float | None = None
     """Negative: it has ended. None: its dates could not be read."""
     not_yet: bool = False
@@ -56,26 +62,25 @@ def look(endpoint: Endpoint, authority: str | None = None) -> Look:
     """Several handshakes, each for one question. Blocks: call it in a thread. `authority`: file of one's own authority."""
     try:
         certificate, version, cipher = _handshake(endpoint, _context())
+        shown = _shown(endpoint, certificate)
+        days_left, not_yet = _dates(shown)
+        told_by_its_dates = not_yet or (days_left is not None and days_left <= 0)
+        distrust = _refusal(endpoint, _believing(authority, whenever=told_by_its_dates))
+        misnamed = (
+            _refusal(endpoint, _believing_only(certificate, names=True)) if endpoint.server_name else None
+        )
     except (OSError, ValueError) as error:
         return Look(trouble=_words(error))
-    distrust = _refusal(endpoint, _believing(authority, names=False))
-    misnamed = _refusal(endpoint, _believing_only(certificate, names=True))
-    dated = _refusal(endpoint, _believing_only(certificate, names=False))
-    shown = _shown(endpoint, certificate)
-    days: float | None = None
-    if shown is not None:
-        days = (ssl.cert_time_to_seconds(str(shown["notAfter"])) - time.time()) / 86400
-    elif dated is not None and dated[0] == _EXPIRED:
-        days = -0.001
-    about_dates = (_EXPIRED, _NOT_YET)
+    asked = {old.name.replace("_", "."): _agrees_to(endpoint, old) for old in _OLD}
     return Look(
         version=version,
         cipher=cipher,
-        old=tuple(_agrees_to(endpoint, old) for old in _OLD if _agrees_to(endpoint, old)),
-        days_left=days,
-        not_yet=dated is not None and dated[0] == _NOT_YET,
-        distrust=distrust[1] if distrust is not None and distrust[0] not in about_dates else None,
-        misnamed=misnamed[1] if misnamed is not None and misnamed[0] not in about_dates else None,
+        old=tuple(name for name, agreed in asked.items() if agreed),
+        unasked=tuple(name for name, agreed in asked.items() if agreed is None),
+        days_left=days_left,
+        not_yet=not_yet,
+        distrust=distrust[1] if distrust is not None else None,
+        misnamed=misnamed[1] if misnamed is not None and misnamed[0] in _WRONG_NAME else None,
         names=_names(shown),
     )
 
@@ -88,17 +93,20 @@ def _context() -> ssl.SSLContext:
     return context
 
 
-def _believing(authority: str | None, *, names: bool) -> ssl.SSLContext:
+def _believing(authority: str | None, *, whenever: bool) -> ssl.SSLContext:
+    """One that believes this machine's authorities, or one's own. `whenever`: also certificates that have ended."""
     context = ssl.create_default_context(cafile=authority)
-    context.check_hostname = names
+    context.check_hostname = False
+    if whenever:
+        context.verify_flags |= _WHENEVER
     return context
 
 
 def _believing_only(certificate: bytes, *, names: bool) -> ssl.SSLContext:
-    """One that takes this certificate for its own authority, so that only its dates and its name are left to judge."""
+    """One that takes this certificate for its own authority and as valid today, so that only its name is left to judge."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = names
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | _WHENEVER
     context.load_verify_locations(cadata=certificate)
     return context
 
@@ -116,10 +124,10 @@ def _handshake(endpoint: Endpoint, context: ssl.SSLContext) -> tuple[bytes, str,
 
 
 def _shown(endpoint: Endpoint, certificate: bytes) -> dict[str, object] | None:
-    """The certificate's fields; None where it is not valid now, as OpenSSL does not give them then."""
+    """The certificate's fields, which OpenSSL gives of one that it believes; None where it is one of another use."""
     context = _believing_only(certificate, names=False)
     with (
-        contextlib.suppress(OSError),
+        contextlib.suppress(ssl.SSLCertVerificationError),
         socket.create_connection((endpoint.host, endpoint.port), CONNECT_SECONDS) as link,
         context.wrap_socket(link, server_hostname=endpoint.server_name) as spoken,
     ):
@@ -127,19 +135,28 @@ def _shown(endpoint: Endpoint, certificate: bytes) -> dict[str, object] | None:
     return None
 
 
+def _dates(shown: dict[str, object] | None) -> tuple[float | None, bool]:
+    """Days until it ends, negative when it has, None when that is not known; and whether it only begins later."""
+    if shown is None:
+        return None, False
+    begins, ends = (ssl.cert_time_to_seconds(str(shown[key])) for key in ("notBefore", "notAfter"))
+    return (ends - time.time()) / _DAY_SECONDS, begins > time.time()
+
+
 def _refusal(endpoint: Endpoint, context: ssl.SSLContext) -> tuple[int, str] | None:
-    """OpenSSL's code and words for why this context does not believe it; None when it does."""
+    """OpenSSL's code and words for why this context does not believe it; None when it does.
+
+    Any other trouble is raised: a link that failed says nothing of the certificate.
+    """
     try:
         _handshake(endpoint, context)
     except ssl.SSLCertVerificationError as error:
         return error.verify_code, error.verify_message
-    except OSError as error:
-        return 0, _words(error)
     return None
 
 
-def _agrees_to(endpoint: Endpoint, version: ssl.TLSVersion) -> str:
-    """The version's name if the endpoint speaks it; empty if not, or if this machine cannot ask."""
+def _agrees_to(endpoint: Endpoint, version: ssl.TLSVersion) -> bool | None:
+    """Whether the endpoint speaks this version; None if this machine cannot ask."""
     import warnings
 
     context = _context()
@@ -148,9 +165,15 @@ def _agrees_to(endpoint: Endpoint, version: ssl.TLSVersion) -> str:
         try:
             context.set_ciphers("ALL:@SECLEVEL=0")
             context.minimum_version = context.maximum_version = version
-            return _handshake(endpoint, context)[1]
         except (OSError, ValueError):
-            return ""
+            return None
+    try:
+        _handshake(endpoint, context)
+    except ssl.SSLError as error:
+        return None if error.reason in _OURS else False
+    except OSError:
+        return False
+    return True
 
 
 def _names(shown: dict[str, object] | None) -> tuple[str, ...]:

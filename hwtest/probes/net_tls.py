@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import os
+import ssl
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
@@ -42,11 +43,24 @@ async def measure(site: Site, sheet: Sheet) -> None:
     sheet.value("exposed", "interfaces", len(exposed), n=len(plain) + len(known), evidence=[told])
     if not known:
         sheet.note("No TLS is configured, and what has none stays on the appliance's own loopback.")
-    looks = list[tuple[Endpoint, Look]]()
+    looks, authority = list[tuple[Endpoint, Look]](), _authority()
     for endpoint in known:
         site.say(endpoint.where)
-        looks.append((endpoint, await asyncio.to_thread(look, endpoint, os.environ.get(AUTHORITY))))
+        looks.append((endpoint, await asyncio.to_thread(look, endpoint, authority)))
     judge(sheet, looks)
+
+
+def _authority() -> str | None:
+    """The file of one's own authority, which must be one; None where none is named."""
+    file = os.environ.get(AUTHORITY)
+    try:
+        ssl.create_default_context(cafile=file)
+    except OSError as error:
+        raise NotMeasuredError(
+            f"{AUTHORITY} names {file}, which cannot be read as certificates: {error.strerror or error}",
+            f"name a PEM file with the authority's certificate, or unset {AUTHORITY}",
+        ) from None
+    return file
 
 
 def plain_of(target: Target) -> list[tuple[str, str]]:
@@ -76,7 +90,10 @@ def _of_mi(target: Target) -> list[Endpoint]:
 
 
 async def _of_switch(site: Site, sheet: Sheet) -> list[Endpoint]:
-    """SIP over TLS where the switch says that it listens for it."""
+    """SIP over TLS where the switch says that it listens for it.
+
+    Its certificate is for the domain that others call (RFC 5922 §7), which a target's file, with addresses alone, does not say.
+    """
     try:
         client = await site.control()
     except NotMeasuredError as error:
@@ -84,7 +101,7 @@ async def _of_switch(site: Site, sheet: Sheet) -> list[Endpoint]:
         return []
     host = site.target.sip.host
     return [
-        Endpoint(name=f"SIP transport {name}", host=_reached(bind, host), port=port, server_name=host)
+        Endpoint(name=f"SIP transport {name}", host=_reached(bind, host), port=port, server_name=None)
         for name, bind, port in await tls_transports(client)
     ]
 
@@ -120,6 +137,16 @@ def _judge_one(sheet: Sheet, endpoint: Endpoint, seen: Look) -> None:
     told = Evidence(
         text=f"{endpoint.where}: {seen.version}, {seen.cipher}; names {', '.join(seen.names) or 'not read'}"
     )
+    if endpoint.server_name is None:
+        sheet.note(
+            f"{endpoint.where}: the certificate is for {', '.join(seen.names) or 'names that could not be read'}. Whether "
+            "others call the switch by one of them (RFC 5922 §7) cannot be told from its address."
+        )
+    if seen.unasked:
+        sheet.note(
+            f"{endpoint.where}: whether it agrees to {', '.join(seen.unasked)} was not asked, as this machine's OpenSSL "
+            "refuses to."
+        )
     if seen.not_yet:
         sheet.find(ENDING, Verdict.FAIL, f"{endpoint.where}: the certificate is not valid yet", told)
     if seen.distrust is not None:
@@ -231,6 +258,7 @@ PROBE = Probe(
             causes=(
                 "the service does not run, or has failed to read its certificate or key",
                 "a firewall between",
+                "it wants a certificate of ours first (verify_client = yes), or does not take links one after the other so fast",
                 "it speaks plain there",
             ),
             confirm="ss -ltnp; echo | openssl s_client -connect HOST:PORT; the service's log",

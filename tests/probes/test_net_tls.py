@@ -67,8 +67,8 @@ def openssl(*arguments: str | Path) -> None:
 
 
 @contextlib.contextmanager
-def server(file: Path, *, old: bool = False) -> Iterator[Endpoint]:
-    """A TLS server that says nothing else."""
+def server(file: Path, *, old: bool = False, links: int = 1000) -> Iterator[Endpoint]:
+    """A TLS server that says nothing else, and is gone after so many links."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(file)
     if old:
@@ -79,19 +79,22 @@ def server(file: Path, *, old: bool = False) -> Iterator[Endpoint]:
     over = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listening:
         listening.settimeout(0.1)
+        host, port = listening.getsockname()
 
         def serve() -> None:
-            while not over.is_set():
+            taken = 0
+            while not over.is_set() and taken < links:
                 with contextlib.suppress(OSError):
                     link, _ = listening.accept()
+                    taken += 1
                     link.settimeout(2)
                     with link, context.wrap_socket(link, server_side=True) as spoken:
                         spoken.recv(1)
+            listening.close()
 
         thread = threading.Thread(target=serve)
         thread.start()
         try:
-            host, port = listening.getsockname()
             yield Endpoint(name="MI", host=host, port=port, server_name=host)
         finally:
             over.set()
@@ -122,6 +125,8 @@ def test_a_good_endpoint_passes(tmp_path: Path) -> None:
         (-1, "IP:127.0.0.1", True, ["ending"], Verdict.FAIL),
         (90, "DNS:other.example", True, ["misnamed"], Verdict.FAIL),
         (90, "IP:127.0.0.1", False, ["distrust"], Verdict.FAIL),
+        (-1, "IP:127.0.0.1", False, ["ending", "distrust"], Verdict.FAIL),
+        (-1, "DNS:other.example", True, ["ending", "misnamed"], Verdict.FAIL),
     ],
 )
 def test_a_bad_certificate(
@@ -133,6 +138,34 @@ def test_a_bad_certificate(
         sheet = judged(endpoint, file if known else None)
     assert [(f.code, f.layer) for f in sheet.findings] == [(f"net.tls.{code}", Layer.HOST) for code in codes]
     assert sheet.verdict is verdict
+    assert days - 1 < (sheet.figures[0].value or 0) <= days  # also of one that has ended
+
+
+@pytest.mark.parametrize("links", [1, 2, 3])
+def test_a_link_that_fails_says_nothing_of_the_certificate(tmp_path: Path, links: int) -> None:
+    """A service that goes away between two handshakes is not measured; it is not said to be for another name, or unknown."""
+    file = certificate(tmp_path, 90)
+    with server(file, links=links) as endpoint:
+        sheet = judged(endpoint, file)
+    assert [(f.code, f.verdict) for f in sheet.findings] == [("net.tls.silent", Verdict.NOT_MEASURED)]
+
+
+def test_who_is_known_by_an_address_alone(tmp_path: Path) -> None:
+    """The certificate of SIP is for a domain (RFC 5922): it need not list the address. Its names are told."""
+    file = certificate(tmp_path, 90, "DNS:sip.example")
+    with server(file) as endpoint:
+        sheet = judged(dataclasses.replace(endpoint, server_name=None), file)
+    assert (sheet.verdict, sheet.findings) == (Verdict.PASS, [])
+    assert "is for sip.example" in sheet.notes[0]
+
+
+async def test_an_authority_that_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reason is our own setting, and not the service."""
+    monkeypatch.setenv(net_tls.AUTHORITY, str(tmp_path / "nowhere.pem"))
+    target = dataclasses.replace(LIVE, mi=Mi(url="https://127.0.0.1:1"))
+    async with Site(target, tmp_path) as site:
+        with pytest.raises(NotMeasuredError, match=r"SSL_CERT_FILE names .*nowhere\.pem"):
+            await net_tls.measure(site, Sheet(net_tls.PROBE))
 
 
 def test_old_tls(tmp_path: Path) -> None:
