@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from edge.errors import LinkError, RefusedError
+from hwtest.addresses import is_own
 from hwtest.lab.contract import Address
 from hwtest.probes.contract import (
     Evidence,
@@ -35,6 +37,7 @@ GIVE_UP_AFTER = 2
 """Requests without any answer, one after the other, until the peer counts as silent."""
 PATH_MS = 50.0
 _OVERLOADED = 503
+_NOT_UDP = re.compile(r"^\s*<?sips:|;\s*transport\s*=\s*(?!udp\b)", re.IGNORECASE)
 
 
 @dataclass(slots=True)
@@ -53,6 +56,8 @@ class Peer:
     statuses: dict[str, int] = field(default_factory=dict)
     malformed: int = 0
     """Datagrams that were no SIP."""
+    refuses: bool = False
+    """Whether its host says that nobody listens."""
     call_ids: list[str] = field(default_factory=list)
     """Of requests that had no answer, or a late one."""
 
@@ -83,14 +88,17 @@ class Peer:
 
 
 async def measure(site: Site, sheet: Sheet) -> None:
-    """Ask the switch, each trunk and some of the phones that are registered, one after the other."""
+    """Ask the switch, and then each trunk and some of the phones that are registered."""
     switch_runs = await _control_answers(site)
     peers = [Peer("switch", site.target.sip, SILENT)]
     peers += [Peer(f"trunk {name}", address, SILENT_TRUNK) for name, address in site.target.trunks.items()]
     peers += await _phones(site, sheet) if switch_runs else []
+    await _ask(site, peers[0])
+    # side by side, as each silent one takes seconds
+    await asyncio.gather(*(_ask(site, peer) for peer in peers[1:]))
+    beside_the_switch = is_own(site.target.sip.host)
     for peer in peers:
-        await _ask(site, peer)
-        _judge(sheet, peer, proven=switch_runs or peer.silence != SILENT)
+        _judge(sheet, peer, proven=switch_runs if peer.silence == SILENT else beside_the_switch)
     answered = [peer for peer in peers if peer.answers]
     if not answered and not switch_runs:
         raise NotMeasuredError(
@@ -153,17 +161,32 @@ async def _phones(site: Site, sheet: Sheet) -> list[Peer]:
     except (LinkError, RefusedError) as error:
         sheet.note(f"No phone was asked. The switch says of those that are registered: {error}")
         return []
-    found = dict[str, Address]()
+    found, otherwise = dict[str, Address](), 0
     for contact in contacts:
-        with contextlib.suppress(SipError):
-            host, port = destination(str(contact.get("Uri", "")))
-            found[str(contact.get("Endpoint") or contact.get("Aor") or "")] = Address(host=host, port=port)
+        at = _reached_by_udp(str(contact.get("Uri", "")))
+        if at is None:
+            otherwise += 1
+        else:
+            found[str(contact.get("Endpoint") or contact.get("Aor") or "")] = at
+    if otherwise:
+        sheet.note(f"{otherwise} contacts by TCP, TLS or WebSocket, or by a name or IPv6, were not asked.")
     own = {*site.target.trunks.values(), *([site.target.lab.callee] if site.target.lab else [])}
     phones = [Peer(f"phone {name}", at, SILENT_PHONE) for name, at in sorted(found.items()) if at not in own]
     if len(phones) > PHONES:
         sheet.note(f"{PHONES} of {len(phones)} registered phones were asked, chosen by the seed.")
         phones = site.dice.sample(phones, PHONES)
     return phones
+
+
+def _reached_by_udp(uri: str) -> Address | None:
+    """Where a contact is; None for one that would not hear us, whose silence would say nothing."""
+    if _NOT_UDP.search(uri):
+        return None
+    try:
+        host, port = destination(uri)
+    except SipError:
+        return None
+    return Address(host=host, port=port)
 
 
 async def _ask(site: Site, peer: Peer) -> None:
@@ -178,6 +201,8 @@ async def _ask(site: Site, peer: Peer) -> None:
                 break
             await asyncio.sleep(GAP_SECONDS * site.dice.uniform(0.5, 1.5))  # not in step with anybody's timer
         peer.malformed = agent.malformed
+    if not peer.answers:
+        peer.refuses = await asyncio.to_thread(_refuses, peer.address)
 
 
 async def _ask_once(agent: UserAgent, peer: Peer) -> str | None:
@@ -217,8 +242,10 @@ def _judge(sheet: Sheet, peer: Peer, *, proven: bool) -> None:
     if not peer.answers:
         if peer.malformed:
             return  # it does answer: to say that nobody does would send people to the wrong place
-        reason = "nothing listens there" if _refuses(peer.address) else "no answer at all"
+        reason = "nothing listens there" if peer.refuses else "no answer at all"
         words = f"{peer.where}: {reason} to {peer.sent} OPTIONS"
+        if not proven and peer.silence != SILENT:
+            words += " from this machine; whether it answers the switch is told on the appliance itself"
         sheet.find(peer.silence, Verdict.FAIL if proven else Verdict.NOT_MEASURED, words, _missing(peer))
     elif overloaded := peer.statuses.get(str(_OVERLOADED), 0):
         words = f"{peer.where} answered {overloaded} of {peer.sent} with 503"

@@ -119,6 +119,80 @@ async def test_a_silent_trunk_is_the_trunks_fault(tmp_path: Path) -> None:
     assert [figure.n for figure in result.figures] == [20, 20, 20]
 
 
+async def test_who_only_answers_the_switch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A provider or a phone may speak to the switch alone: from another machine its silence is no failure, and no pass."""
+    monkeypatch.setattr(sip_options, "is_own", lambda _: False)
+    async with UserAgent() as switch, answering(lambda _: None) as silent:
+        target = replace(
+            LIVE, sip=Address(host="127.0.0.1", port=switch.address[1]), trunks={"bt": silent.sip}
+        )
+        result = await measured(sip_options.PROBE, target, tmp_path)
+    assert result.verdict is Verdict.NOT_MEASURED
+    (finding,) = result.findings
+    assert (finding.code, finding.verdict) == ("sip.options.trunk", Verdict.NOT_MEASURED)
+    assert finding.summary.endswith("is told on the appliance itself")
+
+
+class Registrar:
+    """A control link to a switch at which these contacts are registered."""
+
+    def __init__(self, contacts: list[str]) -> None:
+        self.contacts = contacts
+
+    async def ask(self, *_: object) -> dict[str, str]:
+        """It is there."""
+        return {}
+
+    async def list(self, *_: object) -> list[dict[str, str]]:
+        """Each of an endpoint of its own."""
+        return [{"Endpoint": f"desk{n}", "Uri": uri} for n, uri in enumerate(self.contacts)]
+
+
+async def test_only_phones_that_would_hear_us_are_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A phone on TCP, TLS or WebSocket hears no UDP, and no name is looked up: their silence would be ours."""
+    async with UserAgent() as switch, UserAgent() as desk:
+        here = "{}:{}".format(*desk.address)
+        contacts = [
+            f"sip:desk0@{here}",
+            f"sip:desk1@{here};transport=tcp",
+            f"sip:desk2@{here};ob;transport=TLS",
+            f"sips:desk3@{here}",
+            "sip:x7f@df7jal23ls0d.invalid;transport=ws",
+            "sip:desk5@[2001:db8::1]:5060",
+        ]
+
+        async def control(_: Site) -> Registrar:
+            return Registrar(contacts)
+
+        monkeypatch.setattr(Site, "control", control)
+        target = replace(LIVE, sip=Address(host="127.0.0.1", port=switch.address[1]))
+        result = await measured(sip_options.PROBE, target, tmp_path)
+    assert (result.verdict, result.findings) == (Verdict.PASS, ())
+    assert result.figures[0].note == "switch: 20 x 200; phone desk0: 20 x 200"
+    assert any(note.startswith("5 contacts by TCP") for note in result.notes)
+
+
+async def test_many_silent_phones_take_no_longer_than_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is blamed by name within the probe's time, though every silence takes its two time-outs."""
+    monkeypatch.setattr(sip_options, "ANSWER_SECONDS", 0.4)
+    monkeypatch.setattr(Probe, "limit_seconds", property(lambda _: 3.0))
+    async with UserAgent() as switch, answering(lambda _: None) as silent:
+        contacts = [f"sip:desk{number}@127.0.0.1:{silent.sip.port}" for number in range(10)]
+
+        async def control(_: Site) -> Registrar:
+            return Registrar(contacts)
+
+        monkeypatch.setattr(Site, "control", control)
+        target = replace(LIVE, sip=Address(host="127.0.0.1", port=switch.address[1]))
+        result = await measured(sip_options.PROBE, target, tmp_path)
+    assert result.reason is None
+    assert [finding.code for finding in result.findings] == ["sip.options.phone"] * 10
+
+
 @pytest.mark.parametrize(
     ("answer", "code"),
     [
