@@ -31,6 +31,8 @@ class Seen:
     registered: list[Attempt] = field(default_factory=list)
     refreshed: list[Attempt] = field(default_factory=list)
     withdrawn: list[Attempt] = field(default_factory=list)
+    admitted: bool = False
+    """Whether it took the password when it was only asked what is bound: a later refusal is for something else."""
     call_ids: list[str] = field(default_factory=list)
     """Of rounds in which something was not as it should be."""
     left_behind: int = 0
@@ -88,6 +90,7 @@ async def _round(site: Site, phone: Phone, seen: Seen) -> bool:
                 seen.registered.append(before)
                 seen.call_ids.append(binding.call_id)
                 return False
+            seen.admitted = True
             seen.others = sum(contact != binding.uri for contact in before.contacts)
         seen.registered.append(await binding.register(known, EXPIRES_SECONDS))
         if not seen.registered[-1].succeeded:
@@ -133,7 +136,8 @@ def judge(sheet: Sheet, seen: Seen, name: str) -> None:
             note=_rounds(attempts),
             evidence=[told],
         )
-    if refused := [attempt for attempt in failed if attempt.status in (401, 403, 407)]:
+    refused = [attempt for attempt in failed if attempt.status in (401, 403, 407)]
+    if refused and not seen.admitted:
         words = (
             f"the registrar turns phone {name} away ({refused[0].words}) with the password that it was given"
         )

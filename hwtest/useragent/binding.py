@@ -14,6 +14,7 @@ from hwtest.useragent.phone import UserAgent
 from hwtest.useragent.transaction import TraceEntry
 from hwtest.useragent.wire import Credentials, Header, Request, Response, SipError
 
+_TOO_BRIEF = 423
 ANSWER_SECONDS = 4.0
 """An answer that comes later counts as none: Timer F would wait 32 s, and no phone that is in use does."""
 
@@ -33,6 +34,8 @@ class Attempt:
     """URIs that the registrar says are bound."""
     granted_seconds: int | None = None
     """Of our own contact, or else of the whole answer."""
+    least_seconds: int | None = None
+    """Min-Expires of a 423 (RFC 3261 §10.3): the registrar takes no shorter registration."""
 
     @property
     def succeeded(self) -> bool:
@@ -55,6 +58,7 @@ class Binding:
         wire.destination(self._uri)
         address = f"<sip:{user}@{registrar}>"
         self.call_id = secrets.token_hex(12)
+        self._least_seconds = 0
         self.contact = f"<sip:{user}@{agent.address[0]}:{agent.address[1]}>"
         self._dialog = Dialog(
             call_id=self.call_id,
@@ -66,8 +70,16 @@ class Binding:
         )
 
     async def register(self, credentials: Credentials, expires: int) -> Attempt:
-        """Bind, refresh, or with 0 withdraw."""
-        return await self._attempt(credentials, [("Expires", str(expires))], bind=True)
+        """Bind, refresh, or with 0 withdraw. Where the registrar takes no binding so short it is as long as it must be."""
+        attempt = await self._bind(credentials, expires)
+        if attempt.status == _TOO_BRIEF and attempt.least_seconds is not None:
+            self._least_seconds = attempt.least_seconds
+            attempt = await self._bind(credentials, expires)
+        return attempt
+
+    async def _bind(self, credentials: Credentials, expires: int) -> Attempt:
+        seconds = max(expires, self._least_seconds) if expires else 0
+        return await self._attempt(credentials, [("Expires", str(seconds))], bind=True)
 
     async def query(self, credentials: Credentials) -> Attempt:
         """Ask what is bound, and change nothing (§10.2.3)."""
@@ -89,9 +101,7 @@ class Binding:
                     request = self._request([*headers, *answers], bind=bind)
                     response = await self._agent.exchange(request, self._uri, trace)
                 if response.status in CHALLENGES:
-                    wire.challenge_of(
-                        response
-                    )  # one that nobody can answer says nothing of the password: SipError
+                    wire.challenge_of(response)  # one that nobody can answer says nothing of the password: SipError
         return self._seen(trace, response, challenged)
 
     def _request(self, headers: list[Header], *, bind: bool) -> Request:
@@ -112,6 +122,7 @@ class Binding:
             sent_again=len(sent) - len({entry.sequence_number for entry in sent}),
             contacts=contacts,
             granted_seconds=granted,
+            least_seconds=wire.seconds_of(response.header("Min-Expires")) if response is not None else None,
         )
 
     def _bound(self, response: Response) -> tuple[tuple[str, ...], int | None]:

@@ -60,6 +60,10 @@ class Registrar(asyncio.DatagramProtocol):
         if "overloaded" in self.faults:
             return respond(request, 503, tag="r")
         contact, expires = request.header("Contact"), int(request.header("Expires") or 0)
+        if "full" in self.faults and contact is not None:
+            return respond(request, 403, tag="r")
+        if "wants long ones" in self.faults and 0 < expires < 600:
+            return respond(request, 423, tag="r", headers=[("Min-Expires", "600")])
         if contact is not None:
             uri = wire.parse_address(contact).uri
             self.bound[uri] = expires
@@ -123,6 +127,12 @@ async def test_a_good_registrar_passes(tmp_path: Path) -> None:
         ("never asks", "open", Layer.SWITCH, Verdict.FAIL),
         ("keeps", "kept", Layer.SWITCH, Verdict.FAIL),
         ("overloaded", "ineffective", Layer.SWITCH, Verdict.FAIL),
+        (
+            "full",
+            "ineffective",
+            Layer.SWITCH,
+            Verdict.FAIL,
+        ),  # it took the password when it was asked what is bound
     ],
 )
 async def test_a_fault_is_named(
@@ -136,6 +146,14 @@ async def test_a_fault_is_named(
         (f"sip.register.{code}", layer, verdict)
     }
     assert fault == "keeps" or made.bound == {}
+
+
+async def test_a_registrar_that_takes_no_short_registration(tmp_path: Path) -> None:
+    """RFC 3261 §10.2.8: a phone asks again for as long as it must be, and so nothing has failed."""
+    async with registrar("wants long ones") as (made, address):
+        sheet = await measured(address, tmp_path)
+    assert (sheet.verdict, sheet.findings, made.bound) == (Verdict.PASS, [], {})
+    assert next(figure.value for figure in sheet.figures if figure.name == "granted") == 600
 
 
 async def test_a_password_that_is_not_the_switchs(tmp_path: Path) -> None:
