@@ -21,7 +21,7 @@ from hwtest.report.result import ProbeResult
 from hwtest.report.words import gist
 from hwtest.running import run
 from hwtest.site import Site
-from hwtest.target import Line, Phone, Target
+from hwtest.target import Daemon, Line, Phone, Target
 from hwtest.useragent import UserAgent
 from hwtest.useragent import answering as at_once
 from hwtest.useragent.transport import Endpoint, SocketAddress, Stamp
@@ -348,3 +348,16 @@ def test_who_is_connected() -> None:
         ctl_link.connected_users(lines) == ctl_link.connected_users("\n".join(lines)) == {"edge101", "tool"}
     )
     assert ctl_link.connected_users("Command not found") == set()
+
+
+async def test_a_user_whose_name_is_cut_off() -> None:
+    """The switch prints fifteen characters of it: the daemon is there all the same."""
+
+    class Manager:
+        async def ask(self, *_: object) -> dict[str, str]:
+            return {"Output": "  edge101-control  127.0.0.1     1795710568  1853        8"}
+
+    for user, absent in (("edge101-control-room", False), ("edge102-control-room", True)):
+        sheet = Sheet(ctl_link.PROBE)
+        await ctl_link._daemon_in_ami(sheet, Manager(), Daemon(user=user))  # type: ignore[arg-type]
+        assert [finding.code for finding in sheet.findings] == ["ctl.link.absent"] * absent
