@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from hwtest.capture.record import may_repeat
 from hwtest.probes.contract import Ladder, Message
 from hwtest.useragent.call import Call
 
@@ -37,7 +38,7 @@ def ladder_of(title: str, legs: Sequence[Leg], switch: str = "switch") -> Ladder
                 target=SWITCH if sent else own,
                 label=label,
                 call_id=leg.call.dialog.call_id,
-                repeated=identity in seen and entry.label != "ACK",
+                repeated=identity in seen and not may_repeat(entry.label),
             )
             seen.add(identity)
             rows.append((entry.monotonic_ns, message))

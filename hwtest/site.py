@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from panoramisk.message import Message
 
     from edge.pbx.asterisk.ami.client import AmiClient
+    from hwtest.probes.sheet import Sheet
 
 REGISTER_SECONDS = 5.0
 BANNER_SECONDS = 1.0
@@ -246,6 +247,19 @@ class Site:
                 f"the wire cannot be seen: {error}",
                 f"run as root, or once: sudo setcap cap_net_raw+ep $(readlink -f {sys.executable})",
             ) from None
+
+    @asynccontextmanager
+    async def wire_or_stamps(self, sheet: Sheet) -> AsyncIterator[Capture | None]:
+        """The same; None, and a note on the sheet, where there is none: then the phones' own stamps have to do."""
+        async with AsyncExitStack() as stack:
+            capture: Capture | None = None
+            try:
+                capture = await stack.enter_async_context(self.capture())
+            except NotMeasuredError as error:
+                note = f"Times are the phones' own stamps, not the wire's: {error.reason}."
+                if note not in sheet.notes:
+                    sheet.note(note)
+            yield capture
 
     def file(self, name: str) -> Path:
         """A new private file in the run's folder."""

@@ -39,6 +39,11 @@ class Record:
     """User part of To: who was called."""
 
     @property
+    def may_repeat(self) -> bool:
+        """Whether it may come again though nothing was lost."""
+        return may_repeat(self.label)
+
+    @property
     def identity(self) -> tuple[str, ...]:
         """What only a retransmission of the same message shares."""
         ports = (str(self.source_port), str(self.destination_port))
@@ -56,6 +61,14 @@ def read_datagram(packet: bytes) -> tuple[int, int, bytes] | None:
     source, destination, length, _ = _UDP_HEADER.unpack_from(packet, start)
     payload = packet[start + _UDP_HEADER.size : start + length]
     return (source, destination, payload) if len(packet) >= start + length else None
+
+
+def may_repeat(label: str) -> bool:
+    """Whether a message of this label may come again though nothing was lost: the ACK of a 2xx, and provisional answers.
+
+    A phone says each minute that it still rings, and each branch of a fork says it of itself (RFC 3261 §13.3.1.1, §16.7).
+    """
+    return label == "ACK" or (label.isdecimal() and int(label) < 200)
 
 
 def record_of(message: Request | Response, stamp_ns: int, source_port: int, destination_port: int) -> Record:
@@ -92,10 +105,10 @@ def parse(stamp_ns: int, source_port: int, destination_port: int, payload: bytes
 
 
 def retransmissions(records: Iterable[Record]) -> int:
-    """How many records repeat an earlier one. ACK is not counted: each is answered by nothing and repeats with its 2xx."""
+    """How many records repeat an earlier one, those left out that may."""
     seen = set[tuple[str, ...]]()
     repeated = 0
     for record in records:
-        repeated += record.identity in seen and record.label != "ACK"
+        repeated += record.identity in seen and not record.may_repeat
         seen.add(record.identity)
     return repeated

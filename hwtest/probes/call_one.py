@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+import contextlib
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hwtest.capture import Capture, Record
+from hwtest.capture import Record
 from hwtest.ladder import Leg, ladder_of, numbers_of
 from hwtest.probes.contract import (
     Evidence,
@@ -15,18 +16,19 @@ from hwtest.probes.contract import (
     Ladder,
     Layer,
     Level,
-    NotMeasuredError,
     Probe,
     Threshold,
     Verdict,
 )
 from hwtest.probes.sheet import Sheet
+from hwtest.sipp.sessions import CHALLENGES
 from hwtest.site import Site
 from hwtest.useragent import AgentPhone, CallEnded, CallState, OutgoingCall, answering
 from hwtest.useragent.call import Call
 
 RING_SECONDS = 10.0
-"""So long the test phone is waited for."""
+"""So long the answer and the test phone are waited for, from the dialling on."""
+POLL_SECONDS = 0.02
 ANSWER_AFTER_SECONDS = 0.5
 TALK_SECONDS = 1.5
 END_SECONDS = 3.0
@@ -45,6 +47,8 @@ class Seen:
     request_delay_seconds: float | None = None
     disconnect_delay_ms: float | None = None
     session_seconds: float | None = None
+    bye_status: int | None = None
+    """Of the final answer to the first BYE."""
 
 
 async def measure(site: Site, sheet: Sheet) -> None:
@@ -52,18 +56,21 @@ async def measure(site: Site, sheet: Sheet) -> None:
     name, line = site.test_line()
     assert line.phone is not None, "a test line has a phone"
     async with (
-        _wire(site, sheet) as capture,
+        site.wire_or_stamps(sheet) as capture,
         site.phone(line.phone, answering(answer_after_seconds=ANSWER_AFTER_SECONDS)) as phone,
     ):
         async with site.dial(line.number) as call:
             site.say(f"calling line {name}")
             try:
-                trouble = await _talk(site, call, phone)
+                trouble = await _talk(site, sheet, call, phone)
             except asyncio.CancelledError:
                 sheet.ladder(ladder_of(f"A call to line {name}, as far as it came", _legs(call, phone)))
                 raise
             if call.state is CallState.ANSWERED:
-                await call.hang_up()
+                with contextlib.suppress(TimeoutError):  # a BYE without an answer is told below
+                    async with asyncio.timeout(END_SECONDS):
+                        await call.hang_up()
+            ended_by = call.ended_by
         ended = not phone.calls or await _ends(phone.calls[-1])
         records = (await capture.take()).records if capture is not None else []
     ladder = ladder_of(f"A call to line {name}, times in milliseconds", _legs(call, phone))
@@ -73,53 +80,68 @@ async def measure(site: Site, sheet: Sheet) -> None:
         code, words = trouble
         sheet.find(code, Verdict.FAIL, words, told)
         return
-    _figures(sheet, seen_by(call, records), ladder, told)
-    if not ended or call.ended_by != "local":
-        words = "the test phone's leg was not ended" if not ended else "the call ended before it was hung up"
+    seen = seen_by(call, records)
+    _figures(sheet, seen, ladder, told)
+    if words := _unclean(seen, ended_by, phone_ended=ended):
         sheet.find("call.one.unclean", Verdict.FAIL, words, told)
+
+
+def _unclean(seen: Seen, ended_by: str | None, *, phone_ended: bool) -> str | None:
+    """What was wrong with the end, in words; None for a clean one."""
+    if ended_by == "remote":
+        return "the call ended before it was hung up"
+    if seen.bye_status is None:
+        return f"the BYE had no answer within {END_SECONDS:.0f} s"
+    if seen.bye_status >= 300:
+        return f"the switch answered the BYE with {seen.bye_status}: it knew no such call any more, or could not end it"
+    return None if phone_ended else "the test phone's leg was not ended"
 
 
 def _legs(call: OutgoingCall, phone: AgentPhone) -> list[Leg]:
     return [Leg("caller", call), *(Leg(f"phone {phone.user}", rung) for rung in phone.calls[-1:])]
 
 
-@asynccontextmanager
-async def _wire(site: Site, sheet: Sheet) -> AsyncIterator[Capture | None]:
-    """The capture; None, and a note, where there is none: then the phones' own stamps have to do."""
-    try:
-        capturing = site.capture()
-        capture = await capturing.__aenter__()
-    except NotMeasuredError as error:
-        sheet.note(f"Times are the phones' own stamps, not the wire's: {error.reason}.")
-        yield None
-        return
-    try:
-        yield capture
-    finally:
-        await capturing.__aexit__(None, None, None)
-
-
-async def _talk(site: Site, call: OutgoingCall, phone: AgentPhone) -> tuple[str, str] | None:
+async def _talk(site: Site, sheet: Sheet, call: OutgoingCall, phone: AgentPhone) -> tuple[str, str] | None:
     """Until both have talked a moment; the code and the words of what went wrong before."""
+    until = time.monotonic() + RING_SECONDS
     try:
         await call.answered(RING_SECONDS)
-        site.say("talking")
-        await asyncio.sleep(TALK_SECONDS)
     except CallEnded as end:
         code = _CODES.get(end.status or 0, "call.one.rejected")
         return code, f"the call was ended with status {end.status} before it was answered"
     except TimeoutError:
-        if not phone.calls:
-            heard = (
-                "the caller hears ringing"
-                if call.reached >= CallState.RINGING
-                else "nothing was heard either"
-            )
-            return "call.one.unrung", f"the test phone was not rung within {RING_SECONDS:.0f} s; {heard}"
-        return "call.one.unjoined", "the test phone answered, and the caller was not told within so long"
-    if not phone.calls:
-        return "call.one.misrouted", "the call was answered, and not by the test phone"
+        return _unanswered(call, phone)
+    if not phone.calls:  # a line may answer, greet, and ring then
+        sheet.note("The switch answered before it rang the test phone.")
+        if not await _is_rung(phone, call, until):
+            return "call.one.misrouted", "the call was answered, and not by the test phone"
+    site.say("talking")
+    await asyncio.sleep(TALK_SECONDS)
     return None
+
+
+async def _is_rung(phone: AgentPhone, call: OutgoingCall, until: float) -> bool:
+    """Whether the phone is rung before this instant, and while the call stands."""
+    while not phone.calls:
+        if call.state is not CallState.ANSWERED or time.monotonic() >= until:
+            return False
+        await asyncio.sleep(POLL_SECONDS)
+    return True
+
+
+def _unanswered(call: OutgoingCall, phone: AgentPhone) -> tuple[str, str]:
+    """Which of the ways in which nobody answers it was."""
+    if not any(entry.direction == "received" for entry in call.trace):
+        return (
+            SILENT,
+            f"the switch answered the test phone's REGISTER, and the INVITE not at all in {RING_SECONDS:.0f} s",
+        )
+    if not phone.calls:
+        heard = (
+            "the caller hears ringing" if call.reached >= CallState.RINGING else "nothing was heard either"
+        )
+        return "call.one.unrung", f"the test phone was not rung within {RING_SECONDS:.0f} s; {heard}"
+    return "call.one.unjoined", "the test phone answered, and the caller was not told within so long"
 
 
 async def _ends(rung: Call) -> bool:
@@ -140,14 +162,29 @@ def seen_by(call: OutgoingCall, records: Sequence[Record]) -> Seen:
         for entry in call.trace:
             first.setdefault((entry.label, entry.method), entry.monotonic_ns)
     invite, answer = first.get(("INVITE", "INVITE")), first.get(("200", "INVITE"))
-    bye, goodbye = first.get(("BYE", "BYE")), first.get(("200", "BYE"))
-    rings = [at for (label, method), at in first.items() if method == "INVITE" and label in ("180", "183")]
+    bye = first.get(("BYE", "BYE"))
+    ends = {int(label): at for (label, method), at in first.items() if method == "BYE" and _is_final(label)}
+    # where the BYE was challenged, what was said to the password
+    said = ends.keys() - CHALLENGES or ends.keys()
+    status = min(said, key=ends.__getitem__, default=None)
+    goodbye = ends[status] if status is not None and status < 300 else None
+    rings = [at for (label, method), at in first.items() if method == "INVITE" and _is_sign(label)]
     signs = [at for at in (*rings, answer) if at is not None]
     return Seen(
         request_delay_seconds=(min(signs) - invite) / 1e9 if invite is not None and signs else None,
         disconnect_delay_ms=(goodbye - bye) / 1e6 if bye is not None and goodbye is not None else None,
         session_seconds=(bye - answer) / 1e9 if bye is not None and answer is not None else None,
+        bye_status=status,
     )
+
+
+def _is_sign(label: str) -> bool:
+    """Whether it is a provisional answer that tells more than that the request came (RFC 6076 §4.3): 180, 182, 183 and others."""
+    return label.isdecimal() and 100 < int(label) < 200
+
+
+def _is_final(label: str) -> bool:
+    return label.isdecimal() and int(label) >= 200
 
 
 def _figures(sheet: Sheet, seen: Seen, ladder: Ladder, told: Evidence) -> None:
@@ -156,10 +193,13 @@ def _figures(sheet: Sheet, seen: Seen, ladder: Ladder, told: Evidence) -> None:
     repeated = Evidence(text="messages that were sent again", call_id=told.call_id, messages=again)
     note = "of a call that was answered; failures are not pooled with it"
     sheet.value("session_request_delay", "s", seen.request_delay_seconds, note=note, evidence=[told])
-    sheet.value("session_disconnect_delay", "ms", seen.disconnect_delay_ms, evidence=[byes])
+    without = "the BYE had no 200" if seen.disconnect_delay_ms is None else ""
+    sheet.value("session_disconnect_delay", "ms", seen.disconnect_delay_ms, note=without, evidence=[byes])
     sheet.value("session_duration", "s", seen.session_seconds, note="200 to BYE, talk on purpose")
     sheet.value("sent_again", "messages", len(again), n=len(ladder.messages), evidence=[repeated])
 
+
+SILENT = "call.one.silent"
 
 PROBE = Probe(
     name="call.one",
@@ -288,6 +328,20 @@ PROBE = Probe(
             ),
             confirm="asterisk -rx 'core show channels count'; grep -iE 'error|no free' /var/log/asterisk/messages | tail",
             mend="Raise what has run out (rtp.conf, LimitNOFILE), or end what holds it.",
+        ),
+        Explanation(
+            code=SILENT,
+            layer=Layer.SWITCH,
+            meaning="The switch registers phones, and does not answer a call's INVITE with anything, not even 100 Trying.",
+            caller_notices="Silence after dialling, until the network gives up.",
+            causes=(
+                "the switch is overloaded and drops what begins something new",
+                "an INVITE is longer than a REGISTER: pieces of it are dropped on the way (net.path shows that)",
+                "a firewall or a SIP helper (ALG) of a router takes calls away",
+                "the trunk's address of this machine is not known to the switch, which then keeps silent",
+            ),
+            confirm="hwtest run net.path sip.options; asterisk -rx 'pjsip set logger on' during a call: does the INVITE arrive?",
+            mend="Where it arrives, lighten the switch or let it know this address; where not, mend the way: fragments, ALG.",
         ),
         Explanation(
             code="call.one.unrung",

@@ -140,7 +140,7 @@ async def _one(
     site: Site, sheet: Sheet, line: Line, behaviour: Behaviour, *, drawn: bool, words: str
 ) -> AsyncIterator[_One]:
     assert line.phone is not None, "a test line has a phone"
-    async with _wire(site, sheet) as capture, site.phone(line.phone, behaviour) as phone:
+    async with site.wire_or_stamps(sheet) as capture, site.phone(line.phone, behaviour) as phone:
         async with site.dial(line.number, headers=SESSION_TIMER) as call:
             one = _One(call, phone, capture)
             yield one
@@ -148,24 +148,6 @@ async def _one(
         if drawn and one.leg is not None:
             legs = [Leg("caller", call), Leg(f"phone {line.phone}", one.leg)]
             sheet.ladder(ladder_of(f"{words.capitalize()}, times in milliseconds", legs))
-
-
-@asynccontextmanager
-async def _wire(site: Site, sheet: Sheet) -> AsyncIterator[Capture | None]:
-    """The capture; None, and a note, where there is none: then the phones' own stamps have to do."""
-    try:
-        capturing = site.capture()
-        capture = await capturing.__aenter__()
-    except NotMeasuredError as error:
-        note = f"Times are the phones' own stamps, not the wire's: {error.reason}."
-        if note not in sheet.notes:
-            sheet.note(note)
-        yield None
-        return
-    try:
-        yield capture
-    finally:
-        await capturing.__aexit__(None, None, None)
 
 
 async def _caller_hangs_up(one: _One) -> None:

@@ -64,7 +64,7 @@ class Session:
     def take(self, record: Record) -> None:
         """One more message of this Call-ID."""
         if record.identity in self._seen:
-            self.repeated += record.label != "ACK"
+            self.repeated += not record.may_repeat
             return
         self._seen.add(record.identity)
         if record.label == "BYE" and self.released_ns is None:

@@ -100,3 +100,13 @@ def test_retransmissions() -> None:
     ack = parse(4, 4000, 5060, INVITE.replace(b"INVITE", b"ACK"))
     assert first and again and other and ack
     assert retransmissions([first, again, other, ack, ack]) == 1
+
+
+def test_who_rings_on_has_not_lost_anything() -> None:
+    """180 may come each minute, and from each branch of a fork; a 200 comes again when its ACK was lost."""
+
+    def answer(label: str) -> Record:
+        return Record(1, 5060, 4000, label, "INVITE", 7, "call", "branch", True, "f")
+
+    assert retransmissions([answer("180"), answer("180"), answer("183"), answer("183")]) == 0
+    assert retransmissions([answer("200"), answer("200")]) == 1

@@ -52,6 +52,24 @@ async def test_what_was_sent_again_is_marked() -> None:
     assert any("INVITE again" in line for line in drawn(ladder))
 
 
+async def test_who_rings_twice_has_not_sent_it_again() -> None:
+    """A phone may say more than once that it rings: nothing was lost."""
+    async with UserAgent() as caller, UserAgent() as phone:
+
+        def ring_twice(rung: IncomingCall) -> None:
+            rung.ring()
+            rung.ring()
+            rung.answer()
+
+        phone.on_invite = ring_twice
+        call = caller.invite("sip:1@{}:{}".format(*phone.address))
+        await call.answered(5)
+        await call.hang_up()
+    ladder = ladder_of("a call", [Leg("caller", call)])
+    assert [message.label for message in ladder.messages].count("180 (INVITE)") == 2
+    assert not any(message.repeated for message in ladder.messages)
+
+
 async def test_two_legs_stand_on_both_sides_of_the_switch() -> None:
     """The called phone is the third party."""
     call, rung = await one_call()
@@ -66,7 +84,7 @@ async def test_two_legs_stand_on_both_sides_of_the_switch() -> None:
 
 
 async def test_times_are_those_of_rfc_6076() -> None:
-    """SRD to the first 180, 183 or 200 and not to 100; SDD from BYE to its answer; by the wire where it was seen."""
+    """SRD to the first 18x or 200 and not to 100; SDD from BYE to its answer; by the wire where it was seen."""
     call, _ = await one_call()
     seen = seen_by(call, [])
     assert seen.request_delay_seconds is not None and 0 < seen.request_delay_seconds < 5
@@ -79,13 +97,16 @@ async def test_times_are_those_of_rfc_6076() -> None:
         record(0, "INVITE", "INVITE"),
         record(500, "INVITE", "INVITE"),  # sent again: the first counts
         record(510, "100", "INVITE"),
-        record(700, "183", "INVITE"),
+        record(700, "182", "INVITE"),  # queued: the first sign, whichever it is
+        record(800, "183", "INVITE"),
         record(1000, "200", "INVITE"),
         record(4000, "BYE", "BYE"),
         record(4025, "200", "BYE"),
     ]
     seen = seen_by(call, wire)
     assert (seen.request_delay_seconds, seen.disconnect_delay_ms, seen.session_seconds) == (0.7, 25.0, 3.0)
+    seen = seen_by(call, [*wire[:-1], record(4025, "481", "BYE"), record(4030, "200", "BYE")])
+    assert (seen.bye_status, seen.disconnect_delay_ms) == (481, None)
 
 
 async def test_what_did_not_happen_has_no_time() -> None:
