@@ -19,8 +19,8 @@ from hwtest.target import CALLS_PER_MINUTE, Target
 
 EMERGENCY = ("999", "112", "911", "18000")
 """999 and 112 in the United Kingdom, 911 elsewhere, 18000 for text relay to the emergency services."""
-PREFIXES = ("0044", "1470", "1280", "141", "44", "00", "9", "0", "8")
-"""What may stand before a number: for an outside line, another country, to hide or show the caller's own."""
+PREFIXES = ("18001", "18002", "0044", "1470", "1280", "141", "44", "00", "9", "0", "8")
+"""What may stand before a number: for text relay, an outside line, another country, to hide or show the caller's own."""
 SHORT_DIGITS = 8
 """A number of no more digits that ends like an emergency number is taken for one with a prefix that we do not know."""
 LIVE_CALLS_AT_ONCE = 1
@@ -149,15 +149,18 @@ class Interlock:
         return ("+" if number.strip().startswith("+") else "") + digits
 
     def _check_lab(self, number: str) -> str:
-        """A lab on this machine reaches nobody. One elsewhere might have a trunk: it gets no emergency number, ever."""
-        if ipaddress.ip_address(self._target.sip.host).is_loopback:
+        """A lab of our own on this machine reaches nobody. Any other might have a trunk: it gets no emergency number, ever.
+
+        An appliance that a profile calls a lab is another one, wherever it is: hwtest may run on the appliance itself.
+        """
+        if self._target.lab is not None and ipaddress.ip_address(self._target.sip.host).is_loopback:
             return number
-        digits = digits_of(number) or ""
+        digits = re.sub("[^0-9]", "", number)  # also of a code: what it dials may stand behind the star
         known = any(number == line.number for line in self._target.lines.values()) or number.startswith("*")
         if not known or could_reach_emergency(digits):
             raise InterlockError(
-                f"{shown(number)} may not be called at a lab that is not on this machine",
-                f"name it as a line in {self._target.source}; emergency numbers are called on loopback alone",
+                f"{shown(number)} may not be called at a lab that was not started on this machine by hwtest lab up",
+                f"name it as a line in {self._target.source}; emergency numbers are called in such a lab alone",
             )
         return number
 
