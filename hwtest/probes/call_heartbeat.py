@@ -67,10 +67,11 @@ def _line(site: Site) -> tuple[str, Line]:
 async def _talk(call: OutgoingCall, phone: AgentPhone) -> Seen:
     refused: int | None = None
     heard = (False, False)
+    until = time.monotonic() + ANSWER_SECONDS
     with contextlib.suppress(TimeoutError):
         try:
             await call.answered(ANSWER_SECONDS)
-            heard = await _heard(call, phone)
+            heard = await _heard(call, phone, until)
         except CallEnded as end:
             refused = end.status
     invite, answer = call.stamp_of("INVITE"), call.stamp_of("200")
@@ -84,16 +85,20 @@ async def _talk(call: OutgoingCall, phone: AgentPhone) -> Seen:
     )
 
 
-async def _heard(call: OutgoingCall, phone: AgentPhone) -> tuple[bool, bool]:
-    """Whether the phone hears the caller and the caller the phone; it looks until both do, or time is up."""
-    until = time.monotonic() + HEARD_SECONDS
-    phone_hears = caller_hears = False
+async def _heard(call: OutgoingCall, phone: AgentPhone, until: float) -> tuple[bool, bool]:
+    """Whether the phone hears the caller and the caller the phone; it looks until both do, or time is up.
+
+    `until`: by then the phone must be rung, which a line that answers first may do a moment later.
+    """
+    phone_hears = caller_hears = rung = False
     while not (phone_hears and caller_hears) and time.monotonic() < until:
         await asyncio.sleep(POLL_SECONDS)
         if call.state is CallState.ENDED:
             break
+        if phone.calls and not rung:
+            rung, until = True, time.monotonic() + HEARD_SECONDS
         caller_hears = caller_hears or call.leg.hears(PHONE_HZ)
-        phone_hears = phone_hears or (bool(phone.calls) and phone.calls[-1].leg.hears(CALLER_HZ))
+        phone_hears = phone_hears or (rung and phone.calls[-1].leg.hears(CALLER_HZ))
     return phone_hears, caller_hears
 
 

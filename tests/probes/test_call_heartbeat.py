@@ -14,6 +14,7 @@ from hwtest.probes.sheet import Sheet
 from hwtest.site import Site
 from hwtest.target import Line, Phone
 from tests.probes.made import LIVE
+from tests.probes.test_call_one import Switch, called
 
 GOOD = Seen(rung_ms=15.0, answered_ms=30.0, phone_hears=True, caller_hears=True)
 
@@ -67,3 +68,12 @@ def test_which_line(tmp_path: Path, lines: dict[str, str | None], taken: str | N
             call_heartbeat._line(site)
     else:
         assert call_heartbeat._line(site)[0] == taken
+
+
+async def test_a_line_that_greets_before_it_rings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its phone is waited for. This switch passes no audio on, so that is what is found, and not a dead way."""
+    monkeypatch.setattr(call_heartbeat, "HEARD_SECONDS", 0.05)
+    monkeypatch.setattr("hwtest.site.GOODBYE_SECONDS", 0.1)
+    async with called(tmp_path, Switch(), PROBE) as result:
+        pass
+    assert [(f.code, f.layer) for f in result.findings] == [("call.heartbeat.unheard", Layer.SWITCH)]

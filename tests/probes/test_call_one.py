@@ -12,7 +12,7 @@ import pytest
 
 from hwtest.lab.contract import Address
 from hwtest.probes import call_one
-from hwtest.probes.contract import Layer, Verdict
+from hwtest.probes.contract import Layer, Probe, Verdict
 from hwtest.report.result import ProbeResult
 from hwtest.target import Line, Phone
 from hwtest.useragent import sdp
@@ -83,8 +83,8 @@ class Switch:
 
 
 @asynccontextmanager
-async def called(folder: Path, switch: Switch) -> AsyncIterator[ProbeResult]:
-    """What call.one says of it."""
+async def called(folder: Path, switch: Switch, probe: Probe = call_one.PROBE) -> AsyncIterator[ProbeResult]:
+    """What call.one says of it, or another probe of one call."""
     host, port = switch.endpoint.address
     target = replace(
         LIVE,
@@ -94,7 +94,7 @@ async def called(folder: Path, switch: Switch) -> AsyncIterator[ProbeResult]:
         calls=replace(LIVE.calls, unseen=True),
     )
     try:
-        yield await measured(call_one.PROBE, target, folder)
+        yield await measured(probe, target, folder)
     finally:
         switch.endpoint.close()
 
