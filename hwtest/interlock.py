@@ -41,6 +41,12 @@ def digits_of(number: str) -> str | None:
     return re.sub("[^0-9]", "", text) if _PLAIN.fullmatch(text) else None
 
 
+def as_dialled(number: str) -> str:
+    """A number without the marks that people write in it; anything but a plain number as it is."""
+    digits = digits_of(number)
+    return number if digits is None else ("+" if number.strip().startswith("+") else "") + digits
+
+
 def could_reach_emergency(digits: str) -> bool:
     """Whether dialling these digits could reach the emergency services.
 
@@ -146,7 +152,7 @@ class Interlock:
             raise InterlockError(
                 f"{shown(number)} {fault}", f"give another test number in {self._target.source}"
             )
-        return ("+" if number.strip().startswith("+") else "") + digits
+        return as_dialled(number)
 
     def _check_lab(self, number: str) -> str:
         """A lab of our own on this machine reaches nobody. Any other might have a trunk: it gets no emergency number, ever.

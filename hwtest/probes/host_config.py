@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from hwtest.addresses import is_own
+from hwtest.interlock import as_dialled
 from hwtest.probes.contract import (
     Evidence,
     Explanation,
@@ -36,7 +37,7 @@ from hwtest.switch.settings import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from edge.pbx.asterisk.ami.client import AmiClient
 
@@ -59,6 +60,8 @@ NEEDED = (
     "res_stasis",
 )
 """Without any of these a caller, a phone or the fallback is not served."""
+FOR_THE_DAEMON = frozenset({"app_stasis", "res_ari", "res_ari_channels", "res_stasis"})
+"""Of these only a switch that a daemon serves has a use."""
 LOOK_UPS = 3
 LOOK_UP_SECONDS = 5.0
 ENDPOINTS = 200
@@ -82,7 +85,8 @@ async def measure(site: Site, sheet: Sheet) -> None:
     sheet.note(f"The switch is Asterisk {release}.")
     site.say("its ports, files and modules")
     await _limits(sheet, client)
-    _modules(sheet, running_modules(await console(client, "module show")))
+    needed = [name for name in NEEDED if site.target.daemon is not None or name not in FOR_THE_DAEMON]
+    _modules(sheet, needed, running_modules(await console(client, "module show")))
     site.say("its dialplan")
     known = await endpoints(client, ENDPOINTS)
     await _dialplan(site, sheet, client, version, known)
@@ -100,8 +104,14 @@ async def _limits(sheet: Sheet, client: AmiClient) -> None:
     sheet.value("legs_by_rtp_ports", "legs", legs, note=f"two ports each: {span.text}", evidence=[span])
     core = await console(client, "core show settings")
     text = setting(core, "Maximum open file handles")
-    files = Evidence(text=f"core show settings: Maximum open file handles: {text}", file="asterisk.conf")
-    sheet.value("open_files", "files", number(text), evidence=[files], note="" if number(text) else f"{text}")
+    if text == "Unlimited":
+        sheet.note("The switch may open any number of files.")
+    else:
+        told = Evidence(text=f"core show settings: Maximum open file handles: {text}", file="asterisk.conf")
+        # such as `1024 (is) 20000 (requested)` where it was not given what its configuration asks for
+        is_allowed = number((text or "").partition(" ")[0])
+        note = "" if text and text.isdecimal() else f"core show settings says: {text}"
+        sheet.value("open_files", "files", is_allowed, evidence=[told], note=note)
     pjsip = await console(client, "pjsip show settings")
     trigger = setting(pjsip, "taskprocessor_overload_trigger")
     if trigger == "global":
@@ -112,14 +122,14 @@ async def _limits(sheet: Sheet, client: AmiClient) -> None:
         sheet.find(OVERLOAD, Verdict.WARN, words, told)
 
 
-def _modules(sheet: Sheet, running: set[str]) -> None:
-    missing = [name for name in NEEDED if name not in running]
+def _modules(sheet: Sheet, needed: Sequence[str], running: set[str]) -> None:
+    missing = [name for name in needed if name not in running]
     told = Evidence(text=f"module show: not running: {', '.join(missing) or 'none'}", file="modules.conf")
     sheet.value(
         "modules_missing",
         "modules",
         len(missing) if running else None,
-        n=len(NEEDED),
+        n=len(needed),
         note=f"{len(running)} run",
         evidence=[told],
     )
@@ -129,12 +139,12 @@ async def _dialplan(
     site: Site, sheet: Sheet, client: AmiClient, version: Version, known: list[Endpoint]
 ) -> None:
     """Whether those who bring callers are let into a context that knows the test lines, and how it answers them."""
-    lines = {name: line.number for name, line in site.target.lines.items() if line.phone}
+    lines = {name: as_dialled(line.number) for name, line in site.target.lines.items() if line.phone}
     contexts = _contexts(site, known)
     absent, waiting, seen = list[str](), list[str](), set[str]()
     for context in contexts:
-        for name, dialled in lines.items():
-            shown = await console(client, f"dialplan show {dialled}@{context}")
+        for name, digits in lines.items():
+            shown = await console(client, f"dialplan show {digits}@{context}")
             if not steps(shown):
                 absent.append(f"line {name} in context {context}")
             elif site.target.daemon is not None:

@@ -116,6 +116,12 @@ async def test_a_good_switch_passes(tmp_path: Path) -> None:
             Verdict.WARN,
         ),
         ({"core_show_settings": " Maximum open file handles: 1023\n"}, "files", Layer.HOST, Verdict.FAIL),
+        (
+            {"core_show_settings": " Maximum open file handles: 1024 (is) 20000 (requested)\n"},
+            "files",
+            Layer.HOST,
+            Verdict.WARN,
+        ),
         ({"module_show": GOOD["module show"][60:]}, "modules", Layer.SWITCH, Verdict.FAIL),
         ({"dialplan_show_5990@edge-lines": None}, "context", Layer.DIALPLAN, Verdict.FAIL),
         (
@@ -139,6 +145,22 @@ async def test_a_fault_is_named(
     """With its layer, and nothing else is blamed."""
     sheet = await measured(tmp_path, None, **changed)
     assert {(f.code, f.layer, f.verdict) for f in sheet.findings} == {(f"host.config.{code}", layer, verdict)}
+
+
+async def test_what_is_as_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No limit at all; a switch without a daemon and what it needs; a number with the marks that people write."""
+    unlimited = await measured(tmp_path, core_show_settings="  Maximum open file handles:   Unlimited\n")
+    assert (unlimited.verdict, unlimited.findings) == (Verdict.PASS, [])
+    modules = "\n".join(
+        line for line in GOOD["module show"].splitlines() if "stasis" not in line and "ari" not in line
+    )
+    assert [f.code for f in (await measured(tmp_path, module_show=modules)).findings] == [
+        "host.config.modules"
+    ]
+    line = Line(number="59 90", phone="test1")
+    monkeypatch.setattr(f"{__name__}.TARGET", dataclasses.replace(TARGET, daemon=None, lines={"test": line}))
+    alone = await measured(tmp_path, module_show=modules)
+    assert (alone.verdict, alone.findings) == (Verdict.PASS, [])
 
 
 async def test_an_old_release(tmp_path: Path) -> None:
