@@ -63,7 +63,7 @@ class Sheet:
         statistic = threshold.statistic if threshold else "p95"
         if not samples:
             return self._add(
-                _undefined(name, unit, statistic, threshold, note or "there was no sample"), evidence
+                _undefined(name, unit, statistic, threshold, _why("there was no sample", note)), evidence
             )
         low, high = quantile_interval(samples, SHARES[statistic])
         return self._add(
@@ -118,7 +118,7 @@ class Sheet:
         threshold = self._threshold(name)
         if of == 0:
             return self._add(
-                _undefined(name, "%", "value", threshold, note or "there was no trial"), evidence
+                _undefined(name, "%", "value", threshold, _why("there was no trial", note)), evidence
             )
         low, high = share_interval(hits, of)
         return self._add(
@@ -266,6 +266,11 @@ def share_interval(hits: int, of: int) -> tuple[float, float]:
     middle = (share + square / (2 * of)) / (1 + square / of)
     half = _Z * math.sqrt(share * (1 - share) / of + square / (4 * of * of)) / (1 + square / of)
     return (max(0.0, middle - half) if hits else 0.0), (min(1.0, middle + half) if hits < of else 1.0)
+
+
+def _why(reason: str, note: str) -> str:
+    """Why a figure is undefined, before what is said of it in any case."""
+    return f"{reason}; {note}" if note else reason
 
 
 def _undefined(name: str, unit: str, statistic: str, threshold: Threshold | None, note: str) -> Figure:

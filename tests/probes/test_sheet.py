@@ -67,6 +67,8 @@ def test_what_is_undefined_is_no_number() -> None:
         written.value("heard", "%", None, note="no audio"),
     ):
         assert (figure.value, figure.verdict) == (None, Verdict.NOT_MEASURED)
+    told = written.distribution("delay", "ms", [], note="of calls that were answered").note
+    assert told == "there was no sample; of calls that were answered"  # what it would be of is no reason
     assert written.verdict is Verdict.NOT_MEASURED
     assert written.findings == []
 
