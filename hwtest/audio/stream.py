@@ -15,7 +15,10 @@ from hwtest.useragent.g711 import SAMPLE_RATE_HZ
 GAP_PACKETS = 16
 """Gmin of RFC 3611 §4.7.2: so many packets received in a row end a burst."""
 _HALF = 1 << 15
-_MISORDERED_MOST = 100  # RFC 3550 appendix A.1
+_DROPOUT_MOST, _MISORDERED_MOST = (
+    3000,
+    100,
+)  # RFC 3550 appendix A.1: a jump further on, or back, is a new beginning
 
 
 class Packet(NamedTuple):
@@ -52,6 +55,8 @@ class Stream:
     variation_ms: list[float]
     """Delay of each packet over the least of all (PDV of RFC 5481 §4.2)."""
     bursts: Bursts
+    came: list[bool]
+    """Whether each packet that was expected came, in the order in which they were sent."""
 
     @property
     def lost(self) -> int:
@@ -65,56 +70,92 @@ class Stream:
 
 
 def measure(packets: Sequence[Packet], clock_hz: int = SAMPLE_RATE_HZ) -> Stream:
-    """The figures of packets of one source, in order of arrival."""
-    numbers = _extended(packets)
+    """The figures of packets of one source, in order of arrival.
+
+    A sender that begins anew, with other numbers and another clock, has lost nothing by it: each part is judged by itself.
+    """
+    parts = [_measure_part(part, clock_hz) for part in _parts(packets)]
+    came = [each for part in parts for each in part.came]
+    return Stream(
+        len(came),
+        sum(part.received for part in parts),
+        sum(part.repeated for part in parts),
+        sum(part.reordered for part in parts),
+        _jitter_ms([part.variation_ms for part in parts]),
+        [each for part in parts for each in part.variation_ms],
+        bursts(came),
+        came,
+    )
+
+
+class _Part(NamedTuple):
+    """Packets whose numbers and time stamps belong together."""
+
+    came: list[bool]
+    received: int
+    repeated: int
+    reordered: int
+    variation_ms: list[float]
+    """In order of arrival, of each packet once."""
+
+
+def _measure_part(packets: Sequence[tuple[int, Packet]], clock_hz: int) -> _Part:
     seen = set[int]()
     transits = list[float]()
     highest = -1
     repeated = reordered = 0
-    for number, packet in zip(numbers, packets, strict=True):
+    first = packets[0][1]
+    for number, packet in packets:
         if number in seen:
             repeated += 1
             continue
         seen.add(number)
         reordered += number < highest
         highest = max(highest, number)
-        transits.append(packet.arrival_ns / 1e6 - _unwrapped(packet, packets[0]) * 1000 / clock_hz)
-    expected = max(seen) - min(seen) + 1 if seen else 0
-    first = min(seen, default=0)
-    return Stream(
-        expected,
+        transits.append(packet.arrival_ns / 1e6 - _unwrapped(packet, first) * 1000 / clock_hz)
+    least = min(transits)
+    return _Part(
+        [number in seen for number in range(min(seen), max(seen) + 1)],
         len(seen),
         repeated,
         reordered,
-        _jitter_ms(transits),
-        [transit - min(transits) for transit in transits],
-        bursts([first + index in seen for index in range(expected)]),
+        [transit - least for transit in transits],
     )
 
 
-def _extended(packets: Sequence[Packet]) -> list[int]:
-    """Sequence numbers that go on after 65535; each is taken to be near the one before."""
-    numbers = list[int]()
-    last = None
-    for packet in packets:
-        if last is None:
-            last = packet.sequence
-        else:
-            last += (packet.sequence - last + _HALF) % (2 * _HALF) - _HALF
-        numbers.append(last)
-    return numbers
+def _parts(packets: Sequence[Packet]) -> list[list[tuple[int, Packet]]]:
+    """Packets with sequence numbers that go on after 65535, each near the one before, in parts that each begin anew.
+
+    One packet whose number jumps away is left out: it begins a part only when the next one follows it (RFC 3550 appendix A.1).
+    """
+    parts = list[list[tuple[int, Packet]]]()
+    for packet, following in zip(packets, [*packets[1:], None], strict=False):
+        last = parts[-1][-1][0] if parts else packet.sequence
+        step = _step(packet, last)
+        if parts and -_MISORDERED_MOST <= step < _DROPOUT_MOST:
+            parts[-1].append((last + step, packet))
+        elif not parts or (following is not None and _step(following, packet.sequence) == 1):
+            parts.append([(packet.sequence, packet)])
+    return parts
+
+
+def _step(packet: Packet, last: int) -> int:
+    """From a number to the packet's, the shorter way round."""
+    return (packet.sequence - last + _HALF) % (2 * _HALF) - _HALF
 
 
 def _unwrapped(packet: Packet, first: Packet) -> int:
     return (packet.timestamp - first.timestamp + (1 << 31)) % (1 << 32) - (1 << 31)
 
 
-def _jitter_ms(transits: Sequence[float]) -> float | None:
-    if len(transits) < 2:
+def _jitter_ms(parts: Sequence[Sequence[float]]) -> float | None:
+    """Of delays in parts, of which only those of one part can be compared."""
+    differences = [abs(after - before) for part in parts for before, after in itertools.pairwise(part)]
+    if not differences:
         return None
     jitter = 0.0
-    for before, after in itertools.pairwise(transits):
-        jitter += (abs(after - before) - jitter) / 16
+    for difference in differences:
+        jitter += (difference - jitter) / 16
     return jitter
 
 

@@ -37,7 +37,6 @@ class Heard:
 
     name: str
     stream: Stream
-    received: list[bool]
     statistics: Statistics
     mouths: list[Mouth]
     call_id: str
@@ -80,15 +79,9 @@ async def _listen(site: Site, phones: Pair, conversation: Conversation) -> tuple
 def _heard(
     name: str, arrivals: Arrivals, statistics: Statistics, mouths: list[Mouth], call: SoftphoneCall
 ) -> Heard:
-    packets = arrivals.longest
-    stream = measure_stream(packets)
-    numbers = {packet.sequence for packet in packets}
-    first = packets[0].sequence if packets else 0
-    received = [(first + index) % 65536 in numbers for index in range(stream.expected)]
     return Heard(
         name=name,
-        stream=stream,
-        received=received,
+        stream=measure_stream(arrivals.longest),
         statistics=statistics,
         mouths=mouths,
         call_id=call.call_id,
@@ -128,7 +121,7 @@ def _judge(sheet: Sheet, heard: Heard) -> None:
     )
     delay_ms = median(mouth.milliseconds for mouth in heard.mouths) if heard.mouths else None
     gone = stream.lost + discarded
-    r = rating(gone / stream.expected if stream.expected else None, delay_ms, burst_ratio(heard.received))
+    r = rating(gone / stream.expected if stream.expected else None, delay_ms, burst_ratio(stream.came))
     why = (
         f"from {gone} packets lost or too late and {delay_ms:.0f} ms mouth to ear, the phones included"
         if delay_ms is not None

@@ -53,6 +53,28 @@ def test_lost_repeated_and_reordered() -> None:
     assert (figures.repeated, figures.reordered) == (2, 1)
 
 
+def test_a_sender_that_begins_anew_has_lost_nothing() -> None:
+    """As at a re-INVITE: the same source with other numbers and another clock. A real loss in either part still counts."""
+    before, after = stream(list(range(100))), stream([0, 1, 3, 4], start=40_000)
+    anew = [
+        Packet(packet.sequence, packet.timestamp ^ 0x5555_0000, packet.arrival_ns + 3_000_000_000)
+        for packet in after
+    ]
+    figures = measure([*before, *anew])
+    assert (figures.expected, figures.received, figures.lost) == (105, 104, 1)
+    assert max(figures.variation_ms) == pytest.approx(0, abs=1e-6)
+    assert figures.jitter_ms == pytest.approx(0, abs=1e-6)
+    assert figures.came == [*[True] * 102, False, True, True]
+
+
+def test_one_packet_that_is_of_something_else() -> None:
+    """A number that nothing follows on is no new beginning, and no loss of thousands (RFC 3550 appendix A.1)."""
+    packets = stream(list(range(50)))
+    packets.insert(25, Packet(30_000, 7, packets[25].arrival_ns))
+    figures = measure(packets)
+    assert (figures.expected, figures.received, figures.lost, figures.reordered) == (50, 50, 0, 0)
+
+
 def test_nothing_received_is_unknown() -> None:
     """No share, no jitter; not zero."""
     figures = measure([])

@@ -51,6 +51,26 @@ def test_what_they_carry() -> None:
     assert Arrivals(PORT).heard.size == 0
 
 
+def test_what_stands_around_the_speech_is_none() -> None:
+    """A header extension, contributing sources and padding, as a session border controller may add."""
+    plain = packet(1)
+    for first, before, after in (
+        (0x90, b"\xbe\xde\0\x01\x10\xff\0\0", b""),  # one word of extension
+        (0x92, b"srcAsrcB" + b"\xbe\xde\0\0", b""),  # two contributing sources, an empty extension
+        (0xA0, b"", b"\0\0\0\x04"),  # four bytes of padding
+    ):
+        rtp = bytes([first]) + plain[29:40] + before + plain[40:] + after
+        udp = struct.pack("!HHHH", 5004, PORT, 8 + len(rtp), 0) + rtp
+        arrivals = Arrivals(PORT)
+        arrivals.take(plain[:20] + udp, 0)
+        ((kind, codes),) = arrivals.speech[7]
+        assert (kind, codes) == (8, plain[40:])
+    hostile = Arrivals(PORT)  # an extension, and padding, longer than the packet
+    hostile.take(packet(1, first=0x90, size=4), 0)
+    hostile.take(packet(2, first=0xA0, size=4), 0)
+    assert [codes for _, codes in hostile.speech[7]] == [b"", b""]
+
+
 def test_what_is_no_rtp() -> None:
     """Is counted as that, whatever it is, and harms nothing."""
     arrivals = Arrivals(PORT)

@@ -126,7 +126,6 @@ def quality(
     heard = audio_quality.Heard(
         name="agent",
         stream=stream,
-        received=[index in set(numbers) for index in range(stream.expected)],
         statistics=statistics(len(numbers), discarded),
         mouths=[Mouth(milliseconds=60.0, confidence=9.0)] * mouths,
         call_id="abc",
