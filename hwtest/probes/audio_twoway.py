@@ -84,6 +84,10 @@ def _judge(sheet: Sheet, side: Side, statistics: Statistics, file: Path) -> None
         sheet.value(
             f"until_heard_by_{side.name}", "s", (first + 1) * WINDOW_SECONDS, uncertainty=WINDOW_SECONDS
         )
+        since = levels[first:]
+        heard_on = sum(level >= HEARD_DBM0 for level in since)
+        note = f"of the tenths of a second since it was first heard; {len(since)} of them"
+        sheet.share(f"heard_on_by_{side.name}", heard_on, len(since), note=note, evidence=(evidence,))
     else:
         packets = statistics.received.packets
         code = UNHEARD if packets == 0 else MUTE
@@ -117,10 +121,10 @@ def _evidence(side: Side, statistics: Statistics, heard: Samples, file: Path) ->
     )
 
 
-UNHEARD, MUTE, CROSSED = (f"audio.twoway.{word}" for word in ("unheard", "mute", "crossed"))
+UNHEARD, MUTE, CROSSED, BROKEN = (f"audio.twoway.{word}" for word in ("unheard", "mute", "crossed", "broken"))
 
 
-def _thresholds(who: str) -> tuple[Threshold, Threshold]:
+def _thresholds(who: str) -> tuple[Threshold, ...]:
     return (
         Threshold(
             figure=f"heard_by_{who}",
@@ -140,6 +144,16 @@ def _thresholds(who: str) -> tuple[Threshold, Threshold]:
             unit="s",
             clause="own",
             code="audio.twoway.late",
+        ),
+        Threshold(
+            figure=f"heard_on_by_{who}",
+            statistic="value",
+            passes=80.0,
+            warns=50.0,
+            unit="%",
+            clause="own: a tone of four seconds; single packets that are lost do not silence a tenth of a second",
+            code=BROKEN,
+            at_least=True,
         ),
     )
 
@@ -214,6 +228,19 @@ PROBE = Probe(
             ),
             confirm="hwtest run audio.start; asterisk -rx 'rtp set debug on' and compare the first packet with the 200 OK",
             mend="Remove what plays before the join; give RTP a fixed address so that it asks no name server.",
+        ),
+        Explanation(
+            code=BROKEN,
+            layer=Layer.NETWORK,
+            meaning="What was spoken is heard at first, and then breaks off, or comes in pieces.",
+            caller_notices="The call seems good, and after a moment one side hears nothing more, or scraps.",
+            causes=(
+                "a re-INVITE after the answer moves the audio to an address that cannot be reached (direct_media, NAT)",
+                "a firewall closes the audio's way again, or opens it for one side's packets alone",
+                "most packets are lost: then audio.quality shows it",
+            ),
+            confirm="hwtest run call.one (a second INVITE in the ladder?); asterisk -rx 'rtp set debug on': how long come Got",
+            mend="Set direct_media = no on the endpoints, and let the firewall keep UDP ways open for a minute of silence.",
         ),
         Explanation(
             code=CROSSED,

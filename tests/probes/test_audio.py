@@ -83,10 +83,22 @@ def test_who_hears_the_other_hears_well(tmp_path: Path) -> None:
         (tone(OTHER, 4.0, -50), 200, {"audio.twoway.mute": Layer.SWITCH, "audio.twoway.faint": Layer.SWITCH}),
         (tone(OTHER, 4.0, -35), 200, {"audio.twoway.faint": Layer.SWITCH}),
         (np.concatenate([silence(3.5), tone(OTHER, 0.5)]), 200, {"audio.twoway.late": Layer.SWITCH}),
+        (np.concatenate([tone(OTHER, 1.0), silence(3.0)]), 60, {"audio.twoway.broken": Layer.NETWORK}),
+        (np.concatenate([tone(OTHER, 0.3), silence(0.3)] * 7), 200, {"audio.twoway.broken": Layer.NETWORK}),
         (tone(OTHER, 4.0) + tone(STRANGER, 4.0, -20), 200, {"audio.twoway.crossed": Layer.SWITCH}),
         (tone(OTHER, 4.0) + tone(OWN, 4.0, -25), 200, {"audio.twoway.crossed": Layer.SWITCH}),
     ],
-    ids=["no packets", "packets without voice", "too soft", "soft", "late", "another call", "echo"],
+    ids=[
+        "no packets",
+        "packets without voice",
+        "too soft",
+        "soft",
+        "late",
+        "breaks off",
+        "in pieces",
+        "another call",
+        "echo",
+    ],
 )
 def test_each_fault_of_two_way_audio(
     heard: Samples, packets: int, codes: dict[str, Layer], tmp_path: Path
