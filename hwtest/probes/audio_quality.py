@@ -103,8 +103,12 @@ def _judge(sheet: Sheet, heard: Heard) -> None:
         ),
     )
     if heard.dropped:
-        sheet.note(f"the capture itself lost {heard.dropped} packets at the {who}: loss is not known exactly")
-    sheet.share(f"lost_at_{who}", stream.lost, stream.expected, evidence=evidence)
+        why_not = (
+            f"the capture itself lost {heard.dropped} packets, which may be these; hwtest run meter.capture"
+        )
+        sheet.value(f"lost_at_{who}", "%", None, note=why_not)
+    else:
+        sheet.share(f"lost_at_{who}", stream.lost, stream.expected, evidence=evidence)
     sheet.value(
         f"jitter_at_{who}", "ms", stream.jitter_ms, n=stream.received, uncertainty=0.05, evidence=evidence
     )
@@ -121,12 +125,14 @@ def _judge(sheet: Sheet, heard: Heard) -> None:
     )
     delay_ms = median(mouth.milliseconds for mouth in heard.mouths) if heard.mouths else None
     gone = stream.lost + discarded
-    r = rating(gone / stream.expected if stream.expected else None, delay_ms, burst_ratio(stream.came))
-    why = (
-        f"from {gone} packets lost or too late and {delay_ms:.0f} ms mouth to ear, the phones included"
-        if delay_ms is not None
-        else "the delay is not known: no chirp was heard"
-    )
+    loss_is_known = bool(stream.expected) and not heard.dropped
+    r = rating(gone / stream.expected if loss_is_known else None, delay_ms, burst_ratio(stream.came))
+    if delay_ms is None:
+        why = "the delay is not known: no chirp was heard"
+    elif not loss_is_known:
+        why = "the loss is not known"
+    else:
+        why = f"from {gone} packets lost or too late and {delay_ms:.0f} ms mouth to ear, the phones included"
     sheet.value(f"rating_at_{who}", "R", r, n=stream.expected, note=why, evidence=evidence)
     sheet.value(
         f"opinion_at_{who}", "MOS", opinion(r), n=stream.expected, note="MOS-CQ by the E-model, not by ears"

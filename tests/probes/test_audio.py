@@ -129,7 +129,11 @@ def test_keys_that_are_lost_or_too_many(heard: str, right: int, extra: int) -> N
 
 
 def quality(
-    numbers: list[int], late_ms: dict[int, float] | None = None, discarded: int = 0, mouths: int = 3
+    numbers: list[int],
+    late_ms: dict[int, float] | None = None,
+    discarded: int = 0,
+    mouths: int = 3,
+    dropped: int = 0,
 ) -> Sheet:
     """The sheet of one direction with these packets."""
     late = late_ms or {}
@@ -141,7 +145,7 @@ def quality(
         statistics=statistics(len(numbers), discarded),
         mouths=[Mouth(milliseconds=60.0, confidence=9.0)] * mouths,
         call_id="abc",
-        dropped=0,
+        dropped=dropped,
     )
     sheet = Sheet(audio_quality.PROBE)
     audio_quality._judge(sheet, heard)
@@ -160,6 +164,13 @@ def test_a_clean_stream() -> None:
     assert value(sheet, "rating_at_agent") == pytest.approx(93.2 - 0.024 * 60)
     assert value(sheet, "burst_density_at_agent") is None
     assert value(sheet, "round_trip_at_agent") is None
+
+
+def test_a_capture_that_lost_packets_blames_nobody() -> None:
+    """What is missing may be missing in the meter alone: neither loss nor R is known."""
+    sheet = quality([number for number in range(600) if number % 20], dropped=30)
+    assert (sheet.verdict, found(sheet)) == (Verdict.NOT_MEASURED, {})
+    assert value(sheet, "lost_at_agent") is value(sheet, "rating_at_agent") is None
 
 
 def test_three_percent_lost_in_bursts() -> None:
