@@ -12,7 +12,7 @@ import msgspec
 
 from hwtest.capture.record import Record
 
-_START_SECONDS = 10.0
+_START_SECONDS, _STOP_SECONDS = 10.0, 2.0
 _LARGEST_ANSWER_BYTES = 256 * 1024 * 1024
 
 
@@ -55,6 +55,11 @@ class Capture:
         )
         try:
             await asyncio.wait_for(self._answer(), _START_SECONDS)
+        except TimeoutError:
+            await self._stop()
+            raise CaptureUnavailableError(
+                f"the capturing process did not start within {_START_SECONDS:.0f} s"
+            ) from None
         except BaseException:
             await self._stop()
             raise
@@ -86,4 +91,8 @@ class Capture:
     async def _stop(self) -> None:
         assert self._process is not None and self._process.stdin is not None
         self._process.stdin.close()
-        await self._process.wait()
+        try:
+            await asyncio.wait_for(self._process.wait(), _STOP_SECONDS)
+        except TimeoutError:
+            self._process.kill()
+            await self._process.wait()

@@ -1,13 +1,16 @@
 """The capture on the real loopback; it needs CAP_NET_RAW and is skipped, saying so, without."""
 
+import os
 import socket
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import msgspec
 import pytest
 
-from hwtest.capture import Capture, CaptureUnavailableError, __main__
+from hwtest.capture import Capture, CaptureUnavailableError, __main__, process
 from tests.capture.test_record import INVITE, RINGING
 
 Pair = tuple[socket.socket, socket.socket]
@@ -90,3 +93,19 @@ def test_without_the_right_to_capture(
     __main__.main()
     said = msgspec.json.decode(capsysbinary.readouterr().out)
     assert said == {"error": "Operation not permitted: capturing needs CAP_NET_RAW (root)"}
+
+
+async def test_a_process_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It neither says that it stands nor ends when it is told to: the reason is ours, and nothing stays behind."""
+    pid = tmp_path / "pid"
+    hanging = tmp_path / "hanging"
+    hanging.write_text(f"#!/bin/sh\necho $$ > {pid}\nexec sleep 60\n")
+    hanging.chmod(0o700)
+    monkeypatch.setattr(process, "_START_SECONDS", 1.0)
+    monkeypatch.setattr(process, "_STOP_SECONDS", 0.1)
+    monkeypatch.setattr(sys, "executable", str(hanging))
+    with pytest.raises(CaptureUnavailableError, match="did not start within 1 s"):
+        async with Capture(5060):
+            pass
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text()), 0)
