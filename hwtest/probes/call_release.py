@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from edge.errors import LinkError, RefusedError
 from hwtest.capture import Capture, Record
 from hwtest.ladder import Leg, ladder_of, numbers_of
 from hwtest.probes.contract import (
@@ -219,14 +220,16 @@ def _session_interval(call: OutgoingCall) -> int | None:
 
 
 async def _silence_seconds(site: Site) -> int | None:
-    """After so long without audio the switch ends a trunk's call; None when never, or when nobody can tell."""
+    """After so long without audio the switch ends a trunk's call; 0 when never, None when nobody can tell."""
     try:
         client = await site.control()
         known = [endpoint for endpoint in await endpoints(client, 200) if endpoint.known_by_address]
-    except NotMeasuredError:
+    except (NotMeasuredError, LinkError, RefusedError):
         return None
     limits = [endpoint.silence_seconds for endpoint in known]
-    return max(limits) if limits and all(limits) else None
+    if not limits:
+        return None
+    return max(limits) if all(limits) else 0
 
 
 def judge(sheet: Sheet, near: Released, far: Released, given_up: Released) -> None:
@@ -269,9 +272,16 @@ def judge_timer(sheet: Sheet, agreed: Sequence[int | None], silence_seconds: int
         return
     told = Evidence(
         text=f"offered Session-Expires {TIMER_SECONDS} s; agreed: {', '.join(f'{s}' for s in agreed)}; "
-        f"audio may be silent for {silence_seconds if silence_seconds else 'ever, or it is not known'}"
+        f"audio may be silent for {_SILENT.get(silence_seconds, f'{silence_seconds} s')}"
     )
     bounds = [bound for bound in (_longest(agreed), silence_seconds) if bound]
+    if not bounds and silence_seconds is None:
+        without = (
+            "the switch agrees to no session timer, and whether a time without audio ends a call cannot be seen: "
+            "give [ami] in the target's file"
+        )
+        sheet.value("dead_call_lasts", "s", None, note=without, evidence=[told])
+        return
     if not bounds:
         words = (
             "the switch agrees to no session timer, and nothing else ends a call whose other side has died"
@@ -280,6 +290,9 @@ def judge_timer(sheet: Sheet, agreed: Sequence[int | None], silence_seconds: int
         return
     note = "agreed, not waited for: by the session timer or the time without audio, whichever is first"
     sheet.value("dead_call_lasts", "s", min(bounds), n=len(agreed), note=note, evidence=[told])
+
+
+_SILENT = {0: "ever", None: "a time that is not known"}
 
 
 def _longest(agreed: Sequence[int | None]) -> int | None:
