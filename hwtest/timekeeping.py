@@ -86,8 +86,9 @@ async def chrony_tracking() -> Tracking | None:
     program = shutil.which("chronyc")
     if program is None:
         return None
+    # -n: no name is looked up, which takes longer than we wait where the name server is away
     process = await asyncio.create_subprocess_exec(
-        program, "-c", "tracking", stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+        program, "-n", "-c", "tracking", stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
     )
     try:
         told, _ = await asyncio.wait_for(process.communicate(), CHRONYC_SECONDS)

@@ -236,6 +236,7 @@ PROBE = Probe(
             causes=(
                 "packet loss in bursts, or silence suppression that cuts off what is not speech",
                 "one-way audio: then audio.twoway shows it",
+                "a delay of more than half a second: so late nobody looks for them any more (net.path tells a long way)",
                 "a noise reducer or echo canceller that takes chirps away",
             ),
             confirm="hwtest run audio.quality audio.twoway; listen to the recordings",

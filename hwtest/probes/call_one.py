@@ -33,7 +33,7 @@ ANSWER_AFTER_SECONDS = 0.5
 TALK_SECONDS = 1.5
 END_SECONDS = 3.0
 _CODES = {
-    **dict.fromkeys((408, 480, 500, 503, 504), "call.one.unavailable"),
+    **dict.fromkeys((408, 480, 486, 500, 503, 504, 600), "call.one.unavailable"),
     **dict.fromkeys((401, 403, 407), "call.one.refused"),
     **dict.fromkeys((415, 488, 606), "call.one.codec"),
 }
@@ -323,6 +323,7 @@ PROBE = Probe(
             caller_notices="A tone or a message that all is busy, or that the number is out of order.",
             causes=(
                 "the switch has no RTP ports, channels or file descriptors left",
+                "it takes the test phone for busy (486): another call of it, or a registration of it from elsewhere",
                 "nobody and nothing could take the call, and the line's last resort is to end it",
                 "the switch is shutting down",
             ),

@@ -26,8 +26,10 @@ from tests.probes.test_targets import measured
 class Switch:
     """It registers one phone, answers a caller at once, and then rings the phone. What it does not do is a fault."""
 
-    def __init__(self, *, answers: bool = True, rings: bool = True, goodbye: int | None = 200) -> None:
-        self.answers, self.rings, self.goodbye = answers, rings, goodbye
+    def __init__(
+        self, *, answers: bool = True, rings: bool = True, goodbye: int | None = 200, refuses: int = 0
+    ) -> None:
+        self.answers, self.rings, self.goodbye, self.refuses = answers, rings, goodbye, refuses
         self.endpoint = Endpoint("127.0.0.1", 0, self.take)
         self.phone = ""
         """Contact that was registered."""
@@ -52,6 +54,8 @@ class Switch:
         elif message.method == "REGISTER":
             self.phone = message.header("Contact") or self.phone
             self.endpoint.send(respond(message, 200, tag="r").format(), source)
+        elif message.method == "INVITE" and self.refuses:
+            self.endpoint.send(respond(message, self.refuses, tag="s").format(), source)
         elif message.method == "INVITE" and self.answers:
             self.answer(message, source)
         elif message.method == "BYE" and self.goodbye is not None:
@@ -122,6 +126,9 @@ async def test_a_line_that_greets_before_it_rings(tmp_path: Path) -> None:
     [
         ({"answers": False}, "silent", Layer.SWITCH),
         ({"rings": False}, "misrouted", Layer.DIALPLAN),
+        ({"refuses": 404}, "rejected", Layer.DIALPLAN),
+        ({"refuses": 486}, "unavailable", Layer.SWITCH),
+        ({"refuses": 403}, "refused", Layer.TRUNK),
         ({"goodbye": None}, "unclean", Layer.SWITCH),
         ({"goodbye": 481}, "unclean", Layer.SWITCH),
     ],

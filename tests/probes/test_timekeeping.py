@@ -12,7 +12,7 @@ from hwtest.probes.clock_sync import _bound
 from hwtest.probes.contract import Verdict
 from hwtest.probes.sheet import Sheet
 from hwtest.site import Site
-from hwtest.timekeeping import KernelClock, StepWatch, kernel_clock, parse_tracking
+from hwtest.timekeeping import KernelClock, StepWatch, chrony_tracking, kernel_clock, parse_tracking
 from tests.probes.made import LIVE
 
 LINE = "C0A80101,ntp.example,3,1795712421.787,0.000123,-0.000045,0.0002,-12.5,0.01,0.05,0.004,0.0015,64.2,Normal\n"
@@ -44,6 +44,16 @@ def test_a_source_that_has_no_name(name: str) -> None:
     tracking = parse_tracking(LINE.replace("ntp.example", name))
     assert tracking is not None and tracking.source == name
     assert tracking.bound_ms == pytest.approx(3.623)
+
+
+async def test_chrony_is_asked_for_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or a dead name server would make it look as if it did not run."""
+    program = tmp_path / "chronyc"
+    program.write_text(f'#!/bin/sh\n[ "$*" = "-n -c tracking" ] && echo "{LINE.strip()}"\n')
+    program.chmod(0o700)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    tracking = await chrony_tracking()
+    assert tracking is not None and tracking.synchronised
 
 
 def test_a_clock_that_follows_itself_is_not_synchronised() -> None:
