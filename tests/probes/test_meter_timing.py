@@ -12,6 +12,7 @@ from hwtest.probes import meter_timing
 from hwtest.probes.contract import Verdict
 from hwtest.probes.sheet import Sheet
 from hwtest.site import Site
+from hwtest.useragent.transport import Endpoint, SocketAddress, Stamp
 from tests.probes.made import LIVE
 
 
@@ -49,3 +50,22 @@ async def test_what_is_late_once_is_looked_at_again(
     sleeps = next(figure for figure in sheet.figures if figure.name == "sleep_overshoot")
     assert (sleeps.verdict is Verdict.FAIL) is (looks == meter_timing.LOOKS)
     assert (sleeps.note or "")[: len("look n of")] == note
+
+
+async def test_a_firewall_on_this_machine_is_no_matter_of_minutes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Of datagrams that never come back a few are enough; what was not measured says so, and is no time-out of a target."""
+
+    class Swallowed(Endpoint):
+        def send(self, datagram: bytes, destination: SocketAddress) -> Stamp:
+            return Stamp(0, 0)
+
+    monkeypatch.setattr(meter_timing, "Endpoint", Swallowed)
+    monkeypatch.setattr(meter_timing, "ECHO_SECONDS", 0.01)
+    sheet = await judged(repeat(0.1), monkeypatch, tmp_path)
+    trips = next(figure for figure in sheet.figures if figure.name == "loopback_round_trip")
+    assert (trips.verdict, trips.note) == (
+        Verdict.NOT_MEASURED,
+        "there was no sample; 3 lost on this machine itself",
+    )
