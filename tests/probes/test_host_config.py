@@ -43,6 +43,8 @@ class Console:
     """An AMI link to a switch that prints what it was given."""
 
     aors: ClassVar[list[dict[str, str]]] = []
+    other_trunks: ClassVar[dict[str, str]] = {}
+    """Context by name."""
 
     def __init__(self, printed: dict[str, str], endpoint: dict[str, str]) -> None:
         self.printed = printed
@@ -54,15 +56,16 @@ class Console:
             raise RefusedError(f"{name}: no such context")
         return {"Output": self.printed[headers["Command"]].splitlines()}
 
-    async def list(self, name: str, _headers: dict[str, str]) -> list[dict[str, str]]:
+    async def list(self, name: str, headers: dict[str, str]) -> list[dict[str, str]]:
         """One trunk, which is reached by a name if `aors` says so, and registers nowhere."""
         if name == "PJSIPShowEndpoints":
-            return [{"ObjectName": "bt"}]
+            return [{"ObjectName": name} for name in ("bt", *self.other_trunks)]
         if name == "PJSIPShowAors":
             return list(self.aors)
         if name == "PJSIPShowRegistrationsOutbound":
             raise RefusedError(f"{name}: no such module")
-        return [self.endpoint, {"Event": "IdentifyDetail"}]
+        context = self.other_trunks.get(headers["Endpoint"], self.endpoint["Context"])
+        return [{**self.endpoint, "Context": context}, {"Event": "IdentifyDetail"}]
 
 
 async def measured(
@@ -161,6 +164,16 @@ async def test_what_is_as_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(f"{__name__}.TARGET", dataclasses.replace(TARGET, daemon=None, lines={"test": line}))
     alone = await measured(tmp_path, module_show=modules)
     assert (alone.verdict, alone.findings) == (Verdict.PASS, [])
+
+
+async def test_a_trunk_for_other_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That one trunk does not lead to the test line is told; that none does is a failure."""
+    monkeypatch.setattr(Console, "other_trunks", {"carrier": "carrier-in"})
+    sheet = await measured(tmp_path)
+    assert (sheet.verdict, sheet.findings) == (Verdict.PASS, [])
+    assert "Line test is not reached by who calls into context carrier-in." in sheet.notes
+    sheet = await measured(tmp_path, **{"dialplan_show_5990@edge-lines": None})
+    assert [f.code for f in sheet.findings] == ["host.config.context"]
 
 
 async def test_an_old_release(tmp_path: Path) -> None:
