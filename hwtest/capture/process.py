@@ -58,7 +58,7 @@ class Capture:
         except TimeoutError:
             await self._stop()
             raise CaptureUnavailableError(
-                f"the capturing process did not start within {_START_SECONDS:.0f} s"
+                f"the capturing process did not start within {_START_SECONDS:g} s"
             ) from None
         except BaseException:
             await self._stop()

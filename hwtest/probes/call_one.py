@@ -82,8 +82,8 @@ async def measure(site: Site, sheet: Sheet) -> None:
         return
     seen = seen_by(call, records)
     _figures(sheet, seen, ladder, told)
-    if words := _unclean(seen, ended_by, phone_ended=ended):
-        sheet.find("call.one.unclean", Verdict.FAIL, words, told)
+    if unclean := _unclean(seen, ended_by, phone_ended=ended):
+        sheet.find("call.one.unclean", Verdict.FAIL, unclean, told)
 
 
 def _unclean(seen: Seen, ended_by: str | None, *, phone_ended: bool) -> str | None:
