@@ -113,11 +113,16 @@ def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hwtest.site.GOODBYE_SECONDS", 0.1)
 
 
+def failures(result: ProbeResult) -> set[tuple[str, Layer]]:
+    """What failed and who is blamed. A busy machine may add a warning of its own, of a message that came late."""
+    return {(f.code, f.layer) for f in result.findings if f.verdict is Verdict.FAIL}
+
+
 async def test_a_line_that_greets_before_it_rings(tmp_path: Path) -> None:
     """The switch answers, and the phone is rung a moment later: nothing is wrong with that, and it is told."""
     async with called(tmp_path, Switch()) as result:
         pass
-    assert (result.verdict, result.findings, result.reason) == (Verdict.PASS, (), None)
+    assert (failures(result), result.reason) == (set(), None)
     assert any(note.startswith("The switch answered before") for note in result.notes)
 
 
@@ -139,5 +144,5 @@ async def test_a_fault_is_named(
     """With its layer, its ladder, and nothing else blamed."""
     async with called(tmp_path, Switch(**faults)) as result:  # type: ignore[arg-type]
         pass
-    assert {(f.code, f.layer) for f in result.findings} == {(f"call.one.{code}", layer)}
+    assert failures(result) == {(f"call.one.{code}", layer)}
     assert (result.verdict, result.reason, len(result.ladders)) == (Verdict.FAIL, None, 1)

@@ -68,7 +68,7 @@ def openssl(*arguments: str | Path) -> None:
 
 @contextlib.contextmanager
 def server(file: Path, *, old: bool = False, links: int = 1000) -> Iterator[Endpoint]:
-    """A TLS server that says nothing else, and is gone after so many links."""
+    """A TLS server that says nothing else, and hangs up on everybody after so many links."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(file)
     if old:
@@ -83,14 +83,16 @@ def server(file: Path, *, old: bool = False, links: int = 1000) -> Iterator[Endp
 
         def serve() -> None:
             taken = 0
-            while not over.is_set() and taken < links:
+            while not over.is_set():
                 with contextlib.suppress(OSError):
                     link, _ = listening.accept()
                     taken += 1
+                    if taken > links:
+                        link.close()
+                        continue
                     link.settimeout(2)
                     with link, context.wrap_socket(link, server_side=True) as spoken:
                         spoken.recv(1)
-            listening.close()
 
         thread = threading.Thread(target=serve)
         thread.start()
