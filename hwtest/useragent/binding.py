@@ -101,7 +101,9 @@ class Binding:
                     request = self._request([*headers, *answers], bind=bind)
                     response = await self._agent.exchange(request, self._uri, trace)
                 if response.status in CHALLENGES:
-                    wire.challenge_of(response)  # one that nobody can answer says nothing of the password: SipError
+                    wire.challenge_of(
+                        response
+                    )  # one that nobody can answer says nothing of the password: SipError
         return self._seen(trace, response, challenged)
 
     def _request(self, headers: list[Header], *, bind: bool) -> Request:
