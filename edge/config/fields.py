@@ -176,6 +176,7 @@ AlertInfo = Annotated[
         'must be the value of an Alert-Info header, such as "<http://edge101.invalid/999>;info=999"',
     ),
 ]
+Moment = Annotated[float, _seconds(0.02, 5)]
 Short = Annotated[float, _seconds(0.5, 60)]
 Leaving = Annotated[float, _seconds(5, 300)]
 Ring = Annotated[float, _seconds(3, 120)]

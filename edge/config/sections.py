@@ -37,6 +37,7 @@ from edge.config.fields import (
     LoopbackHost,
     LoopbackUrl,
     Minutes,
+    Moment,
     Name,
     Number,
     Password,
@@ -199,6 +200,7 @@ class TimingSection(Section):
     refusal_memory_seconds: Hour = _default(Policy, "refusal_memory_seconds")
     refusal_rest_seconds: Hour = _default(Policy, "refusal_rest_seconds")
     unreachable_rest_seconds: Hour = _default(Policy, "unreachable_rest_seconds")
+    crossed_rest_seconds: Moment = _default(Policy, "crossed_rest_seconds")
 
 
 class EmergencySection(Section):

@@ -560,9 +560,9 @@ class Policy:
     """How long a call is kept from an agent who rejected or missed it while another may take it."""
     refusal_rest_seconds: float = 2.0
     """How long an agent who has just rejected or missed a call is offered nothing at all."""
-    crossed_rests_seconds: tuple[float, ...] = (0.1, 0.2, 0.4)
-    """How long a phone is left alone that was still in the call before, the first time and the next ones: it takes a moment to
-    clear its line. One that is busy oftener without having rung in between does not want to be rung."""
+    crossed_rest_seconds: float = 0.1
+    """How long a phone is left alone that was still in the call before, as it takes a moment to clear its line; twice as long
+    each further time."""
     unreachable_rest_seconds: float = 10.0
     """How long an unreachable phone is left alone, unless its state is seen to change."""
     digest: str = field(default="", compare=False)

@@ -467,6 +467,6 @@ def rest_seconds(record: AgentRecord, policy: Policy) -> float:
         case OfferOutcome.UNREACHABLE:
             return policy.unreachable_rest_seconds
         case OfferOutcome.CROSSED:
-            return policy.crossed_rests_seconds[record.crossed_in_a_row - 1]
+            return policy.crossed_rest_seconds * 2.0 ** (record.crossed_in_a_row - 1)
         case _:
             return policy.refusal_rest_seconds

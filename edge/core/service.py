@@ -31,6 +31,8 @@ from edge.core.ring_back import RingBack
 from edge.core.state import AgentRecord, Call, Offer
 from edge.core.task_state import TaskOffer
 
+CROSSED_IN_A_ROW_MAXIMUM = 3
+"""A phone that is busy oftener, without having rung in between, does not want to be rung."""
 CLEARING_SECONDS = 0.5
 """A phone clears its line within so much of a call's end, as the switch sees that."""
 CLOCKS_APART_SECONDS = 1.0
@@ -422,7 +424,7 @@ class Service(RingBack):
         record, phone = self.state.agents.get(offer.agent), self.policy.phones.get(offer.phone)
         if record is None or phone is None or phone.trunk is not None:
             return False
-        if record.crossed_in_a_row >= len(self.policy.crossed_rests_seconds):
+        if record.crossed_in_a_row >= CROSSED_IN_A_ROW_MAXIMUM:
             return False
         left = (record.freed_at, self.state.phones_left_off_at.get(offer.phone))
         return (isinstance(offer, TaskOffer) and offer.asked) or any(
