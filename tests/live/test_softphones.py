@@ -132,6 +132,7 @@ async def test_nobody_sends_a_phone_elsewhere(library: Library) -> None:
         assert (moved.status, list(stranger.trace)) == (302, [])
 
 
+@pytest.mark.endurance
 async def test_bytes_that_are_no_text(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     """A name and a reason that are not UTF-8 are shown as far as they can be, and end nothing."""
     monkeypatch.setitem(wire.REASONS, 486, wire.decode(b"Occup\xe9"))
@@ -147,6 +148,7 @@ async def test_bytes_that_are_no_text(library: Library, monkeypatch: pytest.Monk
         assert (call.status, call.reason) == (486, "Occup\ufffd")
 
 
+@pytest.mark.endurance
 async def test_a_registrar_that_says_nothing(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is named as the one that is silent, and not the software phones."""
     monkeypatch.setattr(softphone_phone, "REGISTER_SECONDS", 0.3)
