@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from hwtest.probes.call_release import PROBE, Released, Stamps, judge, judge_timer, read
-from hwtest.probes.contract import Layer, Verdict
+from edge.errors import LinkError, RefusedError
+from hwtest.probes.call_release import PROBE, Released, Stamps, _silence_seconds, judge, judge_timer, read
+from hwtest.probes.contract import Layer, NotMeasuredError, Verdict
 from hwtest.probes.sheet import Sheet
 
 MS = 1_000_000
@@ -102,3 +105,16 @@ def test_a_side_that_dies(
     assert sheet.verdict is verdict
     assert [figure.value for figure in sheet.figures if figure.n] == ([] if lasts is None else [lasts])
     assert all(f.code == "call.release.undead" and f.layer is Layer.SWITCH for f in sheet.findings)
+
+
+@pytest.mark.parametrize(
+    "trouble", [NotMeasuredError("no control link", ""), LinkError("cut"), RefusedError("Permission denied")]
+)
+async def test_without_a_control_link_nobody_knows_when_silence_ends_a_call(trouble: Exception) -> None:
+    """Nor where the switch's account may not ask: not measured, and no failure of the probe."""
+
+    class Shut:
+        async def control(self) -> Any:
+            raise trouble
+
+    assert await _silence_seconds(Shut()) is None  # type: ignore[arg-type]

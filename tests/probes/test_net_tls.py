@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from hwtest import tls
 from hwtest.lab.contract import Address, Login, Mi
 from hwtest.probes import net_tls
 from hwtest.probes.contract import Layer, NotMeasuredError, Verdict
@@ -177,6 +178,23 @@ def test_old_tls(tmp_path: Path) -> None:
         sheet = judged(endpoint, file)
     assert [f.code for f in sheet.findings] == ["net.tls.old"]
     assert "TLSv1.1" in sheet.findings[0].summary
+
+
+def test_what_this_machine_cannot_ask_for_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An OpenSSL that refuses old TLS itself: that the endpoint does not agree to it is not known then."""
+    own_context = tls._context
+
+    class Strict(ssl.SSLContext):
+        def set_ciphers(self, words: str, /) -> None:
+            raise ssl.SSLError(f"no cipher match: {words}")
+
+    contexts = [own_context(), Strict(ssl.PROTOCOL_TLS_CLIENT), Strict(ssl.PROTOCOL_TLS_CLIENT)]
+    monkeypatch.setattr(tls, "_context", lambda: contexts.pop(0))
+    file = certificate(tmp_path, 90)
+    with server(file) as endpoint:
+        sheet = judged(endpoint, file)
+    assert (sheet.findings, contexts) == ([], [])
+    assert [note for note in sheet.notes if "TLSv1, TLSv1.1 was not asked" in note]
 
 
 def test_nobody_there_and_no_tls() -> None:
