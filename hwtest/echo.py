@@ -89,9 +89,8 @@ def echoes(
                 _collect(link, raw, min(until, time.monotonic() + 0.05), sent_ns, answers, identifier)
         except OSError as error:
             sent = max(1, len(sent_ns))
-            if (
-                error.errno == errno.EMSGSIZE
-            ):  # our own interface says so at the sending, a router on the way later
+            # Our own interface says so at the sending, a router on the way later.
+            if error.errno == errno.EMSGSIZE:
                 return Echoes(sent, tuple(answers.values()), too_big=True)
             if error.errno in _NO_WAY:  # nothing comes back, which is what is measured
                 return Echoes(sent, tuple(answers.values()))

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Self
 
 from edge.cli.output import clean
 from hwtest.addresses import is_own
-from hwtest.capture import Capture, CaptureUnavailableError
+from hwtest.capture import Capture, CaptureUnavailableError, Record, Taken
 from hwtest.interlock import Interlock
 from hwtest.lab.contract import Address
 from hwtest.probes.contract import NotMeasuredError, Probe
@@ -266,6 +266,13 @@ class Site:
         path = self.folder / name
         path.touch(mode=0o600)
         return path
+
+
+def whole(taken: Taken) -> list[Record]:
+    """What was on the wire. NotMeasuredError where the capture lost some of it: nothing can be said of what did not come then."""
+    if taken.dropped:
+        raise NotMeasuredError(f"the capture lost {taken.dropped} packets", "hwtest run meter.capture")
+    return taken.records
 
 
 async def _end(call: OutgoingCall) -> None:

@@ -182,10 +182,8 @@ class Candidates:
         self._now = now
         self._phones_in_use = {offer.phone for offer in state.offers.values()}
         self._phones_in_use |= {offer.phone for offer in state.task_offers.values()}
-        idle, reserved = (
-            Activity.IDLE,
-            Activity.RESERVED,
-        )  # looked up once, as all agents are asked in each match
+        # Looked up once, as all agents are asked in each match.
+        idle, reserved = Activity.IDLE, Activity.RESERVED
         self._phones_in_use |= {  # kept for somebody, whoever else has signed in there
             r.phone for r in state.agents.values() if r.activity is reserved and r.phone is not None
         }
@@ -264,7 +262,11 @@ class Candidates:
 
     def for_task(self, skills: Collection[str], declined_by: Collection[str]) -> list[AgentRecord]:
         """Those who may be asked now for a ring-back task, the best first; who has declined it before, last."""
-        rested = [record for record in self._skilled(skills) if not self._is_left_alone(record)]
+        rested = [
+            record
+            for record in self._skilled(skills)
+            if record.rest_since is None or self._left_alone_until(record) is None
+        ]
         rank = self._ranking(skills)
         return sorted(rested, key=lambda record: (record.agent in declined_by, rank(record)))
 
@@ -424,19 +426,18 @@ class Candidates:
         else, and one that let it ring out. Not one that is still in the call before: that would be busy again.
         """
         if call.tier != Tier.EMERGENCY:
-            return self._is_left_alone(record)
+            return self._left_alone_until(record) is not None
         since = call.rejected_by.get(record.agent)
         return self.line_taken_until(record) is not None or (
             since is not None and self._now.since(since) < rest_seconds(record, self._policy)
         )
 
-    def _is_left_alone(self, record: AgentRecord) -> bool:
-        since = record.rest_since
-        return since is not None and self._now.since(since) < rest_seconds(record, self._policy)
-
     def line_taken_until(self, record: AgentRecord) -> Instant | None:
         """When a phone that is still in the call before may be rung again; None: now."""
-        if record.rest_outcome is not OfferOutcome.CROSSED or record.rest_since is None:
+        return self._left_alone_until(record) if record.rest_outcome is OfferOutcome.CROSSED else None
+
+    def _left_alone_until(self, record: AgentRecord) -> Instant | None:
+        if record.rest_since is None:
             return None
         until = record.rest_since.plus(rest_seconds(record, self._policy))
         return until if until.monotonic_ns > self._now.monotonic_ns else None

@@ -17,9 +17,9 @@ from hwtest.audio.stream import Packet
 from hwtest.capture.record import read_datagram
 from hwtest.capture.sniffer import Sniffer
 from hwtest.useragent.g711 import A_LAW, MU_LAW, SAMPLE_RATE_HZ
+from hwtest.useragent.media import payload_of
 
 _HEADER = struct.Struct("!BBHII")
-_PADDED, _EXTENDED = 0x20, 0x10
 _RTCP = range(72, 77)  # RFC 5761 §4: as payload types these are RTCP
 _EVENTS_FROM = 96
 """Dynamic payload types: telephone events, whose time stamps do not move with the packets."""
@@ -31,17 +31,6 @@ _EXPANDED = {
 }  # RFC 3551 table 4
 _LONGEST_SAMPLES = 600 * SAMPLE_RATE_HZ
 """A time stamp that jumps further is no speech of this call."""
-
-
-def _codes(payload: bytes) -> bytes:
-    """What is carried, without contributing sources, a header extension and padding (RFC 3550 §5.1, §5.3.1)."""
-    start, end = _HEADER.size + 4 * (payload[0] & 0x0F), len(payload)
-    if payload[0] & _EXTENDED:
-        words = int.from_bytes(payload[start + 2 : start + 4], "big")
-        start += 4 + 4 * words
-    if payload[0] & _PADDED:
-        end -= payload[-1]
-    return payload[start : max(start, end)]
 
 
 def _since(timestamp: int, first: int) -> int:
@@ -73,7 +62,7 @@ class Arrivals:
         if kind & 0x7F in _RTCP or kind & 0x7F >= _EVENTS_FROM:
             return
         self.sources[source].append(Packet(sequence, timestamp, stamp_ns))
-        self.speech[source].append((kind & 0x7F, _codes(payload)))
+        self.speech[source].append((kind & 0x7F, payload_of(payload) or b""))
 
     @property
     def longest(self) -> list[Packet]:

@@ -15,10 +15,8 @@ from hwtest.useragent.g711 import SAMPLE_RATE_HZ
 GAP_PACKETS = 16
 """Gmin of RFC 3611 §4.7.2: so many packets received in a row end a burst."""
 _HALF = 1 << 15
-_DROPOUT_MOST, _MISORDERED_MOST = (
-    3000,
-    100,
-)  # RFC 3550 appendix A.1: a jump further on, or back, is a new beginning
+_DROPOUT_MOST, _MISORDERED_MOST = 3000, 100
+"""RFC 3550 appendix A.1: a jump further on, or back, is a new beginning."""
 
 
 class Packet(NamedTuple):

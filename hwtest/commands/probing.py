@@ -145,9 +145,8 @@ def perform(names: Sequence[str], wishes: Wishes) -> int:
             return EXIT_NOT_MEASURED
         # Files come before the terminal, whose other end may be gone (`| head`).
         lost = write(made, wishes.outputs, target, Path(folder), numbers=wishes.numbers)
-        with suppress(
-            SystemExit, BrokenPipeError
-        ):  # rich ends a program whose reader has gone: with 1, a warning here
+        # Rich ends a program whose reader has gone: with 1, which here is a warning.
+        with suppress(SystemExit, BrokenPipeError):
             show(made, numbers=wishes.numbers, verbose=wishes.verbose)
     for line in lost:
         click.echo(f"hwtest: {clean(line)}", err=True)

@@ -21,9 +21,9 @@ from hwtest.probes.contract import (
     Verdict,
 )
 from hwtest.probes.sheet import Sheet
-from hwtest.sipp.sessions import CHALLENGES
 from hwtest.site import Site
 from hwtest.useragent import AgentPhone, CallEnded, CallState, OutgoingCall, answering
+from hwtest.useragent.authorization import CHALLENGES
 from hwtest.useragent.call import Call
 
 RING_SECONDS = 10.0

@@ -18,10 +18,11 @@ from hwtest.probes.contract import (
     Verdict,
 )
 from hwtest.probes.sheet import Sheet
-from hwtest.sipp.sessions import CHALLENGES, Session, sessions, statuses, tally
+from hwtest.sipp.sessions import Session, sessions, statuses, tally
 from hwtest.sipp.traffic import SHORT_CALL, Traffic, one_call, program
-from hwtest.site import Site
+from hwtest.site import Site, whole
 from hwtest.useragent import answering
+from hwtest.useragent.authorization import CHALLENGES
 
 CALLS = 50
 STAY_SECONDS = 0.1
@@ -64,15 +65,13 @@ async def _call(site: Site, sheet: Sheet, capture: Capture, dialled: str) -> Seq
         outcome = await running.ended()
     if outcome.trouble:
         raise NotMeasuredError(outcome.trouble, "hwtest run meter.timing")
-    taken = await capture.take()
-    if taken.dropped:
-        raise NotMeasuredError(f"the capture lost {taken.dropped} packets", "hwtest run meter.capture")
-    found = sessions(taken.records, {running.port})
+    records = whole(await capture.take())
+    found = sessions(records, {running.port})
     if not found:
         raise NotMeasuredError(
             "SIPp placed a call and the capture did not see it", "hwtest run meter.capture"
         )
-    _check_challenge(site, [record.label for record in taken.records if record.method == "INVITE"])
+    _check_challenge(site, [record.label for record in records if record.method == "INVITE"])
     return found
 
 

@@ -27,7 +27,7 @@ from hwtest.probes.sheet import Sheet
 from hwtest.sipp.room import channels, lab_of, ports_of, queue_line, quiet, serving, wrap_up_seconds
 from hwtest.sipp.sessions import REDIRECTED, Session, sessions, statuses, tally
 from hwtest.sipp.traffic import QUEUE_CALLER, Outcome, Traffic, load, program
-from hwtest.site import Site
+from hwtest.site import Site, whole
 from hwtest.useragent import answering
 
 CALLS = 100
@@ -103,10 +103,9 @@ async def measure(site: Site, sheet: Sheet) -> None:
     decided = decisions(site.target.ledger, written)
     if outcome.trouble:
         raise NotMeasuredError(outcome.trouble, "hwtest run meter.timing")
-    if taken.dropped:
-        raise NotMeasuredError(f"the capture lost {taken.dropped} packets", "hwtest run meter.capture")
-    found = sessions(taken.records, {running.port})
-    judge(sheet, Burst(found, taken.records, ports, outcome, decided, left))
+    records = whole(taken)
+    found = sessions(records, {running.port})
+    judge(sheet, Burst(found, records, ports, outcome, decided, left))
 
 
 def _refuse_what_cannot_be(agents: int, wrap_up: float) -> None:

@@ -34,7 +34,7 @@ from hwtest.sipp.room import (
     wrap_up_seconds,
 )
 from hwtest.sipp.traffic import QUEUE_CALLER, Running, Traffic, load, program
-from hwtest.site import Site
+from hwtest.site import Site, whole
 from hwtest.statistics import percentile
 from hwtest.useragent import AgentPhone, IncomingCall
 
@@ -196,9 +196,7 @@ async def _dispatch(site: Site, capture: Capture, waiting: int) -> list[float]:
         await _served(phones[0])
         taken = await capture.take()
         ports = ports_of(phones)
-    if taken.dropped:
-        raise NotMeasuredError(f"the capture lost {taken.dropped} packets", "hwtest run meter.capture")
-    return dispatch_latencies(taken.records, ports)[:SAMPLES]
+    return dispatch_latencies(whole(taken), ports)[:SAMPLES]
 
 
 async def _served(phone: AgentPhone) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from hwtest.capture import Record
+from hwtest.useragent.authorization import CHALLENGES
 
 REDIRECTED = range(300, 400)
 EFFECTIVE = frozenset({200, 480, 486, 600, 603})
@@ -20,7 +21,6 @@ INEFFECTIVE = frozenset({408, 500, 503, 504})
 NO_AUDIO = 488
 """Asterisk says so, too, when it has no audio ports left for an offer that it took a moment before."""
 TIMED_OUT = 408
-CHALLENGES = frozenset({401, 407})
 _NANOSECONDS = 1e9
 
 

@@ -101,9 +101,8 @@ class Binding:
                     request = self._request([*headers, *answers], bind=bind)
                     response = await self._agent.exchange(request, self._uri, trace)
                 if response.status in CHALLENGES:
-                    wire.challenge_of(
-                        response
-                    )  # one that nobody can answer says nothing of the password: SipError
+                    # One that nobody can answer says nothing of the password: SipError.
+                    wire.challenge_of(response)
         return self._seen(trace, response, challenged)
 
     def _request(self, headers: list[Header], *, bind: bool) -> Request:

@@ -247,10 +247,8 @@ class UserAgent:
     def _receive_in_dialog(self, transaction: ServerTransaction) -> None:
         request = transaction.request
         call = self.calls.get((request.call_id, request.to_tag))
-        if call is None or call.dialog.remote_tag not in {
-            "",
-            request.from_tag,
-        }:  # another branch of a fork, or a stranger
+        # Another tag is of another branch of a fork, or a stranger's.
+        if call is None or call.dialog.remote_tag not in {"", request.from_tag}:
             self._reply(transaction, 481)
         else:
             call.receive(transaction)
